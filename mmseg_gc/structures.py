@@ -1,0 +1,29 @@
+"""The container that carries labels, predictions and meta information of one picture."""
+
+from mmengine.structures import BaseDataElement, PixelData
+
+
+def _pixel_field(name: str, doc: str) -> property:
+    private = f"_{name}"
+
+    def getter(self: "SegDataSample") -> PixelData:
+        return getattr(self, private)
+
+    def setter(self: "SegDataSample", value: PixelData) -> None:
+        self.set_field(value, private, dtype=PixelData)
+
+    def deleter(self: "SegDataSample") -> None:
+        delattr(self, private)
+
+    return property(getter, setter, deleter, doc)
+
+
+class SegDataSample(BaseDataElement):
+    """Ground truth, prediction and meta information of one picture.
+
+    Source: ``mmseg.structures.SegDataSample``.
+    """
+
+    gt_sem_seg = _pixel_field("gt_sem_seg", "True labels: ``PixelData`` of shape (1, H, W).")
+    pred_sem_seg = _pixel_field("pred_sem_seg", "Predicted labels: ``PixelData`` (1, H, W).")
+    seg_logits = _pixel_field("seg_logits", "Scores before argmax: ``PixelData`` (C, H, W).")
