@@ -1,0 +1,106 @@
+"""Tiny data sets in their owners' layouts: what a converter leaves and the configs read."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+IGNORED = 255
+
+
+def draw_scene(
+    rng: np.random.Generator, size: tuple[int, int], ids: list[int], blobs: tuple[int, int] = (4, 6)
+) -> tuple[np.ndarray, np.ndarray]:
+    """A picture (h, w, 3) and its label (h, w), both uint8: every id has a colour of its own."""
+    height, width = size
+    coarse = rng.choice(ids, size=blobs).astype(np.uint8)
+    label = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_NEAREST)
+    colours = np.random.default_rng(0).integers(30, 225, (256, 3))
+    noise = rng.integers(-20, 21, (height, width, 3))
+    return (colours[label] + noise).astype(np.uint8), label
+
+
+def write_pair(picture: np.ndarray, label: np.ndarray, picture_path: Path, label_path: Path):
+    """Write a picture and its label; a label below ``SegmentationClass*`` gets VOC's palette."""
+    for path in (picture_path, label_path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(picture_path, quality=95)
+    image = Image.fromarray(label)
+    if label_path.parent.name.startswith("SegmentationClass"):
+        image.putpalette([(7 * i) % 256 for i in range(768)])
+    image.save(label_path)
+
+
+@pytest.fixture(scope="session")
+def cityscapes_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``data/cityscapes``: 4 train and 2 val pictures of 64 x 128, 19 train ids and 255."""
+    root = tmp_path_factory.mktemp("data") / "cityscapes"
+    rng = np.random.default_rng(1)
+    for split, cities in {"train": ("aachen", "bochum"), "val": ("frankfurt",)}.items():
+        for city in cities:
+            for frame in range(2):
+                name = f"{city}_000000_{frame:06d}"
+                write_pair(
+                    *draw_scene(rng, (64, 128), [*range(19), IGNORED]),
+                    root / "leftImg8bit" / split / city / f"{name}_leftImg8bit.png",
+                    root / "gtFine" / split / city / f"{name}_gtFine_labelTrainIds.png",
+                )
+    return root
+
+
+@pytest.fixture(scope="session")
+def ade20k_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``data/ade/ADEChallengeData2016``: 4 training and 2 validation pictures, labels 0..150."""
+    root = tmp_path_factory.mktemp("data") / "ade" / "ADEChallengeData2016"
+    rng = np.random.default_rng(2)
+    for split, short, count in (("training", "train", 4), ("validation", "val", 2)):
+        for number in range(1, count + 1):
+            name = f"ADE_{short}_{number:08d}"
+            size = (64 + 8 * (number % 3), 96 + 8 * (number % 2))
+            write_pair(
+                *draw_scene(rng, size, list(range(151)), blobs=(6, 8)),
+                root / "images" / split / f"{name}.jpg",
+                root / "annotations" / split / f"{name}.png",
+            )
+    return root
+
+
+@pytest.fixture(scope="session")
+def voc_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``data/VOCdevkit/VOC2012``: 3 train, 2 val and 3 aug pictures; labels 0..20 and 255."""
+    root = tmp_path_factory.mktemp("data") / "VOCdevkit" / "VOC2012"
+    rng = np.random.default_rng(3)
+    lists = root / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    for split, first, count in (("train", 0, 3), ("val", 10, 2), ("aug", 20, 3)):
+        names = [f"2007_{number:06d}" for number in range(first, first + count)]
+        (lists / f"{split}.txt").write_text("\n".join(names) + "\n")
+        folder = "SegmentationClassAug" if split == "aug" else "SegmentationClass"
+        for index, name in enumerate(names):
+            write_pair(
+                *draw_scene(rng, (72 + 8 * index, 104 - 8 * index), [*range(21), IGNORED]),
+                root / "JPEGImages" / f"{name}.jpg",
+                root / folder / f"{name}.png",
+            )
+    return root
+
+
+@pytest.fixture(scope="session")
+def camvid_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``data/camvid``: 4 train and 2 val pictures of 72 x 96, ids 0..10 and 11 for void."""
+    root = tmp_path_factory.mktemp("data") / "camvid"
+    rng = np.random.default_rng(4)
+    for split, count in (("train", 4), ("val", 2)):
+        lines = []
+        for number in range(count):
+            name = f"0001TP_{6690 + 30 * number:06d}.png"
+            write_pair(
+                *draw_scene(rng, (72, 96), list(range(12))),
+                root / split / name,
+                root / f"{split}annot" / name,
+            )
+            lines.append(f"/SegNet/CamVid/{split}/{name} /SegNet/CamVid/{split}annot/{name}\n")
+        (root / f"{split}.txt").write_text("".join(lines))
+    return root
