@@ -1,0 +1,12 @@
+_base_ = [
+    "../_base_/models/gcnet_r50-d8.py",
+    "../_base_/datasets/camvid.py",
+    "../_base_/default_runtime.py",
+    "../_base_/schedules/schedule_20k.py",
+]
+# Id 11 is void in the SegNet release; padding, transforms and the metric follow this key.
+model = dict(
+    data_preprocessor=dict(size=(360, 480)),
+    decode_head=dict(num_classes=11, ignore_index=11),
+    auxiliary_head=dict(num_classes=11, ignore_index=11),
+)

@@ -1,0 +1,322 @@
+"""The only place that reads or writes weights.
+
+Reading never runs code: every file goes through ``torch.load(weights_only=True)`` with the short
+list of harmless types below, and mmengine's own loaders, which fall back to plain unpickling, are
+replaced scheme by scheme. Writing is atomic: a reader sees the old file or the new one.
+"""
+
+import json
+import logging
+import os
+import pickle
+import re
+import tempfile
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer, print_log
+from mmengine.runner.checkpoint import CheckpointLoader, get_external_models
+from torch import nn
+
+from mmseg_gc.download import download, sha256_of
+from mmseg_gc.errors import UserError
+
+__all__ = [
+    "clean_state_dict",
+    "load_checkpoint",
+    "load_into",
+    "publish_checkpoint",
+    "read_checkpoint",
+    "save_checkpoint",
+    "trust_pickle",
+]
+
+TORCHVISION_WEIGHTS = "https://download.pytorch.org/models/"
+TORCHVISION_FILES = {
+    "resnet18": "resnet18-f37072fd.pth",
+    "resnet34": "resnet34-b627a593.pth",
+    "resnet50": "resnet50-0676ba61.pth",
+    "resnet101": "resnet101-63fe2227.pth",
+    "resnet152": "resnet152-394f9c45.pth",
+    "resnext50_32x4d": "resnext50_32x4d-7cdf4587.pth",
+    "resnext101_32x8d": "resnext101_32x8d-8ba56ff5.pth",
+}
+
+_trusting_pickle = False
+
+
+@contextmanager
+def trust_pickle(enabled: bool = True):
+    """Read files with plain ``pickle`` inside this block: only for files you made yourself."""
+    global _trusting_pickle
+    before, _trusting_pickle = _trusting_pickle, enabled
+    try:
+        yield
+    finally:
+        _trusting_pickle = before
+
+
+def _history_buffer_method(owner: type, name: str) -> Callable:
+    """Stand in for ``getattr``, which a pickled `HistoryBuffer` calls for its four methods."""
+    if owner is HistoryBuffer and name in ("min", "max", "mean", "current"):
+        return getattr(HistoryBuffer, name)
+    raise pickle.UnpicklingError(f"getattr({owner!r}, {name!r}) is not among the allowed types")
+
+
+def _allowed_types() -> list:
+    multiarray = np._core.multiarray
+    dtypes = {type(np.dtype(kind)) for kind in "?bBhHiIlLqQefdU"}
+    return [
+        HistoryBuffer,
+        (_history_buffer_method, "builtins.getattr"),
+        (_history_buffer_method, "__builtin__.getattr"),
+        np.ndarray,
+        np.dtype,
+        *dtypes,
+        # Files written by numpy 1.x and 2.x name the same functions differently.
+        *[
+            (function, f"numpy.{core}.multiarray.{name}")
+            for core in ("core", "_core")
+            for name, function in (
+                ("scalar", multiarray.scalar),
+                ("_reconstruct", multiarray._reconstruct),
+            )
+        ],
+    ]
+
+
+def read_checkpoint(path: str | Path, map_location: str | torch.device = "cpu") -> dict:
+    """Read a local ``.pth``/``.pt`` or ``.safetensors`` file without running code from it.
+
+    Raises:
+        UserError: the file is missing, damaged, or asks for types that are not allowed.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"checkpoint {path} doesn't exist; check the path.")
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path, map_location)
+    try:
+        if _trusting_pickle:
+            return torch.load(path, map_location=map_location, weights_only=False)
+        with torch.serialization.safe_globals(_allowed_types()):
+            return torch.load(path, map_location=map_location, weights_only=True)
+    except pickle.UnpicklingError as error:
+        asked = re.search(r"GLOBAL ([\w.]+)|getattr\(.*\)", str(error))
+        if asked is None:
+            raise UserError(_damaged(path)) from error
+        raise UserError(
+            f"checkpoint {path} asks to load {asked.group(1) or asked.group()}, which could run "
+            "code, so it was refused; if you made the file yourself, pass --trust-pickle."
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise UserError(_damaged(path)) from error
+
+
+def _damaged(path: Path) -> str:
+    size = path.stat().st_size
+    return f"checkpoint {path} ({size} bytes) is truncated or damaged; fetch or save it again."
+
+
+def _read_safetensors(path: Path, map_location: str | torch.device) -> dict:
+    try:
+        from safetensors import safe_open
+    except ImportError as error:
+        raise UserError(
+            f"{path} needs the safetensors package: pip install safetensors."
+        ) from error
+    try:
+        with safe_open(path, framework="pt", device=str(map_location)) as file:
+            state_dict = OrderedDict((key, file.get_tensor(key)) for key in file.keys())  # noqa: SIM118
+            metadata = file.metadata() or {}
+    except Exception as error:  # safetensors raises a bare exception type of its own
+        raise UserError(_damaged(path)) from error
+    meta = json.loads(metadata["mmseg_gc"]) if "mmseg_gc" in metadata else {}
+    return {"meta": meta, "state_dict": state_dict}
+
+
+# mmengine prints what follows `load_from_` in these names, and calls them with positions.
+def load_from_local(filename: str, map_location=None) -> dict:
+    return read_checkpoint(os.path.expanduser(filename), map_location or "cpu")
+
+
+def load_from_http(filename: str, map_location=None) -> dict:
+    return read_checkpoint(download(filename), map_location or "cpu")
+
+
+def load_from_torchvision(filename: str, map_location=None) -> dict:
+    urls = {name: TORCHVISION_WEIGHTS + file for name, file in TORCHVISION_FILES.items()}
+    return _load_named(urls, filename, map_location)
+
+
+def load_from_open_mmlab(filename: str, map_location=None) -> dict:
+    return _load_named(get_external_models(), filename, map_location)
+
+
+def load_from_elsewhere(filename: str, map_location=None) -> dict:
+    raise UserError(f"{filename} can't be read from there; fetch the file and give its path.")
+
+
+def _load_named(locations: Mapping[str, str], filename: str, map_location) -> dict:
+    name = filename.split("://", 1)[1]
+    if name not in locations:
+        known = ", ".join(sorted(key for key in locations if key.startswith("resn")))
+        raise UserError(f"no published weights are called {filename!r}; known names: {known}.")
+    try:
+        return CheckpointLoader.load_checkpoint(locations[name], map_location, logger="silent")
+    except UserError as error:
+        raise UserError(
+            f"{str(error).rstrip('.')}; to go without pretrained weights, pass "
+            "--cfg-options model.pretrained=None."
+        ) from error
+
+
+for _prefixes, _loader in (
+    ("", load_from_local),
+    (("http://", "https://"), load_from_http),
+    (("torchvision://", "modelzoo://"), load_from_torchvision),
+    (("open-mmlab://", "openmmlab://"), load_from_open_mmlab),
+    (("mmcls://", "pavi://", r"(\S+\:)?s3://", r"(\S+\:)?petrel://"), load_from_elsewhere),
+):
+    CheckpointLoader.register_scheme(prefixes=_prefixes, loader=_loader, force=True)
+
+
+def load_checkpoint(filename: str | Path, map_location: str | torch.device = "cpu") -> dict:
+    """Read a checkpoint from a path, a URL, ``torchvision://`` or ``open-mmlab://``, safely."""
+    return CheckpointLoader.load_checkpoint(str(filename), map_location, logger="silent")
+
+
+def clean_state_dict(checkpoint: Mapping) -> OrderedDict:
+    """The weights in ``checkpoint`` under the names that this package's models use.
+
+    Takes the weights from a training checkpoint or a bare state dict, drops what a data-parallel
+    wrapper puts before each name, and drops the ``ema_*`` copies that mmsegmentation 0.x leaves
+    beside the averaged weights.
+    """
+    weights = checkpoint
+    for key in ("state_dict", "model"):
+        if isinstance(checkpoint.get(key), Mapping):
+            weights = checkpoint[key]
+            break
+    cleaned = OrderedDict()
+    for key, value in weights.items():
+        while key.startswith("module."):
+            key = key.removeprefix("module.")
+        if isinstance(value, torch.Tensor) and not key.startswith("ema_"):
+            cleaned[key] = value
+    if not cleaned:
+        raise UserError("the checkpoint holds no weights: no tensors under `state_dict`.")
+    return cleaned
+
+
+def load_into(
+    model: nn.Module, checkpoint: Mapping, *, source: str | Path = "checkpoint", strict: bool = True
+) -> None:
+    """Copy the weights of ``checkpoint`` into ``model``.
+
+    ``strict=False`` copies what fits and logs the rest as a warning.
+
+    Raises:
+        UserError: names or shapes differ (with ``strict``), or nothing fits at all.
+    """
+    own = model.state_dict()
+    weights = clean_state_dict(checkpoint)
+    # Counters of BN say how long it trained; nothing is computed from them here.
+    missing = [k for k in own if k not in weights and not k.endswith("num_batches_tracked")]
+    unexpected = [k for k in weights if k not in own]
+    reshaped = [k for k in own if k in weights and own[k].shape != weights[k].shape]
+    fitting = {k: v for k, v in weights.items() if k in own and k not in reshaped}
+    if missing or unexpected or reshaped:
+        message = _mismatch(source, missing, unexpected, reshaped, own, weights)
+        if strict:
+            raise UserError(
+                f"{message} Use its own config, or pass --non-strict to load what fits."
+            )
+        print_log(message, logger="current", level=logging.WARNING)
+    if not fitting:
+        raise UserError(f"{source} has no weight that fits this model; it belongs to another one.")
+    model.load_state_dict(fitting, strict=False)
+
+
+def _mismatch(source, missing, unexpected, reshaped, own, weights) -> str:
+    classes = [k for k in reshaped if k.endswith("conv_seg.weight")]
+    if classes and all(".conv_seg." in k for k in reshaped) and not (missing or unexpected):
+        key = classes[0]
+        return (
+            f"{source} was trained for {len(weights[key])} classes, this config's "
+            f"{key.split('.')[0]} has num_classes={len(own[key])}."
+        )
+    shapes = [f"{k} {tuple(weights[k].shape)} for {tuple(own[k].shape)}" for k in reshaped]
+    parts = [
+        f"{name}: {_grouped(keys)}"
+        for name, keys in (("missing", missing), ("unexpected", unexpected), ("shape", shapes))
+        if keys
+    ]
+    return f"{source} doesn't fit the model ({'; '.join(parts)})."
+
+
+def _grouped(keys: list[str]) -> str:
+    """Keys by their first two parts with counts, one example each: ``backbone.layer1 (12, …)``."""
+    groups: dict[str, list[str]] = {}
+    for key in keys:
+        groups.setdefault(".".join(key.split(" ")[0].split(".")[:2]), []).append(key)
+    return ", ".join(f"{name}.* ({len(k)}, e.g. {k[0]})" for name, k in groups.items())
+
+
+def save_checkpoint(checkpoint: Mapping, path: str | Path) -> None:
+    """Write ``checkpoint`` so that ``path`` is at every moment the old file or the whole new one.
+
+    Raises:
+        UserError: the folder can't be written or the disk is full; an older file stays as it was.
+    """
+    path = Path(path)
+    handle, temporary = None, None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except (OSError, RuntimeError) as error:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+        raise UserError(
+            f"{path} can't be written ({error}); free the disk or mend the rights."
+        ) from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _sync_folder(folder: Path) -> None:
+    """A rename is on disk only when its folder is."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def publish_checkpoint(source: str | Path, target: str | Path) -> Path:
+    """Write the weights and meta of ``source`` alone to ``target`` with its hash in the name.
+
+    ``model.pth`` becomes ``model-xxxxxxxx.pth``, where the digits begin the file's SHA-256.
+    """
+    checkpoint = load_checkpoint(source)
+    target = Path(target)
+    slim = {"meta": checkpoint.get("meta", {}), "state_dict": clean_state_dict(checkpoint)}
+    save_checkpoint(slim, target)
+    named = target.with_name(f"{target.stem}-{sha256_of(target)[:8]}{target.suffix}")
+    os.replace(target, named)
+    return named
