@@ -35,16 +35,16 @@ def draw_backdrop(canvas: Canvas) -> None:
         band = np.array([(0, top), (width, top), (width, bottom), (0, bottom)])
         colour = blue * (1 - share) + np.array([222, 222, 218]) * share
         canvas.paint(band, colour, amount=0.006, grain="patch")
-    for _ in range(rng.integers(6)):
-        puff = disc(
-            *rng.uniform((0, 0), (width, canvas.horizon * 0.7)), *rng.uniform(0.02, 0.16, 2) * width
-        )
-        canvas.paint(puff * [1, 0.9], (236, 236, 236), amount=0.01, grain="patch", alpha=0.25)
+    for _ in range(rng.integers(4)):
+        place, reach = rng.uniform((0, 0), (width, canvas.horizon * 0.6)), rng.uniform(0.04, 0.12)
+        for _ in range(24):
+            spot = place + rng.normal(0, (reach * width, reach * width * 0.2))
+            puff = disc(*spot, reach * width * 0.6, reach * width * 0.16)
+            canvas.paint(puff, (240, 240, 240), alpha=0.07)
     meadow = strip(canvas, -400, 400)
     canvas.begin("terrain", meadow)
-    canvas.paint(
-        meadow, draw.pick(canvas, ((112, 122, 66), (132, 118, 84), (96, 112, 60))), 15, 0.12, "leaf"
-    )
+    grass = draw.pick(canvas, ((112, 122, 66), (132, 118, 84), (96, 112, 60)))
+    canvas.paint(meadow, grass, 15, 0.12, "leaf")
     for x in np.arange(-90, 90, 9.0):
         if rng.random() < 0.4:
             draw.facade(canvas, x or 1.0, 118, 124, rng.uniform(6, 20))
@@ -228,7 +228,9 @@ def main() -> None:
     args = parser.parse_args()
     jobs = [("train", i) for i in range(args.train)] + [("val", i) for i in range(args.val)]
     work = functools.partial(write_scene, out=args.out, size=parse_size(args.size), seed=args.seed)
-    with ProcessPoolExecutor(max(1, args.nproc)) as pool:
+    with ProcessPoolExecutor(
+        max(1, args.nproc), initializer=cv2.setNumThreads, initargs=(1,)
+    ) as pool:
         list(tqdm(pool.map(work, jobs), total=len(jobs), desc="drawing", unit="scene"))
     print(f"{args.train} training and {args.val} validation scenes are in {args.out}.")
 

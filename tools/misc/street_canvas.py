@@ -51,59 +51,80 @@ class Canvas:
         }
 
     def _noise(self, sigma: float) -> np.ndarray:
-        noise = self.rng.standard_normal(self.stencil.shape, dtype=np.float32)
-        noise = cv2.GaussianBlur(noise, (0, 0), sigma)
-        return noise / noise.std()
+        height, width = self.stencil.shape
+        step = max(1, int(sigma / 1.5))  # coarse noise needs few samples
+        noise = self.rng.standard_normal((height // step + 1, width // step + 1), np.float32)
+        noise = cv2.GaussianBlur(noise, (0, 0), sigma / step)
+        if step > 1:
+            noise = cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+        return noise[:height, :width] / noise.std()
 
     def project(self, x, y, z) -> np.ndarray:
         """Pixels (N, 2) of world points; the arguments broadcast."""
-        x, y, z = np.broadcast_arrays(*(np.asarray(v, float) for v in (x, y, z)))
-        scale = self.focal / z
-        return np.stack([self.vanish + x * scale, self.horizon + (self.eye - y) * scale], -1)
+        scale = self.focal / np.asarray(z, float)
+        column = self.vanish + np.asarray(x) * scale
+        row = self.horizon + (self.eye - np.asarray(y)) * scale
+        pixels = np.empty((max(column.size, row.size), 2))
+        pixels[:, 0], pixels[:, 1] = column, row
+        return pixels
 
     def begin(self, label: str, *shapes: np.ndarray) -> bool:
         """Write the union of pixel ``shapes`` (N, 2) as ``label``; paint stays inside of it.
 
         Returns whether any of it lies inside the picture.
         """
+        window, low = self._window(np.concatenate(shapes))
         self.stencil[:] = 0
+        union = np.zeros_like(self.stencil[window])
+        if not union.size:
+            return False
         for shape in shapes:
-            cv2.fillPoly(self.stencil, [self._fixed(shape)], 1, shift=SUBPIXEL_BITS)
-        contours, _ = cv2.findContours(self.stencil, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-        self.stencil[:] = 0
+            self._fill(union, shape, low)
+        contours, _ = cv2.findContours(union, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         visible = False
         for contour in contours:
-            points = cv2.approxPolyDP(contour, 0.4 * OVERSAMPLING, closed=True)[:, 0]
+            points = cv2.approxPolyDP(contour, 0.4 * OVERSAMPLING, closed=True)[:, 0] + low
             points = np.round((points + 0.5) / OVERSAMPLING - 0.5).astype(int)
             points = points.clip(0, (self.width - 1, self.height - 1))
             if len(points) < 3 or not np.ptp(points, axis=0).all():
                 continue
-            cv2.fillPoly(self.stencil, [self._fixed(points)], 1, shift=SUBPIXEL_BITS)
+            self._fill(self.stencil, points)
             self.objects.append({"label": label, "polygon": points.tolist()})
             visible = True
         return visible
 
     @staticmethod
-    def _fixed(shape: np.ndarray) -> np.ndarray:
-        pixels = (np.asarray(shape, float) + 0.5) * OVERSAMPLING - 0.5
-        return np.round(pixels * 2**SUBPIXEL_BITS).astype(np.int32)
+    def _window(shape: np.ndarray) -> tuple[tuple[slice, slice], np.ndarray]:
+        """The painted pixels around a pixel polygon, and the first of them (column, row)."""
+        low = np.maximum((np.min(shape, 0) - 1) * OVERSAMPLING, 0).astype(int)
+        high = np.maximum((np.max(shape, 0) + 2) * OVERSAMPLING, 0).astype(int)
+        return np.s_[low[1] : high[1], low[0] : high[0]], low
 
-    def paint(self, shape, colour, z=1.0, amount=0.05, grain="fine", alpha=1.0, free=False) -> None:
-        """Blend ``colour`` (RGB) into a pixel polygon, inside of the object begun last unless ``free``."""
-        low = np.floor((np.min(shape, 0) - 1) * OVERSAMPLING).astype(int).clip(0)
-        high = np.ceil((np.max(shape, 0) + 2) * OVERSAMPLING).astype(int)
-        window = np.s_[low[1] : max(high[1], 0), low[0] : max(high[0], 0)]
-        mask = np.zeros(self.stencil[window].shape, np.uint8)
+    @staticmethod
+    def _fill(mask: np.ndarray, shape: np.ndarray, low=0) -> None:
+        corners = (np.asarray(shape, float) + 0.5) * OVERSAMPLING - 0.5 - low
+        corners = np.round(corners * 2**SUBPIXEL_BITS).astype(np.int32)
+        cv2.fillPoly(mask, [corners], 1, shift=SUBPIXEL_BITS)
+
+    def paint(self, shape, colour, z=1.0, amount=0.03, grain="fine", alpha=1.0, free=False) -> None:
+        """Blend ``colour`` (RGB) into a pixel polygon, inside of the object begun last or ``free``.
+
+        ``z`` (metres) sets the haze, ``amount`` the standard deviation of the texture.
+        """
+        window, low = self._window(shape)
+        mask = np.zeros_like(self.stencil[window])
         if not mask.size:
             return
-        offset = (low * 2**SUBPIXEL_BITS).astype(np.int32)
-        cv2.fillPoly(mask, [self._fixed(shape) - offset], 1, shift=SUBPIXEL_BITS)
-        inside = mask > 0 if free else mask & self.stencil[window] > 0
+        self._fill(mask, shape, low)
+        if not free:
+            mask &= self.stencil[window]
         fog = 1 - np.exp(-z / self.sight)
-        texture = 1 + amount * self.grain[grain][window][inside][:, None]
         lit = np.asarray(colour, float) * self.light * (1 - fog) + self.haze * fog
-        pixels = self.image[window]
-        pixels[inside] += alpha * (lit * texture - pixels[inside]).astype(np.float32)
+        texture = 1 + np.float32(amount) * self.grain[grain][window]
+        fresh = cv2.merge([texture * np.float32(channel) for channel in lit])
+        if alpha < 1:
+            fresh = cv2.addWeighted(fresh, alpha, self.image[window], 1 - alpha, 0)
+        cv2.copyTo(fresh, mask, self.image[window])
 
     def picture(self) -> np.ndarray:
         """The finished picture (H, W, 3), uint8 RGB, with lens blur and sensor noise."""
