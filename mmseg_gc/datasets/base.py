@@ -1,0 +1,284 @@
+"""The data set base class: pairs pictures with labels and says at once what is missing."""
+
+import os
+import os.path as osp
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+from mmengine.dataset import BaseDataset
+from mmengine.fileio import list_dir_or_file, list_from_file
+
+from mmseg_gc.errors import UserError
+from mmseg_gc.registry import DATASETS, TRANSFORMS
+
+
+@DATASETS.register_module()
+class BaseSegDataset(BaseDataset):
+    """Pictures and the label files of the same name, from two folders or one list of names.
+
+    It serves a user's own folders without a subclass: ``metainfo=dict(classes=[...],
+    palette=[...])`` names the classes. A label holds one id per pixel, or the colours of the
+    palette; colours in ``metainfo["ignored_colors"]`` are read as ``ignore_index``. With
+    ``classes`` a subset of a subclass's own, the ids are mapped and dropped classes ignored.
+    ``data_prefix`` without ``seg_map_path`` is a data set without labels, for prediction.
+
+    Raises:
+        UserError: A folder, ``ann_file``, picture or label does not exist, or the split is empty.
+
+    Source: ``mmseg.datasets.BaseSegDataset``; a subclass sets the attributes below instead of
+    wrapping the constructor.
+    """
+
+    METAINFO: dict = {}
+    img_suffix = ".jpg"
+    seg_map_suffix = ".png"
+    ignore_index = 255
+    reduce_zero_label = False
+
+    def __init__(
+        self,
+        ann_file: str = "",
+        img_suffix: str | None = None,
+        seg_map_suffix: str | None = None,
+        metainfo: dict | None = None,
+        data_root: str | None = None,
+        data_prefix: dict | None = None,
+        filter_cfg: dict | None = None,
+        indices: int | Sequence[int] | None = None,
+        serialize_data: bool = True,
+        pipeline: Sequence[dict | Callable] = (),
+        test_mode: bool = False,
+        lazy_init: bool = False,
+        max_refetch: int = 1000,
+        ignore_index: int | None = None,
+        reduce_zero_label: bool | None = None,
+        backend_args: dict | None = None,
+    ) -> None:
+        given = {
+            "img_suffix": img_suffix,
+            "seg_map_suffix": seg_map_suffix,
+            "ignore_index": ignore_index,
+            "reduce_zero_label": reduce_zero_label,
+        }
+        for name, value in given.items():
+            if value is not None:
+                setattr(self, name, value)
+        if not 0 <= self.ignore_index <= 255:
+            raise UserError(
+                f"{self._name}.ignore_index is {self.ignore_index}, but labels hold ids of 8 bits: "
+                "choose one from 0 to 255."
+            )
+        self.backend_args = dict(backend_args) if backend_args else None
+        if data_prefix is None:
+            data_prefix = {"img_path": "", "seg_map_path": ""}
+        if data_prefix.get("img_path") is None:
+            raise UserError(
+                f"{self._name}.data_prefix has the keys {sorted(data_prefix)}, but needs img_path "
+                "(the picture folder) and seg_map_path (the label folder)."
+            )
+        super().__init__(
+            ann_file=ann_file,
+            metainfo=metainfo,
+            data_root=os.fspath(data_root) if data_root else "",
+            data_prefix={key: path for key, path in data_prefix.items() if path is not None},
+            filter_cfg=filter_cfg,
+            indices=indices,
+            serialize_data=serialize_data,
+            # Built here, a pipeline finds this package's transforms without a default scope.
+            pipeline=[TRANSFORMS.build(t) if isinstance(t, dict) else t for t in pipeline],
+            test_mode=test_mode,
+            lazy_init=True,
+            max_refetch=max_refetch,
+        )
+        self._set_classes(own_palette=bool(metainfo and metainfo.get("palette")))
+        if not lazy_init:
+            self.full_init()
+
+    @classmethod
+    def get_label_map(
+        cls, new_classes: Sequence[str] | None = None, ignore_index: int | None = None
+    ) -> dict[int, int] | None:
+        """The new id of each id of ``METAINFO["classes"]``; None where nothing changes.
+
+        Raises:
+            UserError: A new class is not in ``METAINFO``.
+        """
+        old_classes = cls.METAINFO.get("classes")
+        if new_classes is None or old_classes is None or list(new_classes) == list(old_classes):
+            return None
+        unknown = [name for name in new_classes if name not in old_classes]
+        if unknown:
+            raise UserError(
+                f"metainfo.classes names {unknown}, which {cls.__name__} does not have: choose "
+                f"from {list(old_classes)}, or use BaseSegDataset for other classes."
+            )
+        dropped = cls.ignore_index if ignore_index is None else ignore_index
+        new_ids = {name: new_id for new_id, name in enumerate(new_classes)}
+        return {old_id: new_ids.get(name, dropped) for old_id, name in enumerate(old_classes)}
+
+    def load_data_list(self) -> list[dict]:
+        """The paths ``img_path`` and, where there are labels, ``seg_map_path`` of every picture."""
+        if self._is_local:
+            self._require_folders()
+        by_list = bool(self.ann_file) and not osp.isdir(self.ann_file)
+        names = self._listed_names() if by_list else self._names_in_folder()
+        image_dir, label_dir = self.data_prefix["img_path"], self.data_prefix.get("seg_map_path")
+        pairs = []
+        for name in names:
+            pair = {"img_path": osp.join(image_dir, name + self.img_suffix)}
+            if label_dir is not None:
+                pair["seg_map_path"] = osp.join(label_dir, name + self.seg_map_suffix)
+            pairs.append(pair)
+        if not by_list:
+            pairs.sort(key=lambda pair: pair["img_path"])
+        if self._is_local:
+            self._require_files(pairs)
+        return pairs
+
+    def get_data_info(self, idx: int) -> dict:
+        """The paths of one pair and what `LoadAnnotations` needs to read the label."""
+        classes = self._metainfo.get("classes")
+        return {
+            "label_map": self.label_map,
+            "reduce_zero_label": self.reduce_zero_label,
+            "num_classes": None if classes is None else len(classes),
+            "ignore_index": self.ignore_index,
+            "mask_colors": self._mask_colors,
+            "seg_fields": [],
+            **super().get_data_info(idx),
+        }
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
+
+    @property
+    def _is_local(self) -> bool:
+        # Asking a remote store for each file takes minutes; there the loader names what is missing.
+        return self.backend_args is None and "://" not in self.data_prefix["img_path"]
+
+    def _set_classes(self, own_palette: bool) -> None:
+        classes = self._metainfo.get("classes")
+        if isinstance(classes, str):
+            raise UserError(
+                f"metainfo.classes is the text {classes!r}: give a list of names, or the path of a "
+                "text file with one name a line."
+            )
+        if classes is None and self.test_mode:
+            raise UserError(f"{self._name} has no classes to test: set metainfo.classes.")
+        twice = [name for name, count in Counter(classes or ()).items() if count > 1]
+        if twice:
+            raise UserError(f"metainfo.classes names {twice} more than once: keep one of each.")
+        self.label_map = self.get_label_map(classes, self.ignore_index)
+        self._metainfo["label_map"] = self.label_map
+        self._metainfo["reduce_zero_label"] = self.reduce_zero_label
+        palette = self._metainfo.get("palette")
+        self._metainfo["palette"] = self._final_palette(own_palette)
+        self._mask_colors = self._colors_in_masks(palette, own_palette)
+
+    def _final_palette(self, own: bool) -> Sequence[Sequence[int]]:
+        """One colour (r, g, b) for each class, drawn by a fixed seed where none is given."""
+        palette, classes = self._metainfo.get("palette", []), self._metainfo.get("classes", [])
+        if len(palette) == 0:
+            return np.random.RandomState(42).randint(0, 255, size=(len(classes), 3)).tolist()
+        fits = len(palette) == len(classes)
+        old_classes = list(self.METAINFO.get("classes", ()))
+        if self.label_map and len(palette) == len(old_classes) and not (own and fits):
+            return [palette[old_classes.index(name)] for name in classes]
+        if not fits:
+            raise UserError(
+                f"metainfo.palette has {len(palette)} colours for {len(classes)} classes: give one "
+                "colour (r, g, b) for each class, or leave the palette out."
+            )
+        return palette
+
+    def _colors_in_masks(
+        self, palette: Sequence | None, own: bool
+    ) -> list[tuple[Sequence[int], int]] | None:
+        """Every colour that a colour-coded label may hold, with its final id."""
+        if not palette:
+            return None
+        if self.label_map and not (own and len(palette) == len(self._metainfo["classes"])):
+            ids = [self.label_map[old_id] for old_id in range(len(palette))]
+        else:
+            ids = range(len(palette))
+        ignored = self._metainfo.get("ignored_colors", ())
+        return [*zip(palette, ids, strict=True), *((color, self.ignore_index) for color in ignored)]
+
+    def _require_folders(self) -> None:
+        if self.data_root and not osp.isdir(self.data_root):
+            raise UserError(
+                f"{self._name}: the folder {self.data_root!r} does not exist: put the data there "
+                "(data/README.md shows the tree) or correct data_root."
+            )
+        for key, folder in self.data_prefix.items():
+            # An empty prefix with a list means that the list holds whole paths.
+            if not osp.isdir(folder) and (folder or not self.ann_file):
+                raise UserError(
+                    f"{self._name}: the folder {folder!r} does not exist: correct data_root or "
+                    f"data_prefix.{key}."
+                )
+
+    def _listed_names(self) -> list[str]:
+        if self._is_local and not osp.isfile(self.ann_file):
+            raise UserError(
+                f"{self._name}: the list {self.ann_file!r} does not exist: correct ann_file."
+            )
+        lines = list_from_file(self.ann_file, backend_args=self.backend_args)
+        names = [line.strip().removesuffix(self.img_suffix) for line in lines if line.strip()]
+        if not names:
+            raise UserError(
+                f"{self._name}: the list {self.ann_file!r} is empty: write one picture name a "
+                "line, without suffix, or correct ann_file."
+            )
+        return names
+
+    def _names_in_folder(self) -> list[str]:
+        folder = self.data_prefix["img_path"]
+        files = list(
+            list_dir_or_file(folder, list_dir=False, recursive=True, backend_args=self.backend_args)
+        )
+        names = [f[: -len(self.img_suffix)] for f in files if f.endswith(self.img_suffix)]
+        if not names:
+            suffixes = Counter(osp.splitext(file)[1] for file in files)
+            found = ", ".join(f"{count} of {suffix!r}" for suffix, count in suffixes.most_common(3))
+            raise UserError(
+                f"{self._name}: no file in {folder!r} ends in {self.img_suffix!r} (it holds "
+                f"{found or 'no file at all'}): correct data_prefix.img_path or img_suffix."
+            )
+        return names
+
+    def _require_files(self, pairs: list[dict]) -> None:
+        gone = _missing(pair["img_path"] for pair in pairs)
+        if gone:
+            raise UserError(
+                f"{self._name}: {len(gone)} of the {len(pairs)} pictures in {self.ann_file!r} do "
+                f"not exist, first {_first(gone)}: correct ann_file, data_prefix.img_path or "
+                f"img_suffix ({self.img_suffix!r})."
+            )
+        gone = _missing(pair["seg_map_path"] for pair in pairs if "seg_map_path" in pair)
+        if gone:
+            raise UserError(
+                f"{self._name}: {len(gone)} of {len(pairs)} pictures have no label, first "
+                f"{_first(gone)}: add them, list the labelled pictures in ann_file, or correct "
+                f"data_prefix.seg_map_path or seg_map_suffix ({self.seg_map_suffix!r})."
+            )
+
+
+def _missing(paths: Iterable[str]) -> list[str]:
+    """The paths that do not exist, by listing each folder once: a network drive answers a stat of
+    every file in minutes, the listing in seconds."""
+    listed: dict[str, set[str]] = {}
+    missing = []
+    for path in paths:
+        folder, name = osp.split(path)
+        if folder not in listed:
+            listed[folder] = set(os.listdir(folder or ".")) if osp.isdir(folder or ".") else set()
+        if name not in listed[folder]:
+            missing.append(path)
+    return missing
+
+
+def _first(paths: list[str]) -> str:
+    return ", ".join(repr(path) for path in paths[:3])

@@ -1,0 +1,198 @@
+"""Crop, rotate, resize and pad a picture together with its label."""
+
+from collections.abc import Sequence
+
+import mmcv
+import numpy as np
+from mmcv.transforms import BaseTransform, Resize
+from mmcv.transforms import Pad as MMCVPad
+from mmcv.transforms.utils import cache_randomness
+
+from mmseg_gc.datasets.transforms.labels import count_ids
+from mmseg_gc.errors import UserError
+from mmseg_gc.registry import TRANSFORMS
+
+# What a transform writes into new label pixels is the data set's `ignore_index`, which the
+# results carry; 255 where they come from elsewhere.
+DEFAULT_IGNORE_INDEX = 255
+
+
+@TRANSFORMS.register_module()
+class RandomCrop(BaseTransform):
+    """Cut a window of ``crop_size`` (h, w) pixels out of the picture and its label.
+
+    Below 1, ``cat_max_ratio`` has the window drawn again, up to ten times, until it shows two
+    classes and none covers that share of the pixels not ignored; the tenth is taken as it comes.
+
+    Source: ``mmseg.datasets.transforms.RandomCrop``; same draws.
+    """
+
+    def __init__(
+        self,
+        crop_size: int | Sequence[int],
+        cat_max_ratio: float = 1.0,
+        ignore_index: int | None = None,
+    ) -> None:
+        size = (crop_size, crop_size) if isinstance(crop_size, int) else tuple(crop_size)
+        if len(size) != 2 or min(size) <= 0:
+            raise UserError(f"RandomCrop.crop_size is {crop_size}: give (h, w) in pixels above 0.")
+        self.crop_size = size
+        self.cat_max_ratio = cat_max_ratio
+        self.ignore_index = ignore_index
+
+    @cache_randomness
+    def crop_bbox(self, results: dict) -> tuple[slice, slice]:
+        window = self._draw(results["img"])
+        if self.cat_max_ratio < 1.0:
+            for _ in range(10):
+                if self._is_varied(results["gt_seg_map"][window], results):
+                    break
+                window = self._draw(results["img"])
+        return window
+
+    def transform(self, results: dict) -> dict:
+        window = self.crop_bbox(results)
+        for key in ("img", *results.get("seg_fields", ())):
+            results[key] = results[key][window]
+        results["img_shape"] = results["img"].shape[:2]
+        return results
+
+    def _draw(self, image: np.ndarray) -> tuple[slice, slice]:
+        top, left = (
+            np.random.randint(0, max(full - size, 0) + 1)
+            for full, size in zip(image.shape[:2], self.crop_size, strict=True)
+        )
+        return slice(top, top + self.crop_size[0]), slice(left, left + self.crop_size[1])
+
+    def _is_varied(self, label: np.ndarray, results: dict) -> bool:
+        counts = count_ids(label)
+        counts[_ignore_index(self.ignore_index, results)] = 0
+        return np.count_nonzero(counts) > 1 and counts.max() / counts.sum() < self.cat_max_ratio
+
+
+@TRANSFORMS.register_module()
+class RandomRotate(BaseTransform):
+    """Rotate picture and label by an angle from ``degree``, with probability ``prob``.
+
+    ``degree`` is (min, max), or one number for (-degree, degree). ``center`` is (x, y) in pixels;
+    ``auto_bound`` enlarges the canvas to hold the whole picture.
+
+    Source: ``mmseg.datasets.transforms.RandomRotate``; same draws.
+    """
+
+    def __init__(
+        self,
+        prob: float,
+        degree: float | Sequence[float],
+        pad_val: float = 0,
+        seg_pad_val: int | None = None,
+        center: tuple[float, float] | None = None,
+        auto_bound: bool = False,
+    ) -> None:
+        degrees = (-degree, degree) if isinstance(degree, (int, float)) else tuple(degree)
+        if not 0 <= prob <= 1 or len(degrees) != 2 or degrees[0] == degrees[1]:
+            raise UserError(
+                f"RandomRotate has prob={prob} and degree={degree}: give a prob from 0 to 1 and a "
+                "degree above 0 or (min, max)."
+            )
+        self.prob = prob
+        self.degree = degrees
+        self.pad_val = pad_val
+        self.seg_pad_val = seg_pad_val
+        self.center = center
+        self.auto_bound = auto_bound
+
+    @cache_randomness
+    def generate_degree(self) -> tuple[bool, float]:
+        return np.random.rand() < self.prob, np.random.uniform(min(self.degree), max(self.degree))
+
+    def transform(self, results: dict) -> dict:
+        rotate, angle = self.generate_degree()
+        if not rotate:
+            return results
+        frame = {"angle": angle, "center": self.center, "auto_bound": self.auto_bound}
+        results["img"] = mmcv.imrotate(results["img"], border_value=self.pad_val, **frame)
+        fill = _ignore_index(self.seg_pad_val, results)
+        for key in results.get("seg_fields", ()):
+            results[key] = mmcv.imrotate(
+                results[key], border_value=fill, interpolation="nearest", **frame
+            )
+        return results
+
+
+@TRANSFORMS.register_module()
+class ResizeToMultiple(BaseTransform):
+    """Enlarge picture and label until both sides are multiples of ``size_divisor`` pixels.
+
+    Source: ``mmseg.datasets.transforms.ResizeToMultiple``.
+    """
+
+    def __init__(self, size_divisor: int = 32, interpolation: str | None = None) -> None:
+        self.size_divisor = size_divisor
+        self.interpolation = interpolation or "bilinear"
+
+    def transform(self, results: dict) -> dict:
+        results["img"] = self._resize(results["img"], self.interpolation)
+        results["img_shape"] = results["pad_shape"] = results["img"].shape[:2]
+        for key in results.get("seg_fields", ()):
+            results[key] = self._resize(results[key], "nearest")
+        return results
+
+    def _resize(self, image: np.ndarray, interpolation: str) -> np.ndarray:
+        return mmcv.imresize_to_multiple(
+            image, self.size_divisor, scale_factor=1, interpolation=interpolation
+        )
+
+
+@TRANSFORMS.register_module()
+class ResizeShortestEdge(BaseTransform):
+    """Resize so that the short side has ``scale`` pixels and the long one at most ``max_size``.
+
+    Source: ``mmseg.datasets.transforms.ResizeShortestEdge``.
+    """
+
+    def __init__(self, scale: int | Sequence[int], max_size: int) -> None:
+        self.scale = scale if isinstance(scale, int) else min(scale)
+        self.max_size = max_size
+        self.resize = Resize(scale=0, keep_ratio=True)
+
+    def transform(self, results: dict) -> dict:
+        height, width = results["img"].shape[:2]
+        factor = self.scale / min(height, width)
+        if factor * max(height, width) > self.max_size:
+            factor = self.max_size / max(height, width)
+        self.resize.scale = (int(width * factor + 0.5), int(height * factor + 0.5))
+        return self.resize(results)
+
+
+@TRANSFORMS.register_module()
+class Pad(MMCVPad):
+    """Pad to ``size``, which is (w, h) in pixels, or to a multiple of ``size_divisor``.
+
+    Source: ``mmcv.transforms.Pad``, which pads every label with 255.
+    """
+
+    def __init__(
+        self,
+        size: tuple[int, int] | None = None,
+        size_divisor: int | None = None,
+        pad_to_square: bool = False,
+        pad_val: float | dict | None = None,
+        padding_mode: str = "constant",
+    ) -> None:
+        values = pad_val if isinstance(pad_val, dict) else {"img": pad_val or 0}
+        super().__init__(size, size_divisor, pad_to_square, {"img": 0, **values}, padding_mode)
+
+    def _pad_seg(self, results: dict) -> None:
+        fill = _ignore_index(self.pad_val.get("seg"), results)
+        for key in results.get("seg_fields", ()):
+            results[key] = mmcv.impad(
+                results[key],
+                shape=results["pad_shape"][:2],
+                pad_val=fill,
+                padding_mode=self.padding_mode,
+            )
+
+
+def _ignore_index(chosen: int | None, results: dict) -> int:
+    return results.get("ignore_index", DEFAULT_IGNORE_INDEX) if chosen is None else chosen

@@ -1,0 +1,207 @@
+"""Read pictures and labels; a file that can't be used is named with the cure."""
+
+import io
+
+import cv2
+import mmcv
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmengine import fileio
+from PIL import Image
+
+from mmseg_gc.datasets.transforms.labels import colors_to_ids, count_ids, id_table
+from mmseg_gc.errors import UserError
+from mmseg_gc.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class LoadImageFromFile(BaseTransform):
+    """Read ``img_path`` into ``img``: (h, w, 3), BGR, uint8 unless ``color_type="unchanged"``.
+
+    ``color_type="unchanged"`` keeps 16 bits and any number of channels; a TIFF of more than four
+    needs ``imdecode_backend="tifffile"``. ``ignore_empty`` skips a file that can't be read.
+
+    Raises:
+        UserError: The file is missing, unreadable or truncated.
+
+    Source: ``mmcv.transforms.LoadImageFromFile``.
+    """
+
+    def __init__(
+        self,
+        to_float32: bool = False,
+        color_type: str = "color",
+        imdecode_backend: str = "cv2",
+        ignore_empty: bool = False,
+        backend_args: dict | None = None,
+    ) -> None:
+        self.to_float32 = to_float32
+        self.color_type = color_type
+        self.imdecode_backend = imdecode_backend
+        self.ignore_empty = ignore_empty
+        self.backend_args = dict(backend_args) if backend_args else None
+
+    def transform(self, results: dict) -> dict | None:
+        try:
+            image = _read(
+                results["img_path"], self.color_type, self.imdecode_backend, self.backend_args
+            )
+        except UserError:
+            if self.ignore_empty:
+                return None
+            raise
+        return _set_image(results, image, self.to_float32)
+
+
+@TRANSFORMS.register_module()
+class LoadImageFromNDArray(BaseTransform):
+    """Take ``img`` as it is, (h, w) or (h, w, c), where the caller has read it.
+
+    Source: ``mmseg.datasets.transforms.LoadImageFromNDArray``.
+    """
+
+    def __init__(self, to_float32: bool = False) -> None:
+        self.to_float32 = to_float32
+
+    def transform(self, results: dict) -> dict:
+        results["img_path"] = None
+        return _set_image(results, results["img"], self.to_float32)
+
+
+@TRANSFORMS.register_module()
+class LoadAnnotations(BaseTransform):
+    """Read ``seg_map_path`` into ``gt_seg_map``: (h, w), uint8, the ids that training sees.
+
+    The data set says through the results how: ``reduce_zero_label`` and ``label_map`` rename the
+    ids of the file, ``mask_colors`` translates a colour mask, and an id that is neither below
+    ``num_classes`` nor ``ignore_index`` is an error. ``reduce_zero_label`` here must agree.
+
+    Raises:
+        UserError: The label is missing, unreadable, of another size than the picture, has ids
+            outside the classes, or colours outside the palette.
+
+    Source: ``mmseg.datasets.transforms.LoadAnnotations``, which reads wrong ids modulo 256.
+    """
+
+    def __init__(
+        self,
+        reduce_zero_label: bool | None = None,
+        backend_args: dict | None = None,
+        imdecode_backend: str = "pillow",
+    ) -> None:
+        self.reduce_zero_label = reduce_zero_label
+        self.backend_args = dict(backend_args) if backend_args else None
+        self.imdecode_backend = imdecode_backend
+
+    def transform(self, results: dict) -> dict:
+        path = results.get("seg_map_path")
+        if path is None:
+            raise UserError(
+                f"{results.get('img_path')} has no label: set data_prefix.seg_map_path, or leave "
+                "LoadAnnotations out of the pipeline to predict only."
+            )
+        label = _read(path, "unchanged", self.imdecode_backend, self.backend_args)
+        if label.ndim == 3 and label.shape[2] == 1:
+            label = label[..., 0]
+        shape = results.get("ori_shape")
+        if shape is not None and label.shape[:2] != tuple(shape[:2]):
+            raise UserError(
+                f"{path} is {_size(label.shape)} pixels but its picture {results['img_path']} is "
+                f"{_size(shape)}: make both the same size."
+            )
+        if label.ndim == 3:
+            label = self._ids_of_colors(label, results, path)
+        else:
+            label = self._final_ids(label, results, path)
+        results["gt_seg_map"] = label
+        results.setdefault("seg_fields", []).append("gt_seg_map")
+        return results
+
+    def _ids_of_colors(self, mask: np.ndarray, results: dict, path: str) -> np.ndarray:
+        colors = results.get("mask_colors")
+        if not colors or mask.shape[2] == 2 or mask.dtype != np.uint8:
+            raise UserError(
+                f"{path} has {mask.shape[2]} channels of {mask.dtype} where one id per pixel is "
+                "expected: convert it to ids, or give metainfo.palette if it is an 8-bit RGB mask."
+            )
+        # mmcv hands colours out as BGR, whatever the backend.
+        label, unknown = colors_to_ids(mask[..., 2::-1], colors)
+        if unknown:
+            raise UserError(
+                f"{path} has the colour {unknown[0]} (r, g, b) and {len(unknown) - 1} others that "
+                "are not in metainfo.palette: correct the palette, or list colours to ignore in "
+                "metainfo.ignored_colors."
+            )
+        return label
+
+    def _final_ids(self, label: np.ndarray, results: dict, path: str) -> np.ndarray:
+        num_classes, ignore_index = results.get("num_classes"), results.get("ignore_index", 255)
+        if label.dtype != np.uint8:
+            narrow = label.astype(np.uint8)
+            if not np.array_equal(narrow, label):
+                raise _outside(path, np.unique(label[narrow != label]), results)
+            label = narrow
+        table = id_table(self._reduces(results), results.get("label_map"), ignore_index)
+        if num_classes is not None:
+            valid = (table < num_classes) | (table == ignore_index)
+            wrong = np.flatnonzero((count_ids(label) > 0) & ~valid)
+            if len(wrong):
+                raise _outside(path, wrong, results)
+        return cv2.LUT(label, table)
+
+    def _reduces(self, results: dict) -> bool:
+        of_dataset = results.get("reduce_zero_label", self.reduce_zero_label)
+        if self.reduce_zero_label is not None and self.reduce_zero_label != of_dataset:
+            raise UserError(
+                f"LoadAnnotations.reduce_zero_label is {self.reduce_zero_label} but the data set's "
+                f"is {of_dataset}: set it on the data set alone."
+            )
+        return bool(of_dataset)
+
+
+def _read(path: str, flag: str, backend: str, backend_args: dict | None) -> np.ndarray:
+    try:
+        content = fileio.get(path, backend_args=backend_args)
+    except OSError as error:
+        raise UserError(f"{path} can't be read ({error.strerror or error}).") from error
+    try:
+        image = mmcv.imfrombytes(content, flag=flag, backend=backend)
+        if backend == "cv2" and _may_be_cut_short(content):
+            Image.open(io.BytesIO(content)).load()
+    except Exception as error:  # each decoder has exceptions of its own
+        raise UserError(_unreadable(path, len(content), f"{backend}: {error}")) from error
+    if image is None:
+        raise UserError(_unreadable(path, len(content), f"{backend} can't decode it"))
+    return image
+
+
+def _may_be_cut_short(content: bytes) -> bool:
+    # OpenCV 4 fills the rest of a truncated JPEG with grey and only prints a warning. A file that
+    # does not end in the end-of-image mark may carry a harmless trailer, so Pillow must judge it.
+    return content.startswith(b"\xff\xd8") and not content.endswith(b"\xff\xd9")
+
+
+def _unreadable(path: str, size: int, reason: str) -> str:
+    reason = " ".join(reason.split())
+    return f"{path} ({size} bytes) is no readable image ({reason}): replace it or take it out."
+
+
+def _outside(path: str, ids: np.ndarray, results: dict) -> UserError:
+    shown = ", ".join(str(number) for number in ids[:5]) + (", …" if len(ids) > 5 else "")
+    reduce = results.get("reduce_zero_label", False)
+    return UserError(
+        f"{path} has label ids outside the {results.get('num_classes') or 256} classes: {shown}; "
+        f"correct metainfo.classes, or the data set's ignore_index "
+        f"({results.get('ignore_index', 255)}) or reduce_zero_label ({reduce}; True where ids "
+        "count from 1)."
+    )
+
+
+def _set_image(results: dict, image: np.ndarray, to_float32: bool) -> dict:
+    results["img"] = image.astype(np.float32) if to_float32 else image
+    results["img_shape"] = results["ori_shape"] = image.shape[:2]
+    return results
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]} x {shape[0]}"
