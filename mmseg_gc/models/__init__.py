@@ -1,0 +1,34 @@
+"""Backbones, heads, losses and segmentors, all in the registry ``MODELS``."""
+
+from mmseg_gc.models.backbones import ResNet, ResNetV1c, ResNetV1d, ResNeXt
+from mmseg_gc.models.data_preprocessor import SegDataPreProcessor
+from mmseg_gc.models.decode_heads import BaseDecodeHead, FCNHead, GCHead
+from mmseg_gc.models.layers import ContextBlock
+from mmseg_gc.models.losses import (
+    Accuracy,
+    CrossEntropyLoss,
+    accuracy,
+    binary_cross_entropy,
+    cross_entropy,
+)
+from mmseg_gc.models.segmentors import BaseSegmentor, EncoderDecoder, SegTTAModel
+
+__all__ = [
+    "Accuracy",
+    "BaseDecodeHead",
+    "BaseSegmentor",
+    "ContextBlock",
+    "CrossEntropyLoss",
+    "EncoderDecoder",
+    "FCNHead",
+    "GCHead",
+    "ResNeXt",
+    "ResNet",
+    "ResNetV1c",
+    "ResNetV1d",
+    "SegDataPreProcessor",
+    "SegTTAModel",
+    "accuracy",
+    "binary_cross_entropy",
+    "cross_entropy",
+]

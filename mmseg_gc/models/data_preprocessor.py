@@ -1,0 +1,145 @@
+"""From a list of pictures to a normalised, padded batch on the device."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseDataPreprocessor
+from mmengine.structures import PixelData
+from torch import Tensor
+
+from mmseg_gc.errors import UserError
+from mmseg_gc.registry import MODELS
+from mmseg_gc.structures import SegDataSample
+
+PAD_KEYS = ("size", "size_divisor")
+
+
+@MODELS.register_module()
+class SegDataPreProcessor(BaseDataPreprocessor):
+    """Moves a batch to the device, normalises it to float32, and pads it right and below.
+
+    Args:
+        mean, std: one number a channel, in the order after ``bgr_to_rgb``; None: no normalising.
+        size: (h, w) to pad training pictures to; smaller than the picture, it does nothing.
+        size_divisor: pad them to its next multiple instead. Without both: to the largest of them.
+        pad_val: value of padded pixels after normalising.
+        seg_pad_val: label of padded pixels; `EncoderDecoder` sets it to its ``ignore_index``.
+        batch_augments: function of (inputs, data_samples) that returns both, for training.
+        test_cfg: ``size`` or ``size_divisor`` for testing; None: pictures of a batch have one size.
+
+    Training records ``img_shape``, ``pad_shape`` (h, w) and ``padding_size`` (left, right, top,
+    bottom) in the samples, testing ``pad_shape`` and ``img_padding_size``.
+
+    Raises: UserError for keys that exclude each other, or test pictures of different size.
+    Source: ``mmseg.models.SegDataPreProcessor``.
+    """
+
+    def __init__(
+        self,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        size: Sequence[int] | None = None,
+        size_divisor: int | None = None,
+        pad_val: float = 0,
+        seg_pad_val: int = 255,
+        bgr_to_rgb: bool = False,
+        rgb_to_bgr: bool = False,
+        batch_augments: Callable | None = None,
+        test_cfg: dict | None = None,
+    ) -> None:
+        super().__init__()
+        if (mean is None) != (std is None):
+            raise UserError("data_preprocessor takes `mean` and `std` together, or neither.")
+        if bgr_to_rgb and rgb_to_bgr:
+            raise UserError("data_preprocessor takes `bgr_to_rgb` or `rgb_to_bgr`, not both.")
+        for key in test_cfg or {}:
+            if key not in PAD_KEYS:
+                raise UserError(
+                    f"data_preprocessor.test_cfg has no key {key!r}; it takes size or size_divisor."
+                )
+        for cfg in ({"size": size, "size_divisor": size_divisor}, test_cfg or {}):
+            if all(cfg.get(key) is not None for key in PAD_KEYS):
+                raise UserError("data_preprocessor pads to `size` or `size_divisor`, not to both.")
+        if batch_augments is not None and not callable(batch_augments):
+            raise UserError("data_preprocessor's batch_augments must be a function.")
+        self.normalises = mean is not None
+        if self.normalises:
+            self.register_buffer("mean", torch.tensor(mean).float().view(-1, 1, 1), False)
+            self.register_buffer("std", torch.tensor(std).float().view(-1, 1, 1), False)
+        self.size = size
+        self.size_divisor = size_divisor
+        self.pad_val = pad_val
+        self.seg_pad_val = seg_pad_val
+        self.swaps_channels = bgr_to_rgb or rgb_to_bgr
+        self.batch_augments = batch_augments
+        self.test_cfg = test_cfg
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """``inputs`` (N, C, H, W) float32 and ``data_samples`` from lists of (C, h, w) and samples.
+
+        Pictures stay as they are, mostly uint8, until on the device: a quarter of the bytes.
+        """
+        data = self.cast_data(data)
+        images, samples = data["inputs"], data.get("data_samples")
+        if training:
+            inputs, paddings = self._batch(images, self.size, self.size_divisor)
+            for image, sample, padding in zip(images, samples or [], paddings, strict=False):
+                self._pad_label(sample, padding)
+                sample.set_metainfo(
+                    {
+                        "img_shape": tuple(image.shape[1:]),
+                        "pad_shape": tuple(inputs.shape[2:]),
+                        "padding_size": padding,
+                    }
+                )
+            if self.batch_augments is not None:
+                inputs, samples = self.batch_augments(inputs, samples)
+        else:
+            sizes = {tuple(image.shape[1:]) for image in images}
+            if len(sizes) > 1:
+                raise UserError(
+                    f"A test batch holds pictures of different size, {sorted(sizes)} (h, w); "
+                    f"set the test dataloader's batch_size=1."
+                )
+            inputs, paddings = self._batch(images, **(self.test_cfg or {}))
+            if self.test_cfg:
+                for sample, padding in zip(samples or [], paddings, strict=False):
+                    sample.set_metainfo(
+                        {"img_padding_size": padding, "pad_shape": tuple(inputs.shape[2:])}
+                    )
+        return {"inputs": inputs, "data_samples": samples}
+
+    def _batch(
+        self,
+        images: Sequence[Tensor],
+        size: Sequence[int] | None = None,
+        size_divisor: int | None = None,
+    ) -> tuple[Tensor, list[tuple[int, int, int, int]]]:
+        heights, widths = zip(*(image.shape[1:] for image in images), strict=True)
+        height, width = max(heights), max(widths)
+        if size is not None:
+            height, width = max(height, size[0]), max(width, size[1])
+        if size_divisor is not None:
+            height = -(-height // size_divisor) * size_divisor
+            width = -(-width // size_divisor) * size_divisor
+        batch = torch.full(
+            (len(images), images[0].shape[0], height, width),
+            self.pad_val,
+            dtype=torch.float32,
+            device=images[0].device,
+        )
+        for target, image in zip(batch, images, strict=True):
+            if self.swaps_channels and image.size(0) == 3:
+                image = image[[2, 1, 0]]
+            image = image.float()
+            if self.normalises:
+                image = (image - self.mean) / self.std
+            target[:, : image.shape[1], : image.shape[2]] = image
+        paddings = [(0, width - w, 0, height - h) for h, w in zip(heights, widths, strict=True)]
+        return batch, paddings
+
+    def _pad_label(self, sample: SegDataSample, padding: tuple[int, int, int, int]) -> None:
+        if "gt_sem_seg" in sample and any(padding):
+            label = F.pad(sample.gt_sem_seg.data, padding, value=self.seg_pad_val)
+            sample.gt_sem_seg = PixelData(data=label)

@@ -1,0 +1,198 @@
+"""What every decode head shares: choosing inputs, classifying, the loss, resizing scores."""
+
+from collections.abc import Sequence
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmseg_gc.errors import UserError
+from mmseg_gc.models.layers import resize
+from mmseg_gc.models.losses import CrossEntropyLoss, accuracy
+from mmseg_gc.registry import MODELS
+from mmseg_gc.structures import SegDataSample
+
+INPUT_TRANSFORMS = ("resize_concat", "multiple_select")
+
+
+class BaseDecodeHead(BaseModule):
+    """Base of heads that turn feature maps into scores of shape (N, out_channels, h, w).
+
+    Args:
+        in_channels, in_index: width and place of the feature map to use; with ``input_transform``
+            sequences of them: "resize_concat" brings these maps to the first one's size and
+            concatenates them, "multiple_select" hands them over as a list.
+        channels: width before the classifying convolution.
+        out_channels: None for ``num_classes``; 1 for two classes told apart by a sigmoid.
+        threshold: least probability of class 1 if ``out_channels`` is 1; None means 0.3.
+        loss_decode: config of a loss, or a list; losses of one ``loss_name`` are summed.
+        ignore_index: label id that is not learnt; None if there is none.
+        sampler: None; others are not supported.
+
+    Raises: UserError for arguments that do not fit together.
+    Source: ``mmseg.models.decode_heads.BaseDecodeHead``.
+    """
+
+    def __init__(
+        self,
+        in_channels: int | Sequence[int],
+        channels: int,
+        *,
+        num_classes: int,
+        out_channels: int | None = None,
+        threshold: float | None = None,
+        dropout_ratio: float = 0.1,
+        conv_cfg: dict | None = None,
+        norm_cfg: dict | None = None,
+        act_cfg: dict | None = None,
+        in_index: int | Sequence[int] = -1,
+        input_transform: str | None = None,
+        loss_decode: dict | Sequence[dict] | None = None,
+        ignore_index: int | None = 255,
+        sampler: None = None,
+        align_corners: bool = False,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(
+            init_cfg or {"type": "Normal", "std": 0.01, "override": {"name": "conv_seg"}}
+        )
+        name = type(self).__name__
+        if sampler is not None:
+            raise UserError(f"{name} supports no `sampler`; leave the key out.")
+        if input_transform not in (None, *INPUT_TRANSFORMS):
+            raise UserError(
+                f"{name} has no input_transform={input_transform!r}; choose None or one of "
+                f"{', '.join(INPUT_TRANSFORMS)}."
+            )
+        if input_transform is None:
+            fits = isinstance(in_channels, int) and isinstance(in_index, int)
+            cure = "one number each, or set input_transform"
+        else:
+            sequences = not isinstance(in_channels, int) and not isinstance(in_index, int)
+            fits = sequences and len(in_channels) == len(in_index)
+            cure = f"two lists of one length for input_transform={input_transform!r}"
+        if not fits:
+            raise UserError(
+                f"{name}'s in_channels={in_channels} and in_index={in_index} do not fit; "
+                f"give {cure}."
+            )
+        out_channels = num_classes if out_channels is None else out_channels
+        if out_channels != num_classes and (out_channels, num_classes) != (1, 2):
+            raise UserError(
+                f"{name}'s out_channels={out_channels} must equal num_classes={num_classes}, "
+                f"or be 1 for two classes."
+            )
+        self.in_channels = sum(in_channels) if input_transform == "resize_concat" else in_channels
+        self.in_index = in_index
+        self.input_transform = input_transform
+        self.channels = channels
+        self.num_classes = num_classes
+        self.out_channels = out_channels
+        self.threshold = 0.3 if out_channels == 1 and threshold is None else threshold
+        self.conv_cfg = conv_cfg
+        self.norm_cfg = norm_cfg
+        self.act_cfg = act_cfg or {"type": "ReLU"}
+        self.ignore_index = ignore_index
+        self.align_corners = align_corners
+
+        loss_decode = loss_decode or {"type": "CrossEntropyLoss"}
+        loss_cfgs = [loss_decode] if isinstance(loss_decode, dict) else loss_decode
+        losses = nn.ModuleList(MODELS.build(cfg) for cfg in loss_cfgs)
+        if out_channels == 1 and any(
+            isinstance(loss, CrossEntropyLoss) and not loss.use_sigmoid for loss in losses
+        ):
+            raise UserError(f"{name} with out_channels=1 needs use_sigmoid=True in loss_decode.")
+        # A single loss stands bare, as users of mmseg know it: `head.loss_decode.loss_weight`.
+        self.loss_decode = losses[0] if isinstance(loss_decode, dict) else losses
+        self.conv_seg = nn.Conv2d(channels, out_channels, kernel_size=1)
+        self.dropout = nn.Dropout2d(dropout_ratio) if dropout_ratio > 0 else None
+
+    def extra_repr(self) -> str:
+        return (
+            f"input_transform={self.input_transform}, ignore_index={self.ignore_index}, "
+            f"align_corners={self.align_corners}"
+        )
+
+    def _transform_inputs(self, inputs: Sequence[Tensor]) -> Tensor | list[Tensor]:
+        if self.input_transform is None:
+            return inputs[self.in_index]
+        chosen = [inputs[i] for i in self.in_index]
+        if self.input_transform == "multiple_select":
+            return chosen
+        size = chosen[0].shape[2:]
+        return torch.cat([self._resized(x, size) for x in chosen], dim=1)
+
+    def _resized(self, x: Tensor, size: Sequence[int]) -> Tensor:
+        return resize(x, size=size, mode="bilinear", align_corners=self.align_corners)
+
+    def forward(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Scores (N, out_channels, h, w) from the backbone's feature maps."""
+        raise NotImplementedError
+
+    def cls_seg(self, feat: Tensor) -> Tensor:
+        """Scores (N, out_channels, h, w) of features (N, channels, h, w)."""
+        if self.dropout is not None:
+            feat = self.dropout(feat)
+        return self.conv_seg(feat)
+
+    def loss(
+        self,
+        inputs: Sequence[Tensor],
+        batch_data_samples: list[SegDataSample],
+        train_cfg: dict | None = None,
+    ) -> dict[str, Tensor]:
+        """Losses by name, and the accuracy in percent as ``acc_seg``."""
+        return self.loss_by_feat(self.forward(inputs), batch_data_samples)
+
+    def predict(
+        self,
+        inputs: Sequence[Tensor],
+        batch_img_metas: list[dict],
+        test_cfg: dict | None = None,
+    ) -> Tensor:
+        """Scores (N, out_channels, H, W) at the size of the network's input."""
+        return self.predict_by_feat(self.forward(inputs), batch_img_metas)
+
+    def loss_by_feat(
+        self, seg_logits: Tensor, batch_data_samples: list[SegDataSample]
+    ) -> dict[str, Tensor]:
+        """What `loss` returns, from scores at the head's own size."""
+        label = torch.stack([s.gt_sem_seg.data for s in batch_data_samples])  # (N, 1, H, W)
+        label = label.squeeze(1).long()
+        seg_logits = self._resized(seg_logits, label.shape[1:])
+        losses: dict[str, Tensor] = {}
+        several = isinstance(self.loss_decode, nn.ModuleList)
+        for loss_decode in self.loss_decode if several else [self.loss_decode]:
+            value = loss_decode(seg_logits, label, ignore_index=self.ignore_index)
+            name = loss_decode.loss_name
+            losses[name] = losses[name] + value if name in losses else value
+        losses["acc_seg"] = accuracy(seg_logits, label, ignore_index=self.ignore_index)
+        return losses
+
+    def predict_by_feat(self, seg_logits: Tensor, batch_img_metas: list[dict]) -> Tensor:
+        """What `predict` returns, from scores at the head's own size."""
+        meta = batch_img_metas[0]  # All pictures of a batch have one size here.
+        return self._resized(seg_logits, meta.get("pad_shape", meta["img_shape"])[:2])
+
+    def check_labels(self, batch_data_samples: list[SegDataSample]) -> None:
+        """Raise a UserError that names the picture if one of its labels is no class.
+
+        Left to the loss, such a label would end a GPU run with an assertion inside a kernel.
+        """
+        # Ask for the whole batch at once: each answer makes a GPU wait.
+        strange = [self._strange(sample) for sample in batch_data_samples]
+        if not torch.stack([mask.any() for mask in strange]).any():
+            return
+        for sample, mask in zip(batch_data_samples, strange, strict=True):
+            if mask.any():
+                where = sample.metainfo.get("seg_map_path", "a label map")
+                ids = ", ".join(map(str, sample.gt_sem_seg.data[mask].unique().tolist()[:5]))
+                raise UserError(
+                    f"Label id {ids} in {where} is no class: num_classes={self.num_classes} and "
+                    f"ignore_index={self.ignore_index}; mend the labels or these two keys."
+                )
+
+    def _strange(self, sample: SegDataSample) -> Tensor:
+        label = sample.gt_sem_seg.data
+        strange = (label < 0) | (label >= max(self.num_classes, 2 * (self.out_channels == 1)))
+        return strange if self.ignore_index is None else strange & (label != self.ignore_index)

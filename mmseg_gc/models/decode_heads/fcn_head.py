@@ -1,0 +1,99 @@
+"""The fully convolutional head."""
+
+from collections.abc import Sequence
+
+import torch
+from mmcv.cnn import ConvModule
+from torch import Tensor, nn
+
+from mmseg_gc.errors import UserError
+from mmseg_gc.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg_gc.registry import MODELS
+
+
+@MODELS.register_module()
+class FCNHead(BaseDecodeHead):
+    """``num_convs`` convolutions, then the classifier; see `BaseDecodeHead` for the other keys.
+
+    ``concat_input`` lets one more convolution see the input beside their output.
+
+    Source: "Fully Convolutional Networks", arXiv:1411.4038; ``mmseg.models.FCNHead``.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int | Sequence[int],
+        channels: int,
+        num_classes: int,
+        num_convs: int = 2,
+        kernel_size: int = 3,
+        concat_input: bool = True,
+        dilation: int = 1,
+        out_channels: int | None = None,
+        threshold: float | None = None,
+        dropout_ratio: float = 0.1,
+        conv_cfg: dict | None = None,
+        norm_cfg: dict | None = None,
+        act_cfg: dict | None = None,
+        in_index: int | Sequence[int] = -1,
+        input_transform: str | None = None,
+        loss_decode: dict | Sequence[dict] | None = None,
+        ignore_index: int | None = 255,
+        sampler: None = None,
+        align_corners: bool = False,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(
+            in_channels,
+            channels,
+            num_classes=num_classes,
+            out_channels=out_channels,
+            threshold=threshold,
+            dropout_ratio=dropout_ratio,
+            conv_cfg=conv_cfg,
+            norm_cfg=norm_cfg,
+            act_cfg=act_cfg,
+            in_index=in_index,
+            input_transform=input_transform,
+            loss_decode=loss_decode,
+            ignore_index=ignore_index,
+            sampler=sampler,
+            align_corners=align_corners,
+            init_cfg=init_cfg,
+        )
+        if num_convs == 0 and self.in_channels != channels:
+            raise UserError(
+                f"{type(self).__name__} with num_convs=0 needs channels={channels} to equal "
+                f"in_channels={self.in_channels}."
+            )
+        self.num_convs = num_convs
+        self.concat_input = concat_input
+        widths = [self.in_channels] + [channels] * num_convs
+        self.convs = nn.Sequential(
+            *(self._conv(width, kernel_size, dilation) for width in widths[:-1])
+        )
+        if concat_input:
+            self.conv_cat = self._conv(self.in_channels + channels, kernel_size)
+
+    def _conv(self, in_channels: int, kernel_size: int, dilation: int = 1) -> ConvModule:
+        return ConvModule(
+            in_channels,
+            self.channels,
+            kernel_size=kernel_size,
+            padding=kernel_size // 2 * dilation,
+            dilation=dilation,
+            conv_cfg=self.conv_cfg,
+            norm_cfg=self.norm_cfg,
+            act_cfg=self.act_cfg,
+        )
+
+    def _conv_branch(self, x: Tensor) -> Tensor:
+        return self.convs(x)
+
+    def forward(self, inputs: Sequence[Tensor]) -> Tensor:
+        x = self._transform_inputs(inputs)
+        feats = self._conv_branch(x)
+        if self.concat_input:
+            feats = self.conv_cat(torch.cat([x, feats], dim=1))
+        return self.cls_seg(feats)

@@ -1,0 +1,38 @@
+"""Interpolation of feature maps and logits."""
+
+import warnings
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def resize(
+    input: Tensor,
+    size: Sequence[int] | None = None,
+    scale_factor: float | Sequence[float] | None = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+    warning: bool = True,
+) -> Tensor:
+    """Interpolate (N, C, H, W) to ``size`` (h, w) or by ``scale_factor``.
+
+    ``warning`` speaks up when ``align_corners=True`` cannot align: it does so only from ``n + 1``
+    to ``k * n + 1`` pixels, such as 97 to 769.
+    """
+    if size is not None:
+        size = tuple(int(length) for length in size)
+        if size == tuple(input.shape[2:]) and mode == "bilinear":
+            return input  # The very same numbers, without the copy.
+        if warning and align_corners and not _aligns(tuple(input.shape[2:]), size):
+            warnings.warn(
+                f"align_corners=True does not align {tuple(input.shape[2:])} with {size}; use "
+                f"sizes n + 1 and k * n + 1.",
+                stacklevel=2,
+            )
+    return F.interpolate(input, size, scale_factor, mode, align_corners)
+
+
+def _aligns(source: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    pairs = [(s, t) for s, t in zip(source, target, strict=True) if s > 1 and t > s]
+    return all((t - 1) % (s - 1) == 0 for s, t in pairs)

@@ -1,0 +1,63 @@
+"""Share of pixels that are labelled right."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+def accuracy(
+    pred: Tensor,
+    target: Tensor,
+    topk: int | Sequence[int] = 1,
+    thresh: float | None = None,
+    ignore_index: int | None = None,
+) -> Tensor | list[Tensor]:
+    """Percent of targets among the ``topk`` best scores, of shape (1,); one for each of ``topk``.
+
+    ``pred`` is (N, C, ...) and ``target`` the label ids (N, ...). Scores up to ``thresh`` count as
+    wrong. If all targets are ignored the answer is 100.
+
+    Source: ``mmseg.models.losses.accuracy``.
+    """
+    ks = (topk,) if isinstance(topk, int) else tuple(topk)
+    if pred.size(0) == 0:
+        results = [pred.new_zeros(()) for _ in ks]
+        return results[0] if isinstance(topk, int) else results
+    if max(ks) == 1:
+        scores, labels = pred.max(dim=1, keepdim=True)  # Far cheaper than topk over many pixels.
+    else:
+        scores, labels = pred.topk(max(ks), dim=1)  # (N, k, ...)
+    correct = labels == target.unsqueeze(1)
+    if thresh is not None:
+        correct &= scores > thresh
+    # Counted by masks, not by indexing, which would make a GPU wait.
+    if ignore_index is None:
+        total = target.numel()
+    else:
+        valid = target != ignore_index
+        correct &= valid.unsqueeze(1)
+        total = valid.sum().float()
+    eps = torch.finfo(torch.float32).eps
+    results = [
+        (correct[:, :k].sum().float() + eps).mul(100.0 / (total + eps)).reshape(1) for k in ks
+    ]
+    return results[0] if isinstance(topk, int) else results
+
+
+class Accuracy(nn.Module):
+    """`accuracy` with its options fixed."""
+
+    def __init__(
+        self,
+        topk: int | Sequence[int] = (1,),
+        thresh: float | None = None,
+        ignore_index: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.topk = topk
+        self.thresh = thresh
+        self.ignore_index = ignore_index
+
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor | list[Tensor]:
+        return accuracy(pred, target, self.topk, self.thresh, self.ignore_index)

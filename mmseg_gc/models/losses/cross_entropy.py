@@ -1,0 +1,203 @@
+"""Cross entropy over label maps, by softmax or by sigmoid."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmseg_gc.errors import UserError
+from mmseg_gc.registry import MODELS
+
+REDUCTIONS = ("none", "mean", "sum")
+
+
+def cross_entropy(
+    pred: Tensor,
+    label: Tensor,
+    weight: Tensor | None = None,
+    class_weight: Tensor | None = None,
+    reduction: str = "mean",
+    avg_factor: float | Tensor | None = None,
+    ignore_index: int | None = -100,
+    avg_non_ignore: bool = False,
+) -> Tensor:
+    """Softmax cross entropy of scores (N, C, ...) against label ids (N, ...).
+
+    ``weight`` (N, ...) scales each pixel, ``class_weight`` (C,) each class. The mean divides by
+    ``avg_factor``, or else by the number of pixels: all of them, or with ``avg_non_ignore`` those
+    not ignored. With ``class_weight`` it divides by the sum of the weights of those not ignored.
+
+    Source: ``mmseg.models.losses.cross_entropy``; that one fails on ``class_weight`` together with
+    ``avg_non_ignore``, which here changes nothing.
+    """
+    ignored = -100 if ignore_index is None else ignore_index
+    loss = F.cross_entropy(pred, label, weight=class_weight, reduction="none", ignore_index=ignored)
+    if avg_factor is None and reduction == "mean":
+        valid = label != ignored
+        if class_weight is not None:
+            avg_factor = class_weight[label.where(valid, 0)].where(valid, 0).sum()
+        else:
+            avg_factor = valid.sum() if avg_non_ignore else label.numel()
+    return _reduced(loss, weight, reduction, avg_factor)
+
+
+def binary_cross_entropy(
+    pred: Tensor,
+    label: Tensor,
+    weight: Tensor | None = None,
+    reduction: str = "mean",
+    avg_factor: float | Tensor | None = None,
+    class_weight: Tensor | None = None,
+    ignore_index: int | None = -100,
+    avg_non_ignore: bool = False,
+) -> Tensor:
+    """Sigmoid cross entropy of scores (N, C, ...) against label ids (N, ...) as one-hot.
+
+    With C = 1 the label is 0 or 1 and stands for itself. ``class_weight`` (C,) scales the positive
+    part of each class. The mean divides by ``avg_factor``, or else by the number of scores: all of
+    them, or with ``avg_non_ignore`` those of pixels not ignored.
+
+    Raises: UserError if C = 1 and a label is neither 0, 1 nor ignored.
+    Source: ``mmseg.models.losses.binary_cross_entropy``; that one cannot take ``class_weight`` for
+    several classes on pictures.
+    """
+    valid = label >= 0
+    if ignore_index is not None:
+        valid = valid & (label != ignore_index)
+    label = label.where(valid, 0)
+    if pred.size(1) == 1:
+        if label.max() > 1:
+            raise UserError(
+                f"A sigmoid loss on one output channel takes labels 0 and 1 only, not "
+                f"{int(label.max())}; set out_channels=num_classes."
+            )
+        pred, target, mask = pred.squeeze(1), label.to(pred.dtype), valid
+    else:
+        target = torch.zeros_like(pred).scatter_(1, label.unsqueeze(1), 1)  # (N, C, ...)
+        mask = valid.unsqueeze(1).expand_as(pred)
+        weight = None if weight is None else weight.unsqueeze(1)
+        if class_weight is not None:
+            class_weight = class_weight.view(-1, *[1] * (pred.dim() - 2))  # (C, 1, ...)
+    if avg_factor is None and reduction == "mean" and avg_non_ignore:
+        avg_factor = mask.sum()
+    loss = F.binary_cross_entropy_with_logits(
+        pred, target, pos_weight=class_weight, reduction="none"
+    )
+    return _reduced(loss, mask if weight is None else mask * weight, reduction, avg_factor)
+
+
+def _reduced(
+    loss: Tensor, weight: Tensor | None, reduction: str, avg_factor: float | Tensor | None
+) -> Tensor:
+    if weight is not None:
+        loss = loss * weight.float()
+    if reduction == "none":
+        return loss
+    if avg_factor is None:
+        return loss.mean() if reduction == "mean" else loss.sum()
+    if reduction == "sum":
+        raise UserError('avg_factor does not go with reduction="sum"; use reduction="mean".')
+    # A batch in which all pixels are ignored must give 0, not 0 / 0.
+    return loss.sum() / (avg_factor + torch.finfo(torch.float32).eps)
+
+
+def _read_class_weight(class_weight: Sequence[float] | str | None) -> Tensor | None:
+    if class_weight is None:
+        return None
+    if isinstance(class_weight, str):
+        class_weight = _read_numbers(Path(class_weight))
+    return torch.as_tensor(class_weight, dtype=torch.float32)
+
+
+def _read_numbers(path: Path) -> Sequence[float]:
+    if path.suffix not in (".npy", ".json"):
+        raise UserError(
+            f"class_weight file {str(path)!r} is of no safe format; save the list as .npy or .json."
+        )
+    try:
+        if path.suffix == ".npy":
+            return np.load(path, allow_pickle=False)  # Unpickling could run code.
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"class_weight file {str(path)!r} cannot be read: {error}.") from error
+
+
+@MODELS.register_module()
+class CrossEntropyLoss(nn.Module):
+    """Cross entropy for segmentation, by softmax or with ``use_sigmoid`` by sigmoid.
+
+    ``class_weight`` is one number a class, or a .npy or .json file of them. A ``loss_name`` that
+    does not begin with "loss_" is logged but not learnt from. ``avg_non_ignore=False`` averages
+    over ignored pixels too, as the published models did.
+
+    Raises: UserError for an option it cannot follow.
+    Source: ``mmseg.models.losses.CrossEntropyLoss``.
+    """
+
+    def __init__(
+        self,
+        use_sigmoid: bool = False,
+        use_mask: bool = False,
+        reduction: str = "mean",
+        class_weight: Sequence[float] | str | None = None,
+        loss_weight: float = 1.0,
+        loss_name: str = "loss_ce",
+        avg_non_ignore: bool = False,
+    ) -> None:
+        super().__init__()
+        if use_mask:
+            raise UserError("CrossEntropyLoss's use_mask is for instance masks; use mmdet's loss.")
+        _check_reduction(reduction)
+        self.use_sigmoid = use_sigmoid
+        self.reduction = reduction
+        self.loss_weight = loss_weight
+        self.loss_name = loss_name
+        self.avg_non_ignore = avg_non_ignore
+        # Not persistent: weight files of mmseg have no such key.
+        self.register_buffer("class_weight", _read_class_weight(class_weight), persistent=False)
+
+    def extra_repr(self) -> str:
+        return f"use_sigmoid={self.use_sigmoid}, avg_non_ignore={self.avg_non_ignore}"
+
+    def forward(
+        self,
+        cls_score: Tensor,
+        label: Tensor,
+        weight: Tensor | None = None,
+        avg_factor: float | None = None,
+        reduction_override: str | None = None,
+        ignore_index: int | None = -100,
+    ) -> Tensor:
+        reduction = reduction_override or self.reduction
+        _check_reduction(reduction)
+        class_weight = self.class_weight
+        if class_weight is not None:
+            if class_weight.numel() != cls_score.size(1):
+                raise UserError(
+                    f"class_weight has {class_weight.numel()} numbers for the "
+                    f"{cls_score.size(1)} output channels; give one a class."
+                )
+            class_weight = class_weight.to(cls_score)
+        criterion = binary_cross_entropy if self.use_sigmoid else cross_entropy
+        return self.loss_weight * criterion(
+            cls_score,
+            label,
+            weight,
+            class_weight=class_weight,
+            reduction=reduction,
+            avg_factor=avg_factor,
+            ignore_index=ignore_index,
+            avg_non_ignore=self.avg_non_ignore,
+        )
+
+
+def _check_reduction(reduction: str) -> None:
+    if reduction not in REDUCTIONS:
+        raise UserError(
+            f"CrossEntropyLoss has no reduction={reduction!r}; choose one of "
+            f"{', '.join(REDUCTIONS)}."
+        )

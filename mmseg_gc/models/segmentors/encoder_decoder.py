@@ -1,0 +1,164 @@
+"""The segmentor: a backbone, a decode head, and auxiliary heads while training."""
+
+from collections.abc import Sequence
+
+from mmengine.config import ConfigDict
+from torch import Tensor, nn
+
+from mmseg_gc.errors import UserError
+from mmseg_gc.models.segmentors.base import BaseSegmentor
+from mmseg_gc.models.segmentors.sliding_window import slide
+from mmseg_gc.registry import MODELS
+from mmseg_gc.structures import SegDataSample
+
+TEST_KEYS = ("mode", "crop_size", "stride")
+
+
+@MODELS.register_module()
+class EncoderDecoder(BaseSegmentor):
+    """Backbone, optional neck, decode head, and auxiliary heads that only training uses.
+
+    ``test_cfg`` is ``dict(mode="whole")``, also the default, or ``dict(mode="slide", crop_size=(h,
+    w), stride=(h, w))`` in pixels of the network's input. ``pretrained`` goes to the backbone. What
+    the data preprocessor writes on padded labels becomes the heads' ``ignore_index``.
+
+    Raises: UserError if heads disagree, or ``test_cfg`` has an unknown key or lacks one.
+    Source: ``mmseg.models.EncoderDecoder``.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        decode_head: dict,
+        neck: dict | None = None,
+        auxiliary_head: dict | Sequence[dict] | None = None,
+        train_cfg: dict | None = None,
+        test_cfg: dict | None = None,
+        data_preprocessor: dict | nn.Module | None = None,
+        pretrained: str | None = None,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor, init_cfg)
+        if pretrained is not None:
+            if backbone.get("pretrained") is not None:
+                raise UserError("Both the model and its backbone set `pretrained`; leave one out.")
+            backbone = {**backbone, "pretrained": pretrained}
+        self.backbone = MODELS.build(backbone)
+        if neck is not None:
+            self.neck = MODELS.build(neck)
+        self.decode_head = MODELS.build(decode_head)
+        if isinstance(auxiliary_head, dict):
+            self.auxiliary_head = MODELS.build(auxiliary_head)
+        elif auxiliary_head:
+            self.auxiliary_head = nn.ModuleList(MODELS.build(cfg) for cfg in auxiliary_head)
+        self._check_heads_agree()
+
+        self.align_corners = self.decode_head.align_corners
+        self.num_classes = self.decode_head.num_classes
+        self.out_channels = self.decode_head.out_channels
+        self.train_cfg = train_cfg
+        self.test_cfg = ConfigDict(test_cfg or {"mode": "whole"})
+        _windows(self.test_cfg)  # Complain now rather than after training.
+        ignore_index = self.decode_head.ignore_index
+        if ignore_index is not None and hasattr(self.data_preprocessor, "seg_pad_val"):
+            self.data_preprocessor.seg_pad_val = ignore_index
+
+    def _auxiliary_heads(self) -> dict[str, nn.Module]:
+        """The auxiliary heads by the prefix of their losses."""
+        if isinstance(self.auxiliary_head, nn.ModuleList):
+            return {f"aux_{i}": head for i, head in enumerate(self.auxiliary_head)}
+        return {} if self.auxiliary_head is None else {"aux": self.auxiliary_head}
+
+    def _check_heads_agree(self) -> None:
+        for key in ("num_classes", "ignore_index"):
+            for head in self._auxiliary_heads().values():
+                if getattr(head, key) != getattr(self.decode_head, key):
+                    raise UserError(
+                        f"decode_head.{key}={getattr(self.decode_head, key)} and auxiliary_head."
+                        f"{key}={getattr(head, key)} differ; set both to the same."
+                    )
+
+    def extract_feat(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        """Feature maps of pictures (N, 3, H, W)."""
+        features = self.backbone(inputs)
+        return self.neck(features) if self.with_neck else features
+
+    def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
+        """Scores (N, out_channels, H, W) of pictures, or windows of them, (N, 3, H, W)."""
+        # The head resizes to what the metas say, which for a window is the window's size.
+        size = tuple(inputs.shape[2:])
+        metas = [{**meta, "img_shape": size, "pad_shape": size} for meta in batch_img_metas]
+        return self.decode_head.predict(self.extract_feat(inputs), metas, self.test_cfg)
+
+    def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
+        """Losses and accuracies of all heads as ``decode.*``, ``aux.*`` or ``aux_<i>.*``."""
+        # Once for all heads, and before the forward: now a GPU has nothing to wait for.
+        self.decode_head.check_labels(data_samples)
+        features = self.extract_feat(inputs)
+        return {
+            f"{prefix}.{name}": value
+            for prefix, head in {"decode": self.decode_head, **self._auxiliary_heads()}.items()
+            for name, value in head.loss(features, data_samples, self.train_cfg).items()
+        }
+
+    def predict(
+        self, inputs: Tensor, data_samples: list[SegDataSample] | None = None
+    ) -> list[SegDataSample]:
+        """Predictions of pictures (N, 3, H, W), written into the samples (None: new ones)."""
+        if data_samples is None:
+            size = tuple(inputs.shape[2:])
+            metas = [{"ori_shape": size, "img_shape": size, "pad_shape": size}] * len(inputs)
+        else:
+            metas = [sample.metainfo for sample in data_samples]
+        return self.postprocess_result(self.inference(inputs, metas), data_samples)
+
+    def _forward(self, inputs: Tensor, data_samples: list[SegDataSample] | None = None) -> Tensor:
+        return self.decode_head(self.extract_feat(inputs))
+
+    def inference(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
+        """Scores (N, out_channels, H, W) of pictures (N, 3, H, W), as ``test_cfg`` has it."""
+        if _windows(self.test_cfg) is None:
+            return self.whole_inference(inputs, batch_img_metas)
+        return self.slide_inference(inputs, batch_img_metas)
+
+    def whole_inference(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
+        """`inference` in one piece."""
+        return self.encode_decode(inputs, batch_img_metas)
+
+    def slide_inference(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
+        """`inference` as the mean over overlapping windows."""
+        crop_size, stride = _windows(self.test_cfg)
+        return slide(
+            inputs,
+            crop_size,
+            stride,
+            self.out_channels,
+            lambda window: self.encode_decode(window, batch_img_metas),
+        )
+
+
+def _windows(test_cfg: dict) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """Crop size and stride (h, w) of sliding windows; None for whole pictures."""
+    for key in test_cfg:
+        if key not in TEST_KEYS:
+            raise UserError(f"test_cfg has no key {key!r}; it takes {', '.join(TEST_KEYS)}.")
+    mode = test_cfg.get("mode", "whole")
+    if mode == "whole":
+        return None
+    if mode != "slide":
+        raise UserError(f"test_cfg has no mode={mode!r}; choose whole or slide.")
+    sizes = []
+    for key in ("crop_size", "stride"):
+        size = test_cfg.get(key)
+        if not isinstance(size, Sequence) or len(size) != 2 or min(size) < 1:
+            raise UserError(
+                f'test_cfg with mode="slide" needs {key}=(h, w) in pixels, not {size!r}.'
+            )
+        sizes.append(tuple(size))
+    crop_size, stride = sizes
+    if stride[0] > crop_size[0] or stride[1] > crop_size[1]:
+        raise UserError(
+            f"test_cfg's stride={stride} leaves gaps between windows of crop_size={crop_size}; "
+            f"make it smaller."
+        )
+    return crop_size, stride
