@@ -1,3 +1,5 @@
 """GCNet semantic segmentation in the mmsegmentation style."""
 
-__version__ = "0.1.0"
+from mmseg_gc.version import __version__
+
+__all__ = ["__version__"]

@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -33,6 +34,7 @@ __all__ = [
     "read_checkpoint",
     "save_checkpoint",
     "trust_pickle",
+    "write_atomically",
 ]
 
 TORCHVISION_WEIGHTS = "https://download.pytorch.org/models/"
@@ -244,7 +246,7 @@ def load_into(
 
 def _mismatch(source, missing, unexpected, reshaped, own, weights) -> str:
     classes = [k for k in reshaped if k.endswith("conv_seg.weight")]
-    if classes and all(".conv_seg." in k for k in reshaped) and not (missing or unexpected):
+    if classes and all("conv_seg." in k for k in reshaped) and not (missing or unexpected):
         key = classes[0]
         return (
             f"{source} was trained for {len(weights[key])} classes, this config's "
@@ -268,29 +270,36 @@ def _grouped(keys: list[str]) -> str:
 
 
 def save_checkpoint(checkpoint: Mapping, path: str | Path) -> None:
-    """Write ``checkpoint`` so that ``path`` is at every moment the old file or the whole new one.
+    """Write ``checkpoint`` to ``path``, atomically."""
+    write_atomically(path, lambda file: torch.save(checkpoint, file))
+
+
+def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
+    """Let ``write`` fill a file so that ``path`` is always the old one or the whole new one.
 
     Raises:
         UserError: the folder can't be written or the disk is full; an older file stays as it was.
     """
     path = Path(path)
-    handle, temporary = None, None
+    temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "wb") as file:
-            torch.save(checkpoint, file)
+            write(file)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
         _sync_folder(path.parent)
-    except (OSError, RuntimeError) as error:
+    except BaseException as error:
         if temporary is not None and os.path.exists(temporary):
             os.unlink(temporary)
-        raise UserError(
-            f"{path} can't be written ({error}); free the disk or mend the rights."
-        ) from error
+        if isinstance(error, OSError | RuntimeError):
+            raise UserError(
+                f"{path} can't be written ({error}); free the disk or mend the rights."
+            ) from error
+        raise
 
 
 def _umask() -> int:

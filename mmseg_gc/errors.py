@@ -5,7 +5,13 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from importlib import metadata
 
+# Distributions that write into one folder: ours, and those that must not stand beside it.
+CLASHES = {
+    "onedl-mmengine": {"mmengine", "mmengine-lite"},
+    "onedl-mmcv": {"mmcv", "mmcv-lite", "mmcv-full"},
+}
 TRACEBACK_VARIABLE = "MMSEG_GC_TRACEBACK"
 
 
@@ -28,6 +34,35 @@ def user_sentence(error: BaseException) -> str | None:
     return None
 
 
+def check_environment() -> None:
+    """Refuse an installation that can't work, before anything heavy is imported.
+
+    Raises:
+        UserError: packages that overwrite each other are installed, or OpenCV can't start.
+    """
+    installed = {_canonical(d.metadata["Name"]) for d in metadata.distributions()}
+    for kept, others in CLASHES.items():
+        clash = sorted(others & installed)
+        if kept in installed and clash:
+            names = " ".join(clash)
+            raise UserError(
+                f"{names} is installed beside {kept} and both write the same folder: run "
+                f"pip uninstall -y {names} {kept} && pip install {kept}."
+            )
+    try:
+        import cv2  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            f"OpenCV can't start ({error}): on a server without a screen, run apt-get install "
+            "libgl1 libglib2.0-0, or pip uninstall -y opencv-python && pip install "
+            "opencv-python-headless."
+        ) from error
+
+
+def _canonical(name: str | None) -> str:
+    return re.sub(r"[-_.]+", "-", name or "").lower()
+
+
 def cli(main: Callable[[], int | None]) -> Callable[[], None]:
     """Wrap a tool's ``main``: a `UserError` ends it with one line on stderr and exit status 1.
 
@@ -38,6 +73,7 @@ def cli(main: Callable[[], int | None]) -> Callable[[], None]:
     @functools.wraps(main)
     def wrapped() -> None:
         try:
+            check_environment()
             sys.exit(main() or 0)
         except KeyboardInterrupt:
             print("Interrupted.", file=sys.stderr)

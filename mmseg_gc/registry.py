@@ -5,6 +5,11 @@ mmcv's ``Resize`` need no prefix. ``locations`` are imported on the first look-u
 ``import mmseg_gc`` free of torch modules that the caller may never use.
 """
 
+# ruff: noqa: E402 - the check has to come before the imports that it protects
+from mmseg_gc.errors import check_environment
+
+check_environment()
+
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import EVALUATOR as MMENGINE_EVALUATOR

@@ -1,0 +1,44 @@
+# `make demo` and `make test` set up everything they need in .venv.
+PYTHON ?= python3
+VENV ?= .venv
+# What torch is installed from: --index-url https://download.pytorch.org/whl/cpu for a CPU build.
+TORCH_ARGS ?=
+
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEMO := work_dirs/demo
+DEMO_CONFIG := configs/gcnet/gcnet_r18-d8_1xb4-demo_scenes-128x256.py
+DEMO_WEIGHTS = $(DEMO)/iter_300.pth
+
+.PHONY: setup demo test lint clean
+
+setup: $(READY)
+
+# torch comes first and pinned: an open range would fetch gigabytes of CUDA packages.
+$(READY): requirements/runtime.txt requirements/tests.txt requirements/constraints.txt setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH_ARGS) \
+	    "$$(grep '^torch==' requirements/constraints.txt)"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements/constraints.txt \
+	    -e '.[tests]'
+	touch $@
+
+demo: $(READY)
+	$(BIN)/python tools/misc/draw_street_scenes.py data/demo/cityscapes
+	$(BIN)/python tools/convert_datasets/cityscapes.py data/demo/cityscapes
+	$(BIN)/python tools/train.py $(DEMO_CONFIG) --work-dir $(DEMO)
+	$(BIN)/python tools/test.py $(DEMO_CONFIG) $(DEMO_WEIGHTS) --work-dir $(DEMO)/slide \
+	    --show-dir $(DEMO)/slide
+	$(BIN)/python tools/test.py $(DEMO_CONFIG) $(DEMO_WEIGHTS) --work-dir $(DEMO)/ms_flip --aug-test
+
+test: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) work_dirs data/demo

@@ -1,0 +1,181 @@
+"""Build a trained model from a config and a checkpoint, and label pictures with it."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import mmcv
+import numpy as np
+import torch
+from mmcv.transforms import Compose
+from mmengine.config import Config
+from mmengine.model import BaseTTAModel
+from mmengine.registry import init_default_scope
+from torch import nn
+
+from mmseg_gc.checkpoint import load_checkpoint, load_into
+from mmseg_gc.config import load_config
+from mmseg_gc.errors import UserError
+from mmseg_gc.models.layers.sync_bn import adapt_sync_bn
+from mmseg_gc.registry import DATASETS, MODELS, SCOPE
+from mmseg_gc.structures import SegDataSample
+from mmseg_gc.visualization import SegLocalVisualizer
+
+Image = str | Path | np.ndarray
+
+
+def init_model(
+    config: str | Path | Config,
+    checkpoint: str | Path | None = None,
+    device: str | torch.device = "cpu",
+    cfg_options: dict[str, Any] | None = None,
+) -> nn.Module:
+    """Build the segmentor of ``config`` on ``device``, with the weights of ``checkpoint``.
+
+    The model comes back in eval mode with ``cfg`` and ``dataset_meta`` (classes, palette) on it.
+
+    Raises:
+        UserError: a file can't be read, or the weights don't fit the model.
+
+    Source: ``mmseg.apis.init_model``.
+    """
+    cfg = load_config(config, cfg_options)
+    init_default_scope(SCOPE)
+    # The weights that training began from would be overwritten, and may need the network.
+    cfg.model.pretrained = None
+    cfg.model.backbone.pop("init_cfg", None)
+    cfg.model.train_cfg = None
+    model = MODELS.build(cfg.model)
+    meta = {}
+    if checkpoint is not None:
+        loaded = load_checkpoint(str(checkpoint))
+        load_into(model, loaded, source=checkpoint)
+        meta = loaded.get("meta", {})
+    model.dataset_meta = _dataset_meta(cfg, meta)
+    model.cfg = cfg
+    model = adapt_sync_bn(model, device_type=torch.device(device).type, world_size=1)
+    return model.to(device).eval()
+
+
+def _dataset_meta(cfg: Config, meta: dict) -> dict[str, Any]:
+    """Classes and palette: from the config's data set, else from the checkpoint (1.x, then 0.x)."""
+    dataset = (cfg.get("test_dataloader") or {}).get("dataset") or {}
+    if dataset.get("metainfo"):
+        return dict(dataset["metainfo"])
+    stored = meta.get("dataset_meta") or {
+        "classes": meta.get("CLASSES"),
+        "palette": meta.get("PALETTE"),
+    }
+    known = getattr(DATASETS.get(dataset["type"]), "METAINFO", {}) if "type" in dataset else {}
+    return {key: known.get(key) or stored.get(key) for key in ("classes", "palette")}
+
+
+def _test_pipeline(cfg: Config, *, from_array: bool, aug_test: bool) -> Compose:
+    steps = cfg.tta_pipeline if aug_test else cfg.test_dataloader.dataset.pipeline
+    steps = _without_labels(steps)
+    if from_array:
+        steps[0] = dict(type="LoadImageFromNDArray")
+    return Compose(steps)
+
+
+def _without_labels(steps: Sequence[dict]) -> list[dict]:
+    """The pipeline for pictures that have no label: also inside of `TestTimeAug`."""
+    kept = []
+    for step in steps:
+        if step["type"] == "LoadAnnotations":
+            continue
+        step = dict(step)
+        if step["type"] == "TestTimeAug":
+            branches = [_without_labels(branch) for branch in step["transforms"]]
+            step["transforms"] = [branch for branch in branches if branch]
+        kept.append(step)
+    return kept
+
+
+def inference_model(
+    model: nn.Module, img: Image | Sequence[Image], aug_test: bool = False
+) -> SegDataSample | list[SegDataSample]:
+    """Label one picture or several.
+
+    Args:
+        model: what `init_model` returned.
+        img: a path, a BGR uint8 array ``(H, W, 3)``, or a list of either.
+        aug_test: average over the scales and flips of the config's ``tta_pipeline``.
+
+    Returns:
+        A `SegDataSample` whose ``pred_sem_seg`` is ``(1, H, W)``, or a list for a list.
+
+    Source: ``mmseg.apis.inference_model``.
+    """
+    is_list = isinstance(img, list | tuple)
+    images = list(img) if is_list else [img]
+    if not images:
+        raise UserError("no image to label: the list is empty.")
+    if aug_test:
+        model = _tta_model(model)
+    with torch.no_grad():
+        results = [model.test_step(_load(model, image, aug_test))[0] for image in images]
+    return results if is_list else results[0]
+
+
+def _load(model: nn.Module, image: Image, aug_test: bool) -> dict:
+    cfg = model.module.cfg if isinstance(model, BaseTTAModel) else model.cfg
+    from_array = isinstance(image, np.ndarray)
+    pipeline = _test_pipeline(cfg, from_array=from_array, aug_test=aug_test)
+    sample = dict(img=image) if from_array else dict(img_path=str(image))
+    data = defaultdict(list)
+    for key, value in pipeline(sample).items():
+        data[key].append(value)
+    if aug_test:  # one sample's views: {key: [view, …]} -> {key: [[view], …]}
+        return {key: [[view] for view in values[0]] for key, values in data.items()}
+    return data
+
+
+def _tta_model(model: nn.Module) -> BaseTTAModel:
+    tta = MODELS.build({**model.cfg.get("tta_model", dict(type="SegTTAModel")), "module": model})
+    return tta.eval()
+
+
+def show_result_pyplot(
+    model: nn.Module,
+    img: Image,
+    result: SegDataSample,
+    opacity: float = 0.5,
+    title: str = "",
+    draw_gt: bool = True,
+    draw_pred: bool = True,
+    wait_time: float = 0,
+    show: bool = True,
+    with_labels: bool = True,
+    save_dir: str | None = None,
+    out_file: str | None = None,
+) -> np.ndarray:
+    """Draw ``result`` over ``img``, show or save it, and return the RGB picture ``(H, W, 3)``.
+
+    Source: ``mmseg.apis.show_result_pyplot``.
+    """
+    if isinstance(img, np.ndarray):
+        image = mmcv.bgr2rgb(img)
+    else:
+        image = mmcv.imread(str(img), channel_order="rgb")
+    backends = [dict(type="LocalVisBackend")] if save_dir else None
+    visualizer = SegLocalVisualizer(
+        vis_backends=backends, save_dir=save_dir, alpha=opacity, **_names_and_colors(model)
+    )
+    return visualizer.add_datasample(
+        title or "result",
+        image,
+        data_sample=result,
+        draw_gt=draw_gt,
+        draw_pred=draw_pred,
+        show=show,
+        wait_time=wait_time,
+        out_file=out_file,
+        with_labels=with_labels,
+    )
+
+
+def _names_and_colors(model: nn.Module) -> dict[str, Any]:
+    meta = getattr(model, "dataset_meta", None) or {}
+    return {key: meta.get(key) for key in ("classes", "palette")}

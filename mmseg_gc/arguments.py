@@ -1,0 +1,58 @@
+"""What the command-line tools have in common: argument spelling, run arguments, running."""
+
+import argparse
+import os
+from typing import Any
+
+from mmengine.config import Config, DictAction
+
+from mmseg_gc.config import load_config
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """A parser that takes ``--work-dir`` and ``--work_dir`` for the same option."""
+
+    def add_argument(self, *names: str, **kwargs: Any) -> argparse.Action:
+        # `**kwargs` are argparse's own.
+        underscored = [f"--{name[2:].replace('-', '_')}" for name in names if name.startswith("--")]
+        names += tuple(name for name in underscored if name not in names)
+        return super().add_argument(*names, **kwargs)
+
+
+def run_parser(description: str) -> ArgumentParser:
+    """A parser with the arguments of every tool that runs a config."""
+    parser = ArgumentParser(description=description)
+    parser.add_argument("config", help="config file, such as configs/gcnet/….py")
+    parser.add_argument("--work-dir", help="folder for logs, checkpoints and results")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        metavar="KEY=VALUE",
+        help="override config keys, e.g. model.pretrained=None train_cfg.max_iters=1000",
+    )
+    parser.add_argument(
+        "--launcher",
+        choices=("none", "pytorch", "slurm", "mpi"),
+        default="none",
+        help="how the processes were started; the dist_*.sh and slurm_*.sh scripts set it",
+    )
+    parser.add_argument("--local-rank", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--non-strict", action="store_true", help="load what fits of a checkpoint and log the rest"
+    )
+    parser.add_argument(
+        "--trust-pickle",
+        action="store_true",
+        help="read checkpoints that could run code; only for files that you made yourself",
+    )
+    return parser
+
+
+def run_config(args: argparse.Namespace) -> Config:
+    """The config that ``args`` of a `run_parser` ask for, ready for a runner."""
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    cfg = load_config(args.config, args.cfg_options, work_dir=args.work_dir)
+    cfg.launcher = args.launcher
+    cfg.strict_load = not args.non_strict
+    return cfg

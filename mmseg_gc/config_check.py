@@ -1,0 +1,204 @@
+"""Find what is wrong in a config before the run starts: names, keys, and numbers that disagree."""
+
+import difflib
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.registry import LOG_PROCESSORS, OPTIMIZERS, PARAM_SCHEDULERS, Registry
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
+
+from mmseg_gc import registry as ours
+from mmseg_gc.errors import UserError
+
+# Which registry builds what stands under a key; a key that isn't named keeps its parent's.
+REGISTRY_OF_KEY: dict[str, Registry | None] = {
+    "model": ours.MODELS,
+    "tta_model": ours.MODELS,
+    "dataset": ours.DATASETS,
+    "datasets": ours.DATASETS,
+    "pipeline": ours.TRANSFORMS,
+    "tta_pipeline": ours.TRANSFORMS,
+    "transforms": ours.TRANSFORMS,
+    "sampler": ours.DATA_SAMPLERS,
+    "val_evaluator": ours.METRICS,
+    "test_evaluator": ours.METRICS,
+    "train_cfg": ours.LOOPS,
+    "val_cfg": ours.LOOPS,
+    "test_cfg": ours.LOOPS,
+    "optim_wrapper": ours.OPTIM_WRAPPERS,
+    "optimizer": OPTIMIZERS,
+    "param_scheduler": PARAM_SCHEDULERS,
+    "default_hooks": ours.HOOKS,
+    "custom_hooks": ours.HOOKS,
+    "visualizer": ours.VISUALIZERS,
+    "vis_backends": ours.VISBACKENDS,
+    "log_processor": LOG_PROCESSORS,
+    # Taken apart by mmcv or mmengine, key by key: they say themselves what they don't know.
+    "norm_cfg": None,
+    "conv_cfg": None,
+    "act_cfg": None,
+    "dcn": None,
+    "init_cfg": None,
+    "collate_fn": None,
+    "batch_sampler": None,
+    "worker_init_fn": None,
+    "backend_args": None,
+    "batch_augments": None,
+}
+# Taken off a component's dict by mmengine before it is built.
+KEYS_OF_BUILDERS = {
+    "type",
+    "_scope_",
+    "priority",
+    "constructor",
+    "paramwise_cfg",
+    "convert_to_iter_based",
+}
+DATALOADER_KEYS = set(inspect.signature(DataLoader).parameters) | {
+    "num_batch_per_epoch",
+    "disable_subprocess_warning",
+}
+STARTS = (
+    "model",
+    "tta_model",
+    "tta_pipeline",
+    "train_dataloader",
+    "val_dataloader",
+    "test_dataloader",
+    "val_evaluator",
+    "test_evaluator",
+    "train_cfg",
+    "val_cfg",
+    "test_cfg",
+    "optim_wrapper",
+    "param_scheduler",
+    "default_hooks",
+    "custom_hooks",
+    "visualizer",
+    "log_processor",
+)
+
+
+def check_config(cfg: Mapping) -> None:
+    """Check every component of ``cfg`` without building it.
+
+    Raises:
+        UserError: a type or key that doesn't exist, or a number of classes that disagrees with
+            the data set's.
+    """
+    _check_top_level(cfg)
+    for name in STARTS:
+        if cfg.get(name) is not None:
+            _check_node(cfg[name], name, REGISTRY_OF_KEY.get(name))
+            if name.endswith("_dataloader"):
+                _check_keys(cfg[name], name, DATALOADER_KEYS)
+    _check_num_classes(cfg)
+
+
+def _check_top_level(cfg: Mapping) -> None:
+    # Free names are fine at the top (`crop_size`); one that almost is a runner's key is a slip.
+    known = set(inspect.signature(Runner).parameters)
+    for key in cfg:
+        near = difflib.get_close_matches(key, known - {"cfg"}, n=1, cutoff=0.9)
+        if key not in known and near and near[0] not in cfg:
+            raise UserError(f"config key {key!r} doesn't exist; did you mean {near[0]!r}?")
+
+
+def _check_node(node: Any, path: str, registry: Registry | None) -> None:
+    if isinstance(node, list | tuple):
+        for index, item in enumerate(node):
+            _check_node(item, f"{path}.{index}", registry)
+    elif isinstance(node, Mapping):
+        if "type" in node and registry is not None:
+            _check_component(node, path, registry)
+        for key, value in node.items():
+            inner = REGISTRY_OF_KEY.get(key, registry)
+            if registry is ours.MODELS and key in ("train_cfg", "test_cfg"):
+                inner = None  # the segmentor's own settings, not a loop
+            if inner is not None and isinstance(value, Mapping | list | tuple):
+                _check_node(value, f"{path}.{key}", inner)
+
+
+def _check_component(node: Mapping, path: str, registry: Registry) -> None:
+    kind = node["type"]
+    component = registry.get(kind) if isinstance(kind, str) else kind
+    if component is None:
+        raise UserError(
+            f"config key {path}.type: there is no {registry.name} {kind!r} here"
+            f"{_choices(kind, sorted(registry.module_dict))}"
+        )
+    accepted = accepted_keys(component)
+    if accepted is not None:
+        _check_keys(node, path, accepted | KEYS_OF_BUILDERS)
+
+
+def _choices(kind: str, names: list[str]) -> str:
+    near = difflib.get_close_matches(kind, names, n=1, cutoff=0.75)
+    return f"; did you mean {near[0]!r}?" if near else f"; this package has {', '.join(names)}."
+
+
+def _check_keys(node: Mapping, path: str, known: set[str]) -> None:
+    for key in node:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = (
+                f"did you mean {near[0]!r}?"
+                if near
+                else f"known keys: {', '.join(sorted(known - KEYS_OF_BUILDERS))}."
+            )
+            raise UserError(f"config key {path}.{key} doesn't exist; {hint}")
+
+
+def accepted_keys(component: Any) -> set[str] | None:
+    """The keyword names that ``component`` can be built with; None if it takes any.
+
+    A constructor with ``**kwargs`` is taken to hand them to the next class in line.
+    """
+    owners = component.__mro__ if inspect.isclass(component) else (component,)
+    names: set[str] = set()
+    for owner in owners:
+        init = owner.__dict__.get("__init__") if inspect.isclass(owner) else owner
+        if init is None or init is object.__init__:
+            continue
+        try:
+            parameters = inspect.signature(init).parameters.values()
+        except (TypeError, ValueError):
+            return None
+        names |= {p.name for p in parameters if p.kind is not p.VAR_KEYWORD}
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            return names
+    return None
+
+
+def _check_num_classes(cfg: Mapping) -> None:
+    model = cfg.get("model") or {}
+    for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        dataset = (cfg.get(loader) or {}).get("dataset") or {}
+        for leaf in _leaf_datasets(dataset):
+            classes = _class_names(leaf)
+            for name in ("decode_head", "auxiliary_head"):
+                heads = model.get(name) or []
+                for head in heads if isinstance(heads, list | tuple) else [heads]:
+                    count = head.get("num_classes", None)
+                    if classes and count is not None and count != len(classes):
+                        raise UserError(
+                            f"config key model.{name}.num_classes is {count}, but "
+                            f"{loader}.dataset ({leaf.get('type')}) has {len(classes)} classes; "
+                            "make them equal."
+                        )
+
+
+def _leaf_datasets(dataset: Mapping) -> list[Mapping]:
+    inner = dataset.get("datasets") or ([dataset["dataset"]] if "dataset" in dataset else [])
+    return [leaf for part in inner for leaf in _leaf_datasets(part)] if inner else [dataset]
+
+
+def _class_names(dataset: Mapping) -> list[str] | None:
+    metainfo = dataset.get("metainfo") or {}
+    if isinstance(metainfo, Mapping) and metainfo.get("classes"):
+        return list(metainfo["classes"])
+    kind = dataset.get("type")
+    cls = ours.DATASETS.get(kind) if isinstance(kind, str) else kind
+    return list(getattr(cls, "METAINFO", {}).get("classes") or []) or None

@@ -1,0 +1,4 @@
+from mmseg_gc.engine.hooks.progress_bar import ProgressBarHook
+from mmseg_gc.engine.hooks.visualization import SegVisualizationHook
+
+__all__ = ["ProgressBarHook", "SegVisualizationHook"]

@@ -1,0 +1,72 @@
+"""Draw predictions while a model is validated or tested."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import mmcv
+from mmengine.fileio import get
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmengine.visualization import Visualizer
+
+from mmseg_gc.registry import HOOKS
+from mmseg_gc.structures import SegDataSample
+
+
+@HOOKS.register_module()
+class SegVisualizationHook(Hook):
+    """Hand pictures with their labels and predictions to the current visualizer.
+
+    ``interval`` counts validation batches between two drawn pictures; in a test every picture is
+    drawn. ``wait_time`` is in seconds.
+
+    Source: ``mmseg.engine.hooks.SegVisualizationHook``.
+    """
+
+    def __init__(
+        self,
+        draw: bool = False,
+        interval: int = 50,
+        show: bool = False,
+        wait_time: float = 0.0,
+        backend_args: dict | None = None,
+    ):
+        self.draw = draw
+        self.interval = interval
+        self.show = show
+        self.wait_time = wait_time
+        self.backend_args = backend_args
+        self.num_drawn = 0
+
+    def after_val_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: Sequence[SegDataSample] | None = None,
+    ) -> None:
+        if self.draw and batch_idx % self.interval == 0:
+            self._draw(outputs[0], "val", runner.iter + batch_idx)
+
+    def after_test_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: Sequence[SegDataSample] | None = None,
+    ) -> None:
+        if self.draw:
+            for data_sample in outputs:
+                self.num_drawn += 1
+                self._draw(data_sample, "test", self.num_drawn)
+
+    def _draw(self, data_sample: SegDataSample, phase: str, step: int) -> None:
+        content = get(data_sample.img_path, backend_args=self.backend_args)
+        Visualizer.get_current_instance().add_datasample(
+            f"{phase}_{Path(data_sample.img_path).stem}",
+            mmcv.imfrombytes(content, channel_order="rgb"),
+            data_sample=data_sample,
+            show=self.show,
+            wait_time=self.wait_time,
+            step=step,
+        )

@@ -1,0 +1,40 @@
+"""Mixed precision by one config key, on a GPU or on the CPU."""
+
+import torch
+from mmengine.optim import AmpOptimWrapper as GpuAmpOptimWrapper
+from mmengine.optim import OptimWrapper
+from torch.amp import GradScaler
+
+from mmseg_gc.errors import UserError
+from mmseg_gc.registry import OPTIM_WRAPPERS
+
+
+@OPTIM_WRAPPERS.register_module()
+class AmpOptimWrapper(GpuAmpOptimWrapper):
+    """Train under autocast: as mmengine's on a GPU, in bfloat16 on a CPU.
+
+    bfloat16 keeps float32's range, so the loss isn't scaled on the CPU.
+
+    Raises:
+        UserError: another dtype than bfloat16 is asked for on a CPU.
+    """
+
+    def __init__(
+        self,
+        loss_scale: str | float | dict = "dynamic",
+        dtype: str | torch.dtype | None = None,
+        use_fsdp: bool = False,
+        **kwargs,  # OptimWrapper's own keywords; mmengine builds this class by them
+    ):
+        if torch.cuda.is_available():
+            super().__init__(loss_scale, dtype, use_fsdp, **kwargs)
+            return
+        if dtype not in (None, "bfloat16", torch.bfloat16):
+            raise UserError(
+                f"config key optim_wrapper.dtype is {dtype!r}, which the CPU can't train in; "
+                "leave it out or set it to 'bfloat16'."
+            )
+        OptimWrapper.__init__(self, **kwargs)
+        self._scale_update_param = None
+        self.loss_scaler = GradScaler("cpu", enabled=False)
+        self.cast_dtype = torch.bfloat16

@@ -1,0 +1,3 @@
+from mmseg_gc.visualization.local_visualizer import SegLocalVisualizer
+
+__all__ = ["SegLocalVisualizer"]

@@ -1,0 +1,103 @@
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mmseg_gc.config import load_config
+from mmseg_gc.errors import UserError
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+ROW = CONFIGS / "gcnet" / "gcnet_r50-d8_4xb2-40k_cityscapes-512x1024.py"
+CAMVID = CONFIGS / "gcnet" / "gcnet_r18-d8_1xb8-20k_camvid-360x480.py"
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_work_dir_comes_from_the_name_unless_given():
+    assert load_config(ROW).work_dir == f"work_dirs/{ROW.stem}"
+    assert load_config(ROW, work_dir="elsewhere").work_dir == "elsewhere"
+
+
+def test_options_are_merged():
+    cfg = load_config(ROW, {"model.backbone.depth": 101, "randomness.seed": 3})
+    assert cfg.model.backbone.depth == 101
+    assert cfg.randomness.seed == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"model.backbone.deph": 18}, r"model\.backbone\.deph doesn't exist; did you mean 'depth'"),
+        ({"model.decode_head.type": "GCHaed"}, r"no model 'GCHaed' here; did you mean 'GCHead'"),
+        (
+            {"model.decode_head.type": "PSPHead"},
+            r"no model 'PSPHead' here; this package has .*GCHead",
+        ),
+        ({"train_dataloadr.batch_size": 2}, r"no config key 'train_dataloadr'; did you mean"),
+        ({"train_dataloader.batchsize": 2}, r"train_dataloader\.batchsize doesn't exist"),
+        (
+            {"train_cfg.max_iter": 10},
+            r"train_cfg\.max_iter doesn't exist; did you mean 'max_iters'",
+        ),
+        ({"optim_wrapper.optimizer.lrr": 1}, r"optimizer\.lrr doesn't exist; did you mean 'lr'"),
+        ({"model.decode_head.num_classes": 7}, r"num_classes is 7, but .* has 19 classes"),
+        ({"test_evaluator.iou_metric": "x"}, r"test_evaluator\.iou_metric doesn't exist"),
+        ({"train_pipeline.9.foo": 1}, r"can't be merged"),
+    ],
+)
+def test_a_wrong_key_is_named_with_the_cure(options, message):
+    with pytest.raises(UserError, match=message):
+        load_config(ROW, options)
+
+
+def test_a_misspelt_key_at_the_top_of_a_file(tmp_path):
+    path = write(tmp_path / "c.py", "val_dataloadr = dict(batch_size=1)\n")
+    with pytest.raises(UserError, match="'val_dataloadr' doesn't exist; did you mean"):
+        load_config(path)
+
+
+def test_a_missing_file_suggests_its_neighbour():
+    with pytest.raises(UserError, match="did you mean .*gcnet_r50-d8_4xb2-40k_cityscapes-512x1024"):
+        load_config(ROW.with_name("gcnet_r50-d8_4xb2_40k_cityscapes-512x1024.py"))
+
+
+def test_a_broken_file_says_where(tmp_path):
+    path = write(tmp_path / "broken.py", "model = dict(\n")
+    with pytest.raises(UserError, match="broken.py can't be read: SyntaxError"):
+        load_config(path)
+
+
+def test_a_config_of_mmsegmentation_runs_as_it_is(tmp_path):
+    text = Config.fromfile(ROW).pretty_text.replace("mmseg_gc", "mmseg")
+    text = text.replace("type='GCHead'", "type='mmseg.GCHead'")
+    cfg = load_config(write(tmp_path / "theirs.py", text))
+    assert cfg.default_scope == "mmseg_gc"
+    assert cfg.model.decode_head.type == "GCHead"
+
+
+def test_everything_follows_the_heads_ignore_index(tmp_path):
+    text = f"""_base_ = "{CAMVID}"
+pipeline = [dict(type="LoadImageFromFile"), dict(type="LoadAnnotations"),
+            dict(type="RandomRotate", prob=0.5, degree=5, seg_pad_val=255),
+            dict(type="RandomCrop", crop_size=(64, 64)),
+            dict(type="Pad", size=(64, 64)), dict(type="PackSegInputs")]
+train_dataloader = dict(dataset=dict(pipeline=pipeline))
+"""
+    cfg = load_config(write(tmp_path / "own.py", text))
+    dataset = cfg.train_dataloader.dataset
+    assert cfg.model.data_preprocessor.seg_pad_val == 11
+    assert dataset.ignore_index == 11
+    rotate, crop, pad = dataset.pipeline[2:5]
+    assert (rotate.seg_pad_val, crop.ignore_index) == (11, 11)
+    assert pad.pad_val == dict(img=0, seg=11)
+    assert cfg.val_evaluator.ignore_index == cfg.test_evaluator.ignore_index == 11
+
+
+def test_loading_leaves_a_config_object_as_it_was():
+    cfg = Config.fromfile(CAMVID)
+    before = cfg.pretty_text
+    load_config(cfg)
+    assert cfg.pretty_text == before

@@ -1,0 +1,75 @@
+"""Who may import whom: registry, structures <- parts <- engine <- apis <- tools."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "mmseg_gc"
+BASE = {"registry", "structures", "errors", "version"}
+BESIDE = {"config", "config_check", "checkpoint", "download", "arguments"}
+MAY_IMPORT = {
+    "errors": {"version"},
+    "registry": {"errors"},
+    "structures": set(),
+    "config_check": BASE,
+    "config": BASE | {"config_check"},
+    "download": BASE,
+    "checkpoint": BASE | {"download"},
+    "arguments": BASE | BESIDE,
+    "models": BASE | {"checkpoint"},
+    "datasets": BASE,
+    "evaluation": BASE,
+    "visualization": BASE,
+    "engine": BASE | BESIDE | {"models", "datasets", "evaluation", "visualization"},
+    "apis": BASE | BESIDE | {"models", "datasets", "evaluation", "visualization", "engine"},
+}
+INSIDE_MODELS = {
+    "layers": {"layers"},
+    "losses": {"losses", "layers"},
+    "backbones": {"backbones", "layers"},
+    "decode_heads": {"decode_heads", "layers", "losses"},
+    "segmentors": {"segmentors", "layers"},
+    "data_preprocessor": {"layers"},
+}
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Dotted names of this package's modules that the file imports, wherever in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return {name for name in names if name.startswith("mmseg_gc.")}
+
+
+def test_arrows_between_parts():
+    for path in PACKAGE.rglob("*.py"):
+        part = path.relative_to(PACKAGE).with_suffix("").parts[0]
+        if part == "__init__" or part not in MAY_IMPORT:
+            assert part in ("__init__", "version"), f"{path}: name the part in MAY_IMPORT"
+            continue
+        for name in imported_modules(path):
+            target = name.split(".")[1]
+            assert target == part or target in MAY_IMPORT[part], f"{path} imports {name}"
+
+
+def test_arrows_inside_models():
+    for path in (PACKAGE / "models").rglob("*.py"):
+        part = path.relative_to(PACKAGE / "models").with_suffix("").parts[0]
+        if part == "__init__":
+            continue
+        for name in imported_modules(path):
+            parts = name.split(".")
+            if parts[1] == "models":
+                assert parts[2] in INSIDE_MODELS[part], f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("folder", ["mmseg_gc", "tools"])
+def test_no_file_passes_350_lines(folder):
+    for path in (ROOT / folder).rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= 350, path

@@ -1,0 +1,64 @@
+"""Test a trained segmentor: whole, sliding window, or several scales and flips."""
+
+from mmseg_gc.errors import UserError, cli
+
+
+def parse_args():
+    from mmseg_gc.arguments import run_parser
+
+    parser = run_parser(__doc__)
+    parser.add_argument("checkpoint", help="weights: a path or an http(s) address")
+    parser.add_argument(
+        "--aug-test",
+        "--tta",
+        action="store_true",
+        help="average over the scales and flips of the config's tta_pipeline",
+    )
+    parser.add_argument("--out", help="folder for the predicted label maps (PNG)")
+    parser.add_argument("--show-dir", help="folder for pictures with the predictions laid over")
+    parser.add_argument("--show", action="store_true", help="show each picture in a window")
+    parser.add_argument("--wait-time", type=float, default=2, help="seconds a window stays open")
+    return parser.parse_args()
+
+
+def use_aug_test(cfg) -> None:
+    if "tta_pipeline" not in cfg:
+        raise UserError(f"--aug-test: {cfg.filename} has no tta_pipeline; add one to it.")
+    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+    cfg.model = dict(**cfg.get("tta_model", dict(type="SegTTAModel")), module=cfg.model)
+
+
+def draw_results(cfg, args) -> None:
+    hook = cfg.default_hooks.setdefault("visualization", dict(type="SegVisualizationHook"))
+    hook.update(draw=True, show=args.show, wait_time=args.wait_time)
+    if args.show_dir:
+        cfg.visualizer.save_dir = args.show_dir
+        if not cfg.visualizer.get("vis_backends"):
+            cfg.visualizer.vis_backends = [dict(type="LocalVisBackend")]
+
+
+@cli
+def main() -> None:
+    args = parse_args()
+    from mmseg_gc.arguments import run_config
+    from mmseg_gc.checkpoint import trust_pickle
+    from mmseg_gc.engine.runner import SegRunner, check_work_dir
+
+    cfg = run_config(args)
+    cfg.load_from = args.checkpoint
+    cfg.resume = False
+    cfg.model.pretrained = None  # the checkpoint has it all; nothing else needs to be fetched
+    cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), dict(type="ProgressBarHook")]
+    if args.aug_test:
+        use_aug_test(cfg)
+    if args.show or args.show_dir:
+        draw_results(cfg, args)
+    if args.out:
+        cfg.test_evaluator.output_dir = args.out
+    check_work_dir(cfg.work_dir)
+    with trust_pickle(args.trust_pickle):
+        SegRunner.from_cfg(cfg).test()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Train a segmentor from a config."""
+
+from mmseg_gc.errors import UserError, cli
+
+
+def parse_args():
+    from mmseg_gc.arguments import run_parser
+
+    parser = run_parser(__doc__)
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        metavar="CHECKPOINT",
+        help="go on from CHECKPOINT, or from the newest one in the work dir",
+    )
+    parser.add_argument("--amp", action="store_true", help="train in mixed precision")
+    validate = parser.add_mutually_exclusive_group()
+    validate.add_argument(
+        "--validate",
+        action="store_true",
+        help="insist on validation every train_cfg.val_interval iterations (configs here have it)",
+    )
+    validate.add_argument("--no-validate", action="store_true", help="train without validation")
+    return parser.parse_args()
+
+
+@cli
+def main() -> None:
+    args = parse_args()
+    from mmseg_gc.arguments import run_config
+    from mmseg_gc.checkpoint import trust_pickle
+    from mmseg_gc.engine.runner import SegRunner, check_work_dir
+
+    cfg = run_config(args)
+    if args.amp:
+        cfg.optim_wrapper.type = "AmpOptimWrapper"
+    if args.no_validate:
+        for key in ("val_dataloader", "val_evaluator", "val_cfg"):
+            cfg[key] = None
+    elif args.validate and cfg.get("val_dataloader") is None:
+        raise UserError(f"--validate: {args.config} has no val_dataloader; add one.")
+    if args.resume is not None:
+        cfg.resume = True
+        cfg.load_from = None if args.resume == "auto" else args.resume
+    check_work_dir(cfg.work_dir)
+    with trust_pickle(args.trust_pickle):
+        SegRunner.from_cfg(cfg).train()
+
+
+if __name__ == "__main__":
+    main()
