@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from mmengine.registry import LOG_PROCESSORS, OPTIMIZERS, PARAM_SCHEDULERS, Registry
+from mmengine.registry import Registry
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
@@ -28,13 +28,13 @@ REGISTRY_OF_KEY: dict[str, Registry | None] = {
     "val_cfg": ours.LOOPS,
     "test_cfg": ours.LOOPS,
     "optim_wrapper": ours.OPTIM_WRAPPERS,
-    "optimizer": OPTIMIZERS,
-    "param_scheduler": PARAM_SCHEDULERS,
+    "optimizer": ours.OPTIMIZERS,
+    "param_scheduler": ours.PARAM_SCHEDULERS,
     "default_hooks": ours.HOOKS,
     "custom_hooks": ours.HOOKS,
     "visualizer": ours.VISUALIZERS,
     "vis_backends": ours.VISBACKENDS,
-    "log_processor": LOG_PROCESSORS,
+    "log_processor": ours.LOG_PROCESSORS,
     # Taken apart by mmcv or mmengine, key by key: they say themselves what they don't know.
     "norm_cfg": None,
     "conv_cfg": None,
@@ -114,7 +114,8 @@ def _check_node(node: Any, path: str, registry: Registry | None) -> None:
         if "type" in node and registry is not None:
             _check_component(node, path, registry)
         for key, value in node.items():
-            inner = REGISTRY_OF_KEY.get(key, registry)
+            # The keys of `default_hooks` are names that a config is free to choose.
+            inner = registry if path == "default_hooks" else REGISTRY_OF_KEY.get(key, registry)
             if registry is ours.MODELS and key in ("train_cfg", "test_cfg"):
                 inner = None  # the segmentor's own settings, not a loop
             if inner is not None and isinstance(value, Mapping | list | tuple):

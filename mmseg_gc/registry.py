@@ -10,38 +10,40 @@ from mmseg_gc.errors import check_environment
 
 check_environment()
 
-from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
-from mmengine.registry import DATASETS as MMENGINE_DATASETS
-from mmengine.registry import EVALUATOR as MMENGINE_EVALUATOR
-from mmengine.registry import HOOKS as MMENGINE_HOOKS
-from mmengine.registry import INFERENCERS as MMENGINE_INFERENCERS
-from mmengine.registry import LOOPS as MMENGINE_LOOPS
-from mmengine.registry import METRICS as MMENGINE_METRICS
-from mmengine.registry import MODELS as MMENGINE_MODELS
-from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
-from mmengine.registry import RUNNERS as MMENGINE_RUNNERS
-from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
-from mmengine.registry import VISBACKENDS as MMENGINE_VISBACKENDS
-from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
+from mmengine import registry as root
 from mmengine.registry import Registry
 
 SCOPE = "mmseg_gc"
 
 
-def _child(name: str, parent: Registry, location: str) -> Registry:
-    return Registry(name, parent=parent, scope=SCOPE, locations=[f"{SCOPE}.{location}"])
+def _child(parent: Registry, *parts: str) -> Registry:
+    return Registry(
+        parent.name, parent=parent, scope=SCOPE, locations=[f"{SCOPE}.{part}" for part in parts]
+    )
 
 
-MODELS = _child("model", MMENGINE_MODELS, "models")
-DATASETS = _child("dataset", MMENGINE_DATASETS, "datasets")
-TRANSFORMS = _child("transform", MMENGINE_TRANSFORMS, "datasets.transforms")
-DATA_SAMPLERS = _child("data sampler", MMENGINE_DATA_SAMPLERS, "datasets")
-METRICS = _child("metric", MMENGINE_METRICS, "evaluation")
-EVALUATOR = _child("evaluator", MMENGINE_EVALUATOR, "evaluation")
-HOOKS = _child("hook", MMENGINE_HOOKS, "engine")
-LOOPS = _child("loop", MMENGINE_LOOPS, "engine")
-RUNNERS = _child("runner", MMENGINE_RUNNERS, "engine")
-OPTIM_WRAPPERS = _child("optim wrapper", MMENGINE_OPTIM_WRAPPERS, "engine")
-VISUALIZERS = _child("visualizer", MMENGINE_VISUALIZERS, "visualization")
-VISBACKENDS = _child("vis backend", MMENGINE_VISBACKENDS, "visualization")
-INFERENCERS = _child("inferencer", MMENGINE_INFERENCERS, "apis")
+MODELS = _child(root.MODELS, "models")
+DATASETS = _child(root.DATASETS, "datasets")
+TRANSFORMS = _child(root.TRANSFORMS, "datasets.transforms")
+METRICS = _child(root.METRICS, "evaluation")
+HOOKS = _child(root.HOOKS, "engine")
+RUNNERS = _child(root.RUNNERS, "engine")
+OPTIM_WRAPPERS = _child(root.OPTIM_WRAPPERS, "engine")
+VISUALIZERS = _child(root.VISUALIZERS, "visualization")
+INFERENCERS = _child(root.INFERENCERS, "apis")
+
+# Nothing of this package's own is in these; a user's code may register here, as in mmsegmentation,
+# and mmengine warns on every build under a scope that lacks one.
+DATA_SAMPLERS = _child(root.DATA_SAMPLERS)
+EVALUATOR = _child(root.EVALUATOR)
+FUNCTIONS = _child(root.FUNCTIONS)
+LOG_PROCESSORS = _child(root.LOG_PROCESSORS)
+LOOPS = _child(root.LOOPS)
+MODEL_WRAPPERS = _child(root.MODEL_WRAPPERS)
+OPTIMIZERS = _child(root.OPTIMIZERS)
+OPTIM_WRAPPER_CONSTRUCTORS = _child(root.OPTIM_WRAPPER_CONSTRUCTORS)
+PARAM_SCHEDULERS = _child(root.PARAM_SCHEDULERS)
+RUNNER_CONSTRUCTORS = _child(root.RUNNER_CONSTRUCTORS)
+TASK_UTILS = _child(root.TASK_UTILS)
+VISBACKENDS = _child(root.VISBACKENDS)
+WEIGHT_INITIALIZERS = _child(root.WEIGHT_INITIALIZERS)

@@ -1,5 +1,7 @@
 """Test a trained segmentor: whole, sliding window, or several scales and flips."""
 
+import sys
+
 from mmseg_gc.errors import UserError, cli
 
 
@@ -30,11 +32,7 @@ def use_aug_test(cfg) -> None:
 
 def draw_results(cfg, args) -> None:
     hook = cfg.default_hooks.setdefault("visualization", dict(type="SegVisualizationHook"))
-    hook.update(draw=True, show=args.show, wait_time=args.wait_time)
-    if args.show_dir:
-        cfg.visualizer.save_dir = args.show_dir
-        if not cfg.visualizer.get("vis_backends"):
-            cfg.visualizer.vis_backends = [dict(type="LocalVisBackend")]
+    hook.update(draw=True, show=args.show, wait_time=args.wait_time, out_dir=args.show_dir)
 
 
 @cli
@@ -48,6 +46,7 @@ def main() -> None:
     cfg.load_from = args.checkpoint
     cfg.resume = False
     cfg.model.pretrained = None  # the checkpoint has it all; nothing else needs to be fetched
+    cfg.default_hooks.logger.interval = sys.maxsize  # the bar shows the progress
     cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), dict(type="ProgressBarHook")]
     if args.aug_test:
         use_aug_test(cfg)

@@ -18,7 +18,8 @@ class SegVisualizationHook(Hook):
     """Hand pictures with their labels and predictions to the current visualizer.
 
     ``interval`` counts validation batches between two drawn pictures; in a test every picture is
-    drawn. ``wait_time`` is in seconds.
+    drawn. ``wait_time`` is in seconds. With ``out_dir`` pictures go to ``out_dir/NAME.png`` and not
+    to the visualizer's backends.
 
     Source: ``mmseg.engine.hooks.SegVisualizationHook``.
     """
@@ -30,12 +31,14 @@ class SegVisualizationHook(Hook):
         show: bool = False,
         wait_time: float = 0.0,
         backend_args: dict | None = None,
+        out_dir: str | None = None,
     ):
         self.draw = draw
         self.interval = interval
         self.show = show
         self.wait_time = wait_time
         self.backend_args = backend_args
+        self.out_dir = out_dir
         self.num_drawn = 0
 
     def after_val_iter(
@@ -61,12 +64,14 @@ class SegVisualizationHook(Hook):
                 self._draw(data_sample, "test", self.num_drawn)
 
     def _draw(self, data_sample: SegDataSample, phase: str, step: int) -> None:
+        name = Path(data_sample.img_path).stem
         content = get(data_sample.img_path, backend_args=self.backend_args)
         Visualizer.get_current_instance().add_datasample(
-            f"{phase}_{Path(data_sample.img_path).stem}",
+            f"{phase}_{name}",
             mmcv.imfrombytes(content, channel_order="rgb"),
             data_sample=data_sample,
             show=self.show,
             wait_time=self.wait_time,
+            out_file=f"{self.out_dir}/{name}.png" if self.out_dir else None,
             step=step,
         )
