@@ -169,22 +169,27 @@ class Bottleneck(_ResidualBlock):
         self.dilation = dilation
         self.with_cp = with_cp
 
-        channels = dict(zip(PLUGIN_POSITIONS, (width, width, outplanes), strict=True))
-        self._plugin_names: dict[str, list[str]] = {position: [] for position in PLUGIN_POSITIONS}
         for plugin in plugins or []:
-            position = plugin.get("position")
-            if position not in channels:
+            if plugin.get("position") not in PLUGIN_POSITIONS:
                 raise UserError(
-                    f"A ResNet plugin cannot stand at position={position!r}; choose one of "
-                    f"{', '.join(PLUGIN_POSITIONS)}."
+                    f"A ResNet plugin cannot stand at position={plugin.get('position')!r}; choose "
+                    f"one of {', '.join(PLUGIN_POSITIONS)}."
                 )
-            self._add_plugin(plugin["cfg"], position, channels[position])
+        channels = dict(zip(PLUGIN_POSITIONS, (width, width, outplanes), strict=True))
+        self._plugin_names = {
+            position: [
+                self._add_plugin(plugin["cfg"], channels[position])
+                for plugin in plugins or []
+                if plugin["position"] == position
+            ]
+            for position in PLUGIN_POSITIONS
+        }
 
     @property
     def norm3(self) -> nn.Module:
         return getattr(self, self._norm_names[3])
 
-    def _add_plugin(self, cfg: dict, position: str, in_channels: int) -> None:
+    def _add_plugin(self, cfg: dict, in_channels: int) -> str:
         cfg = dict(cfg)
         plugin_type = MODELS.get(cfg["type"]) if isinstance(cfg["type"], str) else cfg["type"]
         if plugin_type is None:
@@ -195,7 +200,7 @@ class Bottleneck(_ResidualBlock):
         self.add_module(
             name, MODELS.build({**cfg, "type": plugin_type, "in_channels": in_channels})
         )
-        self._plugin_names[position].append(name)
+        return name
 
     def _plugged(self, x: Tensor, position: str) -> Tensor:
         for name in self._plugin_names[position]:

@@ -61,9 +61,11 @@ class ContextBlock(nn.Module):
 
         if pooling_type == "att":
             self.conv_mask = nn.Conv2d(in_channels, 1, kernel_size=1)
-            kaiming_init(self.conv_mask, mode="fan_in")
         self.channel_add_conv = self._transform() if "channel_add" in fusion_types else None
         self.channel_mul_conv = self._transform() if "channel_mul" in fusion_types else None
+        # Drawn last, as in mmcv: one seed then gives one model in both.
+        if pooling_type == "att":
+            kaiming_init(self.conv_mask, mode="fan_in")
         self.init_weights()
 
     def _transform(self) -> nn.Sequential:
