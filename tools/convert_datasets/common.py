@@ -1,0 +1,277 @@
+"""What the converters share: resumable parallel work, files written whole, the closing table."""
+
+import argparse
+import contextlib
+import io
+import itertools
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import threading
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from prettytable import PrettyTable
+from sources import Member, Task, stream
+from tqdm import tqdm
+
+from mmseg_gc.errors import UserError
+
+tqdm.monitor_interval = 0  # its thread would be forked into the workers
+
+
+@dataclass
+class Tally:
+    """What became of the files of one step."""
+
+    step: str
+    done: int = 0
+    skipped: int = 0
+    failures: list[str] = field(default_factory=list)
+
+
+def argument_parser(description: str, many: bool = False) -> argparse.ArgumentParser:
+    """The arguments that all converters take; ``many`` allows several sources."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument(
+        "source", type=Path, nargs="+" if many else None, help="folder or archive as downloaded"
+    )
+    parser.add_argument(
+        "-o", "--out-dir", type=Path, help="the data_root to fill (default: a source folder itself)"
+    )
+    parser.add_argument("--nproc", type=int, default=os.cpu_count(), help="number of processes")
+    parser.add_argument("--dry-run", action="store_true", help="only list what would be written")
+    return parser
+
+
+@contextlib.contextmanager
+def written_whole(target: Path) -> Iterator[Path]:
+    """A temporary path that becomes ``target`` at the end: no half file ever bears its name."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        yield partial
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def place(task: Task) -> bool:
+    """Put a member at its target, linked where that works; returns whether it was not there yet."""
+    member, target = task.member, task.target
+    there = target.is_file() and target.stat().st_size == member.size
+    if there and (member.crc is None or zlib.crc32(target.read_bytes()) == member.crc):
+        return False
+    with written_whole(target) as partial:
+        if member.entry:
+            partial.write_bytes(member.read())
+        else:
+            try:
+                os.link(member.source, partial)
+            except OSError:
+                shutil.copyfile(member.source, partial)
+        if partial.stat().st_size != member.size:
+            raise UserError(f"{member} changed while it was read: run the same command again.")
+    return True
+
+
+def write_lines(target: Path, lines: Iterable[str], tally: Tally, dry_run: bool) -> None:
+    """Write a text file unless it says the same already."""
+    content = "".join(f"{line}\n" for line in lines).encode()
+    if target.is_file() and target.read_bytes() == content:
+        tally.skipped += 1
+        return
+    tally.done += 1
+    if dry_run:
+        print(f"would write {target}")
+        return
+    with written_whole(target) as partial:
+        partial.write_bytes(content)
+
+
+def read_picture(member: Member, modes: tuple[str, ...]) -> Image.Image:
+    """A whole picture in one of Pillow's ``modes``.
+
+    Raises:
+        UserError: if it can't be read or has another mode.
+    """
+    try:
+        image = Image.open(io.BytesIO(member.read()))
+        image.load()
+    except UserError:
+        raise
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f"{member} is no readable picture ({error}): get it again.") from None
+    if image.mode not in modes:
+        raise UserError(f"{member} has mode {image.mode}, which should be {' or '.join(modes)}.")
+    return image
+
+
+def write_labels(target: Path, labels: np.ndarray, palette: list[int] | None = None) -> None:
+    """Write ids (H, W) uint8 as a PNG, with a palette if given, and read it back."""
+    image = Image.fromarray(labels)
+    if palette:
+        image.putpalette(palette)
+    with written_whole(target) as partial:
+        # Long runs of one id make run-length coding as small as deflate, several times as fast.
+        image.save(partial, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
+        if not np.array_equal(np.asarray(Image.open(partial)), labels):
+            raise UserError(f"{target} does not read back as it was written: check the disk.")
+
+
+def is_finished(task: Task, shape: tuple[int, int], ids: Iterable[int]) -> bool:
+    """Whether the target is a whole picture of that shape and ids, no older than its source."""
+    target, source = task.target, task.member.source
+    if not target.is_file():
+        return False
+    if not task.member.entry and target.stat().st_mtime < source.stat().st_mtime:
+        return False
+    try:
+        labels = np.asarray(read_picture(Member.at(target), ("L", "P")))
+    except UserError:
+        return False
+    return labels.shape == shape and not strangers(labels, ids)
+
+
+def check_pair(task: Task, ids: Iterable[int]) -> bool:
+    """Check that the label ``member`` and the picture ``target`` can be read and fit together.
+
+    Raises:
+        UserError: if they don't, or an id is none of ``ids``.
+    """
+    labels = np.asarray(read_picture(task.member, ("L", "P")))
+    if wrong := strangers(labels, ids):
+        raise UserError(f"{task.member} has the ids {wrong}, which this data set does not have.")
+    try:
+        with Image.open(task.target) as image:
+            width, height = image.size
+    except OSError as error:
+        raise UserError(f"{task.target} is no readable picture ({error}): get it again.") from None
+    if labels.shape != (height, width):
+        size = f"{labels.shape[1]}x{labels.shape[0]}"
+        raise UserError(f"{task.member} is {size}, its picture {width}x{height}: get both again.")
+    return True
+
+
+def strangers(labels: np.ndarray, ids: Iterable[int]) -> list[int]:
+    """The ids in ``labels`` (uint8) that are none of ``ids``."""
+    counts = np.bincount(labels.ravel(), minlength=256)
+    counts[list(ids)] = 0
+    return np.flatnonzero(counts).tolist()
+
+
+def run(
+    step: str, work: Callable[[Task], bool], tasks: list[Task], nproc: int, dry_run: bool = False
+) -> Tally:
+    """Do ``work`` on every task in parallel; it returns whether there was something to do.
+
+    A `UserError` counts the task as failed and the others go on.
+
+    Raises:
+        UserError: if the disk or a worker process gives up.
+    """
+    tally = Tally(step)
+    if dry_run:
+        for task in tasks:
+            if task.target.exists():
+                tally.skipped += 1
+            else:
+                tally.done += 1
+                print(f"would write {task.target}")
+        return tally
+    _sweep({task.target.parent for task in tasks})
+    queue, pending = stream(tasks), set()
+    pool = ProcessPoolExecutor(max(1, nproc), initializer=_start_worker)
+    try:
+        with tqdm(total=len(tasks), desc=step, unit="file") as bar:
+            while True:
+                fresh = itertools.islice(queue, 4 * max(1, nproc) - len(pending))
+                pending |= {pool.submit(work, task) for task in fresh}
+                if not pending:
+                    break
+                finished, pending = wait(pending, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    bar.update()
+                    try:
+                        if future.result():
+                            tally.done += 1
+                        else:
+                            tally.skipped += 1
+                    except UserError as error:
+                        tally.failures.append(str(error))
+    except BrokenProcessPool:
+        raise UserError(
+            f"{step}: a process was killed; run again with a smaller --nproc."
+        ) from None
+    except OSError as error:
+        raise UserError(f"{step} stopped at {error}; mend that and run the same again.") from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return tally
+
+
+def _start_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops the work on Ctrl-C
+
+    def follow() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()  # no orphans after a SIGKILL
+
+
+def _sweep(folders: Iterable[Path]) -> None:
+    """Remove the temporary files of processes that were killed."""
+    for folder in folders:
+        for path in folder.glob(".*.part"):
+            with contextlib.suppress(ValueError, PermissionError):
+                try:
+                    os.kill(int(path.suffixes[-2][1:]), 0)
+                except ProcessLookupError:
+                    path.unlink(missing_ok=True)
+
+
+def place_all(members: dict[str, Member], root: Path, nproc: int, dry_run: bool) -> list[Tally]:
+    """Bring the members to their paths under ``root``, and report it unless all lie there.
+
+    Raises:
+        UserError: if a member can't be read.
+    """
+    tasks = [Task(member, root / name) for name, member in members.items()]
+    tasks = [task for task in tasks if not task.is_in_place()]
+    tallies = [run("files placed", place, tasks, nproc, dry_run)] if tasks else []
+    if tallies and tallies[0].failures:
+        summarise(tallies, dry_run, root)
+    return tallies
+
+
+def summarise(tallies: list[Tally], dry_run: bool, root: Path) -> None:
+    """Print the closing table.
+
+    Raises:
+        UserError: if anything failed.
+    """
+    table = PrettyTable(["step", "to do" if dry_run else "done", "skipped", "failed"])
+    table.align = "r"
+    table.align["step"] = "l"
+    for tally in tallies:
+        table.add_row([tally.step, tally.done, tally.skipped, len(tally.failures)])
+    print(table)
+    failures = [failure for tally in tallies for failure in tally.failures]
+    for failure in failures[:20]:
+        print(failure, file=sys.stderr)
+    if failures:
+        raise UserError(
+            f"{len(failures)} files failed, the first: {failures[0].rstrip('.')}; "
+            "what is whole was kept, so mend this and run the same again."
+        )
+    if not dry_run:
+        print(f"{root} is ready.")
