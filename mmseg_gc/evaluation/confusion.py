@@ -20,6 +20,7 @@ def confusion_counts(
     Raises:
         ValueError: An id is not below ``num_classes``.
     """
+    pred, label = _narrow(pred), _narrow(label)
     if pred.dtype == label.dtype == torch.uint8:
         # A table of all 256 x 256 pairs needs no mask and shows wrong ids by itself.
         key = label.flatten().int().mul_(256).add_(pred.flatten())
@@ -35,7 +36,7 @@ def confusion_counts(
     label, pred = label[keep].long(), pred[keep].long()
     _reject("label", label, num_classes)
     _reject("predicted", pred, num_classes)
-    key = label.mul_(num_classes).add_(pred)
+    key = label * num_classes + pred
     return torch.bincount(key, minlength=num_classes**2).view(num_classes, num_classes)
 
 
@@ -60,6 +61,12 @@ def class_figures(counts: torch.Tensor, name: str, beta: float = 1) -> dict[str,
     precision, recall = hit / found, hit / true
     fscore = (1 + beta**2) * precision * recall / (beta**2 * precision + recall)
     return {"Fscore": fscore, "Precision": precision, "Recall": recall}
+
+
+def _narrow(ids: torch.Tensor) -> torch.Tensor:
+    """``ids`` as uint8 where no value changes by that."""
+    narrow = ids.to(torch.uint8)
+    return narrow if torch.equal(narrow.to(ids.dtype), ids) else ids
 
 
 def _reject(kind: str, ids: torch.Tensor, num_classes: int) -> None:

@@ -149,10 +149,6 @@ class IoUMetric(BaseMetric):
                 f"{path} has a label of shape {tuple(label.shape)} but a prediction of "
                 f"{tuple(pred.shape)}: load the label after Resize in the test pipeline."
             )
-        if pred.dtype == torch.uint8:
-            # What does not fit stays as it is, to be named by the check of ids.
-            narrow = label.to(torch.uint8)
-            label = narrow if torch.equal(narrow.to(label.dtype), label) else label
         try:
             counts = confusion_counts(
                 pred,

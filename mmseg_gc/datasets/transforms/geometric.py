@@ -75,7 +75,8 @@ class RandomRotate(BaseTransform):
     """Rotate picture and label by an angle from ``degree``, with probability ``prob``.
 
     ``degree`` is (min, max), or one number for (-degree, degree). ``center`` is (x, y) in pixels;
-    ``auto_bound`` enlarges the canvas to hold the whole picture.
+    ``auto_bound`` enlarges the canvas to hold the whole picture. ``pad_val`` has a value for each
+    channel; a single number fills the first, as in OpenCV.
 
     Source: ``mmseg.datasets.transforms.RandomRotate``; same draws.
     """
@@ -84,7 +85,7 @@ class RandomRotate(BaseTransform):
         self,
         prob: float,
         degree: float | Sequence[float],
-        pad_val: float = 0,
+        pad_val: float | tuple[float, ...] = 0,
         seg_pad_val: int | None = None,
         center: tuple[float, float] | None = None,
         auto_bound: bool = False,
@@ -158,10 +159,12 @@ class ResizeShortestEdge(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         height, width = results["img"].shape[:2]
-        factor = self.scale / min(height, width)
-        if factor * max(height, width) > self.max_size:
-            factor = self.max_size / max(height, width)
-        self.resize.scale = (int(width * factor + 0.5), int(height * factor + 0.5))
+        short, long = self.scale, self.scale / min(height, width) * max(height, width)
+        if long > self.max_size:
+            shrink = self.max_size / long
+            short, long = short * shrink, long * shrink
+        short, long = int(short + 0.5), int(long + 0.5)
+        self.resize.scale = (long, short) if height < width else (short, long)
         return self.resize(results)
 
 

@@ -1,6 +1,7 @@
 """Read pictures and labels; a file that can't be used is named with the cure."""
 
 import io
+from importlib.util import find_spec
 
 import cv2
 import mmcv
@@ -9,7 +10,7 @@ from mmcv.transforms import BaseTransform
 from mmengine import fileio
 from PIL import Image
 
-from mmseg_gc.datasets.transforms.labels import colors_to_ids, count_ids, id_table
+from mmseg_gc.datasets.transforms.labels import all_ids_known, colors_to_ids, id_table
 from mmseg_gc.errors import UserError
 from mmseg_gc.registry import TRANSFORMS
 
@@ -37,7 +38,7 @@ class LoadImageFromFile(BaseTransform):
     ) -> None:
         self.to_float32 = to_float32
         self.color_type = color_type
-        self.imdecode_backend = imdecode_backend
+        self.imdecode_backend = _usable(imdecode_backend)
         self.ignore_empty = ignore_empty
         self.backend_args = dict(backend_args) if backend_args else None
 
@@ -91,7 +92,7 @@ class LoadAnnotations(BaseTransform):
     ) -> None:
         self.reduce_zero_label = reduce_zero_label
         self.backend_args = dict(backend_args) if backend_args else None
-        self.imdecode_backend = imdecode_backend
+        self.imdecode_backend = _usable(imdecode_backend)
 
     def transform(self, results: dict) -> dict:
         path = results.get("seg_map_path")
@@ -124,12 +125,19 @@ class LoadAnnotations(BaseTransform):
                 f"{path} has {mask.shape[2]} channels of {mask.dtype} where one id per pixel is "
                 "expected: convert it to ids, or give metainfo.palette if it is an 8-bit RGB mask."
             )
-        # mmcv hands colours out as BGR, whatever the backend.
-        label, unknown = colors_to_ids(mask[..., 2::-1], colors)
+        id_of: dict[tuple[int, ...], int] = {}
+        for color, number in colors:
+            if id_of.setdefault(tuple(color), number) != number:
+                raise UserError(
+                    f"{path} is a colour mask, but the classes {id_of[tuple(color)]} and {number} "
+                    f"share the colour {tuple(color)}: give metainfo.palette one colour each."
+                )
+        # mmcv hands colours out as BGR, whatever the backend; a fourth channel is transparency.
+        label, unknown = colors_to_ids(np.ascontiguousarray(mask[..., :3]), colors)
         if unknown:
             raise UserError(
-                f"{path} has the colour {unknown[0]} (r, g, b) and {len(unknown) - 1} others that "
-                "are not in metainfo.palette: correct the palette, or list colours to ignore in "
+                f"{path} has {len(unknown)} colours (r, g, b) outside metainfo.palette, first "
+                f"{unknown[:3]}: correct the palette, or list colours to ignore in "
                 "metainfo.ignored_colors."
             )
         return label
@@ -141,13 +149,14 @@ class LoadAnnotations(BaseTransform):
             if not np.array_equal(narrow, label):
                 raise _outside(path, np.unique(label[narrow != label]), results)
             label = narrow
-        table = id_table(self._reduces(results), results.get("label_map"), ignore_index)
-        if num_classes is not None:
-            valid = (table < num_classes) | (table == ignore_index)
-            wrong = np.flatnonzero((count_ids(label) > 0) & ~valid)
-            if len(wrong):
-                raise _outside(path, wrong, results)
-        return cv2.LUT(label, table)
+        reduces, label_map = self._reduces(results), results.get("label_map")
+        final = label
+        if reduces or label_map:
+            final = cv2.LUT(label, id_table(reduces, label_map, ignore_index))
+        if num_classes is not None and not all_ids_known(final, num_classes, ignore_index):
+            known = (final < num_classes) | (final == ignore_index)
+            raise _outside(path, np.unique(label[~known]), results)
+        return final
 
     def _reduces(self, results: dict) -> bool:
         of_dataset = results.get("reduce_zero_label", self.reduce_zero_label)
@@ -157,6 +166,15 @@ class LoadAnnotations(BaseTransform):
                 f"is {of_dataset}: set it on the data set alone."
             )
         return bool(of_dataset)
+
+
+def _usable(backend: str) -> str:
+    known = ("cv2", "pillow", "tifffile", "turbojpeg")
+    if backend not in known:
+        raise UserError(f"imdecode_backend is {backend!r}: choose from {', '.join(known)}.")
+    if backend == "tifffile" and find_spec("tifffile") is None:
+        raise UserError("imdecode_backend='tifffile' needs a package: pip install tifffile.")
+    return backend
 
 
 def _read(path: str, flag: str, backend: str, backend_args: dict | None) -> np.ndarray:

@@ -7,7 +7,10 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from numpy import random
 
+from mmseg_gc.errors import UserError
 from mmseg_gc.registry import TRANSFORMS
+
+LEVELS = np.arange(256, dtype=np.uint8)
 
 
 @TRANSFORMS.register_module()
@@ -15,8 +18,11 @@ class PhotoMetricDistortion(BaseTransform):
     """Distort ``img`` (h, w, 3), BGR: brightness, contrast, saturation, hue, each with p = 0.5.
 
     ``brightness_delta`` is in grey levels, ``hue_delta`` in steps of two degrees; the ranges are
-    factors. Contrast comes before or after the two colour steps, by another coin. On uint8 each
-    step is one table look-up, bit for bit what the arithmetic in float32 gives.
+    factors. Contrast comes before or after the two colour steps, by another coin. Each step is one
+    table look-up, bit for bit what arithmetic in float32 on every pixel gives.
+
+    Raises:
+        UserError: The picture has not 8 bits and 3 channels.
 
     Source: ``mmseg.datasets.transforms.PhotoMetricDistortion``; same draws, same pixels.
     """
@@ -35,23 +41,26 @@ class PhotoMetricDistortion(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         image = results["img"]
+        if image.dtype != np.uint8 or image.shape[2:] != (3,):
+            raise UserError(
+                f"PhotoMetricDistortion needs 8-bit colour pictures, but {results.get('img_path')} "
+                f"is {image.dtype} of shape {image.shape}: leave it out of the pipeline, or set "
+                "to_float32=False and color_type='color' in LoadImageFromFile."
+            )
         if random.randint(2):
             delta = random.uniform(-self.brightness_delta, self.brightness_delta)
-            image = _affine(image, beta=delta)
+            image = cv2.LUT(image, _affine(LEVELS, beta=delta))
         contrast_first = random.randint(2)
         if contrast_first:
             image = self._contrast(image)
+        # The picture goes back to BGR between the two colour steps: HSV is rounded, so one
+        # conversion less would give other pixels.
         if random.randint(2):
-            hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV)
-            hsv[..., 1] = _affine(hsv[..., 1], alpha=random.uniform(*self.saturation_range))
-            image = cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)
+            factor = random.uniform(*self.saturation_range)
+            image = _in_hsv(image, 1, _affine(LEVELS, alpha=factor))
         if random.randint(2):
-            # The picture goes back to BGR between the two colour steps: HSV is rounded, so one
-            # conversion less would give other pixels.
-            hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV)
             shift = random.randint(-self.hue_delta, self.hue_delta)
-            hsv[..., 0] = (hsv[..., 0].astype(int) + shift) % 180
-            image = cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)
+            image = _in_hsv(image, 0, ((LEVELS.astype(int) + shift) % 180).astype(np.uint8))
         if not contrast_first:
             image = self._contrast(image)
         results["img"] = image
@@ -59,12 +68,17 @@ class PhotoMetricDistortion(BaseTransform):
 
     def _contrast(self, image: np.ndarray) -> np.ndarray:
         if random.randint(2):
-            image = _affine(image, alpha=random.uniform(*self.contrast_range))
+            factor = random.uniform(*self.contrast_range)
+            image = cv2.LUT(image, _affine(LEVELS, alpha=factor))
         return image
 
 
 def _affine(values: np.ndarray, alpha: float = 1.0, beta: float = 0.0) -> np.ndarray:
-    """``values * alpha + beta``, clipped to uint8."""
-    if values.dtype == np.uint8:
-        return cv2.LUT(values, _affine(np.arange(256, dtype=np.float32), alpha, beta))
     return np.clip(values.astype(np.float32) * alpha + beta, 0, 255).astype(np.uint8)
+
+
+def _in_hsv(image: np.ndarray, channel: int, table: np.ndarray) -> np.ndarray:
+    tables = np.stack([LEVELS] * 3, axis=-1)
+    tables[:, channel] = table
+    hsv = cv2.LUT(cv2.cvtColor(image, cv2.COLOR_BGR2HSV), tables[None])
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)

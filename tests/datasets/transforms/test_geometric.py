@@ -1,0 +1,165 @@
+import numpy as np
+import pytest
+
+from mmseg_gc.datasets.transforms import (
+    Pad,
+    RandomCrop,
+    RandomRotate,
+    ResizeShortestEdge,
+    ResizeToMultiple,
+)
+from mmseg_gc.errors import UserError
+from mmseg_gc.registry import TRANSFORMS
+
+
+def sample(height: int, width: int, **more) -> dict:
+    """Pixel (y, x) of the picture is (y, x, 0), and its label is 7."""
+    image = np.zeros((height, width, 3), np.uint8)
+    image[..., 0], image[..., 1] = np.arange(height)[:, None], np.arange(width)
+    label = np.full((height, width), 7, np.uint8)
+    return {"img": image, "gt_seg_map": label, "seg_fields": ["gt_seg_map"], **more}
+
+
+def test_crop_draws_top_then_left():
+    np.random.seed(0)
+    expected = [(np.random.randint(0, 21), np.random.randint(0, 11)) for _ in range(20)]
+    np.random.seed(0)
+    for top, left in expected:
+        results = RandomCrop((30, 50))(sample(50, 60))
+        assert results["img"][0, 0].tolist() == [top, left, 0]
+        assert results["img_shape"] == results["gt_seg_map"].shape == (30, 50)
+
+
+def test_crop_keeps_a_side_that_is_too_short():
+    results = RandomCrop(40)(sample(30, 60))
+    assert results["img"].shape == (30, 40, 3)
+    assert results["img"][0, 0, 0] == 0
+
+
+@pytest.mark.parametrize("ignore", [{"option": 5}, {"dataset": 5}, {"option": 5, "dataset": 9}])
+def test_crop_is_drawn_again_until_no_class_covers_too_much(ignore):
+    """Against the definition: ids 0 and 1 in columns, id 5 ignored."""
+    results = sample(8, 40)
+    if "dataset" in ignore:
+        results["ignore_index"] = ignore["dataset"]
+    label = results["gt_seg_map"]
+    label[:] = 0
+    label[:, 25:] = 1
+    label[:4] = 5
+    crop = RandomCrop((8, 10), cat_max_ratio=0.75, ignore_index=ignore.get("option"))
+    redrawn = 0
+    for seed in range(60):
+        np.random.seed(seed)
+        draw = np.random.RandomState(seed)
+        for attempt in range(11):
+            draw.randint(0, 1)
+            left = draw.randint(0, 31)
+            part = label[4:, left : left + 10]
+            shares = [(part == number).mean() for number in (0, 1)]
+            if attempt == 10 or (min(shares) > 0 and max(shares) < 0.75):
+                break
+        redrawn += attempt
+        window = crop.crop_bbox(results)
+        assert window[1] == slice(left, left + 10)
+    assert redrawn > 60
+
+
+def test_crop_of_ignored_pixels_only_ends():
+    results = sample(20, 20)
+    results["gt_seg_map"][:] = 255
+    assert RandomCrop(10, cat_max_ratio=0.5)(results)["img_shape"] == (10, 10)
+
+
+@pytest.mark.parametrize("size", [0, (3,), (3, 0), [1, 2, 3]])
+def test_crop_size_is_checked(size):
+    with pytest.raises(UserError, match=r"crop_size.*\(h, w\)"):
+        RandomCrop(size)
+
+
+@pytest.mark.parametrize(
+    ("transform", "shape"),
+    [
+        (RandomRotate(prob=1, degree=(90, 90.0001)), (20, 40)),
+        (Pad(size=(44, 36)), (36, 44)),
+        (Pad(size_divisor=32), (32, 64)),
+    ],
+)
+@pytest.mark.parametrize("ignore_index", [None, 11])
+def test_new_label_pixels_are_ignored(transform, shape, ignore_index):
+    more = {} if ignore_index is None else {"ignore_index": ignore_index}
+    results = transform(sample(20, 40, **more))
+    assert results["gt_seg_map"].shape == results["img"].shape[:2] == shape
+    assert set(np.unique(results["gt_seg_map"])) == {7, ignore_index or 255}
+
+
+def test_fill_values_can_be_chosen():
+    results = Pad(size=(44, 36), pad_val={"img": 9, "seg": 3})(sample(20, 40, ignore_index=11))
+    assert results["img"][-1, -1].tolist() == [9, 9, 9] and results["gt_seg_map"][-1, -1] == 3
+    assert Pad(size=(44, 36), pad_val=5)(sample(20, 40))["img"][-1, -1].tolist() == [5, 5, 5]
+    rotate = RandomRotate(prob=1, degree=(45, 45.1), pad_val=(8, 8, 8), seg_pad_val=2)
+    results = rotate(sample(20, 40))
+    assert results["img"][0, 0].tolist() == [8, 8, 8] and results["gt_seg_map"][0, 0] == 2
+
+
+def test_rotation_draws_coin_then_angle():
+    rotate = RandomRotate(prob=0.5, degree=30)
+    np.random.seed(1)
+    expected = [(np.random.rand() < 0.5, np.random.uniform(-30, 30)) for _ in range(10)]
+    np.random.seed(1)
+    assert [rotate.generate_degree() for _ in range(10)] == expected
+    rotate.prob = 0
+    assert (rotate(sample(4, 4))["img"] == sample(4, 4)["img"]).all()
+
+
+def test_half_turn_turns_picture_and_label():
+    results = sample(21, 31)
+    results["gt_seg_map"][2, 3] = 1
+    results = RandomRotate(prob=1, degree=(180, 180.0001))(results)
+    assert results["img"][18, 27].tolist() == [2, 3, 0]
+    assert np.argwhere(results["gt_seg_map"] == 1).tolist() == [[18, 27]]
+
+
+def test_auto_bound_holds_the_whole_picture():
+    results = RandomRotate(prob=1, degree=(90, 90.0001), auto_bound=True)(sample(20, 40))
+    assert results["img"].shape[:2] == results["gt_seg_map"].shape == (40, 20)
+
+
+@pytest.mark.parametrize("options", [{"prob": 2, "degree": 1}, {"prob": 1, "degree": 0}])
+def test_rotation_is_checked(options):
+    with pytest.raises(UserError, match="RandomRotate has prob="):
+        RandomRotate(**options)
+
+
+def test_resize_to_multiple():
+    results = ResizeToMultiple(size_divisor=32)(sample(30, 65))
+    assert results["img"].shape[:2] == results["gt_seg_map"].shape == (32, 96)
+    assert results["img_shape"] == results["pad_shape"] == (32, 96)
+    assert (results["gt_seg_map"] == 7).all()
+
+
+@pytest.mark.parametrize(
+    ("size", "scale", "max_size", "expected"),
+    [
+        ((50, 100), 25, 1000, (25, 50)),
+        ((100, 50), (40, 25), 1000, (50, 25)),
+        ((50, 100), 100, 150, (75, 150)),
+        ((100, 100), 30, 30, (30, 30)),
+    ],
+)
+def test_resize_shortest_edge(size, scale, max_size, expected):
+    results = ResizeShortestEdge(scale, max_size)(sample(*size))
+    assert results["img_shape"] == results["gt_seg_map"].shape == expected
+
+
+@pytest.mark.parametrize("name", ["Resize", "RandomResize", "RandomFlip", "RandomChoiceResize"])
+def test_mmcv_transforms_resolve_through_the_registry(name):
+    import mmcv.transforms
+
+    import mmseg_gc.datasets.transforms as ours
+
+    assert TRANSFORMS.get(name) is getattr(ours, name) is getattr(mmcv.transforms, name)
+
+
+@pytest.mark.parametrize("name", ["LoadImageFromFile", "LoadAnnotations", "Pad"])
+def test_own_transforms_stand_before_mmcv_s(name):
+    assert TRANSFORMS.get(name).__module__.startswith("mmseg_gc.")
