@@ -20,6 +20,7 @@ from typing import BinaryIO
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer, print_log
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner.checkpoint import CheckpointLoader, get_external_models
 from torch import nn
 
@@ -225,6 +226,8 @@ def load_into(
     Raises:
         UserError: names or shapes differ (with ``strict``), or nothing fits at all.
     """
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
     own = model.state_dict()
     weights = clean_state_dict(checkpoint)
     # Counters of BN say how long it trained; nothing is computed from them here.

@@ -1,6 +1,9 @@
 """Mixed precision by one config key, on a GPU or on the CPU."""
 
+import logging
+
 import torch
+from mmengine.logging import print_log
 from mmengine.optim import AmpOptimWrapper as GpuAmpOptimWrapper
 from mmengine.optim import OptimWrapper
 from torch.amp import GradScaler
@@ -35,6 +38,12 @@ class AmpOptimWrapper(GpuAmpOptimWrapper):
                 "leave it out or set it to 'bfloat16'."
             )
         OptimWrapper.__init__(self, **kwargs)
+        if not (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()):
+            print_log(
+                "This CPU has no bfloat16 instructions: mixed precision is slower than float32 here.",
+                logger="current",
+                level=logging.WARNING,
+            )
         self._scale_update_param = None
         self.loss_scaler = GradScaler("cpu", enabled=False)
         self.cast_dtype = torch.bfloat16

@@ -49,6 +49,9 @@ class SegRunner(Runner):
             return super().wrap_model(model_wrapper_cfg, model)
         device = get_device()
         model = adapt_sync_bn(model, device_type=device, world_size=self.world_size)
+        if device == "cpu":
+            # oneDNN's convolutions take this layout as it is and reorder the other one.
+            model = model.to(memory_format=torch.channels_last)
         if not self.distributed:
             return model.to(device)
         if device == "cpu" and model_wrapper_cfg is None:
@@ -86,9 +89,8 @@ class SegRunner(Runner):
         # mmengine's resume would run this text as Python.
         checkpoint.get("meta", {}).pop("config", None)
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
-        model = self.model.module if is_model_wrapper(self.model) else self.model
         strict = self.cfg.get("strict_load", True) if strict is None else strict
-        load_into(model, checkpoint, source=filename, strict=strict)
+        load_into(self.model, checkpoint, source=filename, strict=strict)
         self._has_loaded = True
         self.logger.info(f"Load checkpoint from {filename}")
         return checkpoint

@@ -1,0 +1,118 @@
+"""Each published row trains two iterations and is tested in its own mode, at an eighth the size."""
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmseg_gc.config import load_config
+from mmseg_gc.engine.runner import SegRunner
+
+CONFIGS = Path(__file__).parents[1] / "configs" / "gcnet"
+# dataset, backbone depth, crop (h, w), thousands of iterations: the published table
+ROWS = """\
+cityscapes,50,512x1024,40
+cityscapes,101,512x1024,40
+cityscapes,50,769x769,40
+cityscapes,101,769x769,40
+cityscapes,50,512x1024,80
+cityscapes,101,512x1024,80
+cityscapes,50,769x769,80
+cityscapes,101,769x769,80
+ade20k,50,512x512,80
+ade20k,101,512x512,80
+ade20k,50,512x512,160
+ade20k,101,512x512,160
+voc12aug,50,512x512,20
+voc12aug,101,512x512,20
+voc12aug,50,512x512,40
+voc12aug,101,512x512,40
+"""
+CLASSES = {"cityscapes": 19, "ade20k": 150, "voc12aug": 21}
+
+
+def rows():
+    for dataset, depth, crop, thousands in csv.reader(io.StringIO(ROWS)):
+        batch = "4xb2" if dataset == "cityscapes" else "4xb4"
+        name = f"gcnet_r{depth}-d8_{batch}-{thousands}k_{dataset}-{crop}.py"
+        yield pytest.param(name, dataset, int(depth), crop, int(thousands), id=name)
+
+
+def eighth(size):
+    """Sizes that stay what they were: 769 is 1 more than a multiple of 8, and 97 still is."""
+    return tuple(n // 8 + n % 8 for n in size)
+
+
+def shrink(cfg: Config, roots: dict[str, Path]) -> None:
+    """Read the tiny data and scale every size of the config down by eight."""
+    shrink_sizes(cfg._cfg_dict)
+    shrink_sizes(cfg.model.test_cfg)
+    cfg.model.data_preprocessor.size = eighth(cfg.model.data_preprocessor.size)
+    for name in ("train_dataloader", "test_dataloader"):
+        cfg[name].update(num_workers=0, batch_size=2 if name.startswith("train") else 1)
+    train = cfg.train_dataloader.dataset
+    for dataset in (*train.get("datasets", [train]), cfg.test_dataloader.dataset):
+        dataset.data_root = str(roots[dataset.type])
+
+
+def shrink_sizes(node) -> None:
+    if isinstance(node, dict):
+        for key in ("scale", "crop_size", "stride"):
+            if key in node and node.get("type") != "RandomResize":
+                node[key] = eighth(node[key])
+        if node.get("type") == "Pad":
+            node["size"] = eighth(node["size"])
+        if node.get("type") == "RandomResize":
+            node["scale"] = eighth(node["scale"])
+        for key, value in node.items():
+            if key.endswith("_dataloader") or key in ("dataset", "datasets", "pipeline"):
+                shrink_sizes(value)
+    elif isinstance(node, list):
+        for item in node:
+            shrink_sizes(item)
+
+
+@pytest.mark.parametrize(("name", "dataset", "depth", "crop", "thousands"), rows())
+def test_row(
+    name, dataset, depth, crop, thousands, tmp_path, cityscapes_root, ade20k_root, voc_root
+):
+    cfg = load_config(CONFIGS / name, work_dir=tmp_path)
+    height, width = map(int, crop.split("x"))
+    assert cfg.model.backbone.depth == depth
+    assert cfg.model.pretrained == f"open-mmlab://resnet{depth}_v1c"
+    assert tuple(cfg.crop_size) == tuple(cfg.model.data_preprocessor.size) == (height, width)
+    assert cfg.train_cfg.max_iters == cfg.param_scheduler[0].end == thousands * 1000
+    assert cfg.model.decode_head.num_classes == CLASSES[dataset]
+    assert cfg.model.decode_head.align_corners == (height == 769)
+    if height == 769:
+        assert dict(cfg.model.test_cfg) == dict(
+            mode="slide", crop_size=(769, 769), stride=(513, 513)
+        )
+    else:
+        assert cfg.model.test_cfg.mode == "whole"
+
+    roots = {
+        "CityscapesDataset": cityscapes_root,
+        "ADE20KDataset": ade20k_root,
+        "PascalVOCDataset": voc_root,
+    }
+    shrink(cfg, roots)
+    cfg.model.pretrained = None
+    cfg.train_cfg.max_iters = 2
+    cfg.randomness = dict(seed=0)
+    cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
+    cfg.default_hooks.checkpoint.update(interval=100, save_last=False)
+    runner = SegRunner.from_cfg(cfg)
+    runner.train()
+    losses = list(runner.message_hub.get_scalar("train/loss").data[0])
+    assert len(losses) == 2
+    # Cross entropy at random weights is near the log of the number of classes, aux weighs 0.4.
+    assert abs(losses[0] - 1.4 * np.log(CLASSES[dataset])) < 0.5 * losses[0]
+    with torch.no_grad():
+        metrics = runner.test()
+    assert 0 <= metrics["mIoU"] <= 100
+    assert runner.test_evaluator.metrics[0].num_samples == 2

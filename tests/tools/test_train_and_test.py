@@ -1,0 +1,174 @@
+"""Training, resuming and testing from the command line, and every kind of bad input."""
+
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from mmseg_gc.checkpoint import load_checkpoint, save_checkpoint
+
+CONFIG = Path(__file__).parents[2] / "configs/gcnet/gcnet_r18-d8_1xb8-20k_camvid-360x480.py"
+
+
+@pytest.fixture
+def camvid_copy(camvid_root, tmp_path):
+    return Path(shutil.copytree(camvid_root, tmp_path / "camvid"))
+
+
+@pytest.fixture
+def train(run_tool, camvid_options, tmp_path):
+    def run(*arguments, options=()):
+        work_dir = ("--work-dir", tmp_path / "work")
+        return run_tool(
+            "train.py", CONFIG, *work_dir, *arguments, "--cfg-options", *camvid_options, *options
+        )
+
+    return run
+
+
+def test_train_resume_test_and_aug_test(run_tool, train, camvid_options, tmp_path):
+    work = tmp_path / "work"
+    assert train("--validate").status == 0
+    assert (work / "iter_2.pth").is_file()
+
+    finished = train("--resume", options=["train_cfg.max_iters=4"])
+    assert finished.status == 0
+    assert "resumed epoch: 0, iter: 2" in finished.out + finished.err
+    assert load_checkpoint(work / "iter_4.pth")["meta"]["iter"] == 4
+
+    for extra in ([], ["--aug-test"]):
+        finished = run_tool(
+            "test.py", CONFIG, work / "iter_4.pth", "--work_dir", work / "t", *extra,
+            "--show-dir", tmp_path / "show", "--out", tmp_path / "labels",
+            "--cfg_options", *camvid_options,
+        )  # fmt: skip
+        assert finished.status == 0, finished.err
+        assert "Bicyclist" in finished.out + finished.err
+        assert "2/2" in finished.err  # the bar
+    scores = [json.loads(file.read_text()) for file in (work / "t").rglob("*.json")]
+    assert all(0 <= score["mIoU"] <= 100 for score in scores) and len(scores) >= 1
+    picture = cv2.imread(str(next((tmp_path / "show").glob("*.png"))))
+    assert picture.shape == (72, 192, 3)  # labels left, prediction right
+    label = cv2.imread(str(next((tmp_path / "labels").glob("*.png"))), cv2.IMREAD_UNCHANGED)
+    assert label.shape == (72, 96) and label.max() < 11
+
+
+def test_mixed_precision_trains_on_the_cpu(train, tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("autocast on the CPU is what this checks")
+    assert train("--amp", "--no-validate", options=["train_cfg.max_iters=1"]).status == 0
+    weights = load_checkpoint(tmp_path / "work" / "iter_1.pth")["state_dict"]
+    assert all(value.dtype != torch.bfloat16 for value in weights.values())
+    assert all(value.isfinite().all() for value in weights.values())
+
+
+def one_sentence(finished, *parts):
+    assert finished.status == 1
+    errors = [line for line in finished.err.splitlines() if line.startswith("Error: ")]
+    assert len(errors) == 1, finished.err
+    assert "Traceback" not in finished.err
+    for part in parts:
+        assert part in errors[0]
+
+
+def test_missing_data_folder(train):
+    one_sentence(
+        train(options=["train_dataloader.dataset.data_root=nowhere"]), "nowhere", "data_root"
+    )
+
+
+def test_empty_split(train, camvid_copy):
+    for image in (camvid_copy / "train").iterdir():
+        image.unlink()
+    one_sentence(train(options=[f"train_dataloader.dataset.data_root={camvid_copy}"]), "train")
+
+
+def test_image_without_label(train, camvid_copy):
+    label = sorted((camvid_copy / "trainannot").iterdir())[0]
+    label.unlink()
+    one_sentence(train(options=[f"train_dataloader.dataset.data_root={camvid_copy}"]), label.name)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_unreadable_image(train, camvid_copy, workers):
+    image = sorted((camvid_copy / "train").iterdir())[0]
+    image.write_bytes(image.read_bytes()[:60])
+    options = [
+        f"train_dataloader.dataset.data_root={camvid_copy}",
+        f"train_dataloader.num_workers={workers}",
+        "train_dataloader.batch_size=4",
+    ]
+    one_sentence(train(options=options), image.name)
+
+
+def test_label_id_outside_the_classes(train, camvid_copy):
+    for label in (camvid_copy / "trainannot").iterdir():
+        cv2.imwrite(str(label), np.full((72, 96), 17, np.uint8))
+    one_sentence(
+        train(options=[f"train_dataloader.dataset.data_root={camvid_copy}"]),
+        "17",
+        "trainannot",
+        "11",
+    )
+
+
+def test_label_of_another_size(train, camvid_copy):
+    for label in (camvid_copy / "trainannot").iterdir():
+        cv2.imwrite(str(label), np.zeros((36, 48), np.uint8))
+    one_sentence(
+        train(options=[f"train_dataloader.dataset.data_root={camvid_copy}"]), "trainannot", "48"
+    )
+
+
+def test_unknown_config_key(train):
+    one_sentence(
+        train(options=["model.decode_head.chanels=3"]), "model.decode_head.chanels", "channels"
+    )
+
+
+def test_work_dir_that_cannot_be_written(run_tool, camvid_options, tmp_path):
+    (tmp_path / "file").write_text("")
+    finished = run_tool("train.py", CONFIG, "--work-dir", tmp_path / "file" / "work")
+    one_sentence(finished, "file/work", "--work-dir")
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    from mmseg_gc.apis import init_model
+
+    path = tmp_path / "weights.pth"
+    save_checkpoint({"state_dict": init_model(CONFIG).state_dict()}, path)
+    return path
+
+
+def test_checkpoint_for_another_number_of_classes(run_tool, checkpoint, camvid_options, tmp_path):
+    weights = load_checkpoint(checkpoint)
+    for key in ("decode_head.conv_seg", "auxiliary_head.conv_seg"):
+        for part in ("weight", "bias"):
+            tensor = weights["state_dict"][f"{key}.{part}"]
+            weights["state_dict"][f"{key}.{part}"] = tensor[:7]
+    save_checkpoint(weights, checkpoint)
+    arguments = (CONFIG, checkpoint, "--work-dir", tmp_path / "t")
+    finished = run_tool("test.py", *arguments, "--cfg-options", *camvid_options)
+    one_sentence(finished, "weights.pth", "7 classes", "num_classes=11")
+
+
+def test_missing_checkpoint(run_tool, camvid_options, tmp_path):
+    arguments = (CONFIG, tmp_path / "no.pth", "--work-dir", tmp_path / "t")
+    finished = run_tool("test.py", *arguments, "--cfg-options", *camvid_options)
+    one_sentence(finished, "no.pth doesn't exist")
+
+
+def test_resuming_from_bare_weights_is_refused(train, checkpoint):
+    one_sentence(train("--resume", checkpoint), "weights.pth can't be resumed from", "load_from")
+
+
+def test_a_failed_run_leaves_no_checkpoint(train, camvid_copy, tmp_path):
+    for label in (camvid_copy / "trainannot").iterdir():
+        cv2.imwrite(str(label), np.full((72, 96), 17, np.uint8))
+    train(options=[f"train_dataloader.dataset.data_root={camvid_copy}"])
+    assert not list((tmp_path / "work").rglob("*.pth"))
