@@ -1,0 +1,112 @@
+import math
+
+import pytest
+import torch
+
+from mmseg_gc.evaluation.confusion import class_figures, confusion_counts, overall_accuracy
+
+NAN = math.nan
+# True ids in rows. Class 2 is found only where it is not; class 3 is neither true nor found.
+COUNTS = torch.tensor([[3, 1, 0, 0], [2, 4, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
+
+
+def by_loop(pred: torch.Tensor, label: torch.Tensor, num_classes: int, ignore_index: int):
+    counts = torch.zeros(num_classes, num_classes, dtype=torch.int64)
+    for found, true in zip(pred.flatten().tolist(), label.flatten().tolist(), strict=True):
+        if true != ignore_index:
+            counts[true, found] += 1
+    return counts
+
+
+@pytest.mark.parametrize("pred_dtype", [torch.uint8, torch.int64, torch.int32])
+@pytest.mark.parametrize("label_dtype", [torch.uint8, torch.int64])
+@pytest.mark.parametrize("ignore_index", [255, 5, 2])
+def test_counts_against_a_loop(pred_dtype, label_dtype, ignore_index):
+    generator = torch.Generator().manual_seed(0)
+    label = torch.randint(0, 5, (13, 7), generator=generator)
+    label[torch.rand(label.shape, generator=generator) < 0.2] = ignore_index
+    pred = torch.randint(0, 5, (13, 7), generator=generator)
+    expected = by_loop(pred, label, 5, ignore_index)
+    counts = confusion_counts(pred.to(pred_dtype), label.to(label_dtype), 5, ignore_index)
+    assert counts.dtype == torch.int64 and counts.equal(expected)
+
+
+def test_ids_beyond_8_bits_and_a_negative_ignore_index():
+    label = torch.tensor([[0, 300, -100], [299, 1, 1]])
+    pred = torch.tensor([[0, 300, 4], [300, 1, 2]])
+    counts = confusion_counts(pred, label, 301, -100)
+    assert counts.sum() == 5
+    assert (counts[0, 0], counts[300, 300], counts[299, 300], counts[1, 1], counts[1, 2]) == (
+        1,
+    ) * 5
+
+
+def test_everything_ignored():
+    ids = torch.full((2, 2), 255, dtype=torch.uint8)
+    assert confusion_counts(ids, ids, 3, 255).equal(torch.zeros(3, 3, dtype=torch.int64))
+
+
+def test_views_are_counted_and_inputs_stay():
+    ids = torch.arange(4, dtype=torch.uint8).view(2, 2)
+    assert confusion_counts(ids.t(), ids, 4, 255).nonzero().tolist() == [
+        [0, 0],
+        [1, 2],
+        [2, 1],
+        [3, 3],
+    ]
+    assert ids.tolist() == [[0, 1], [2, 3]]
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
+@pytest.mark.parametrize(
+    ("pred", "label", "sentence"),
+    [
+        ([[0, 1]], [[0, 3]], r"label ids \[3\] are outside the 3 classes"),
+        ([[4, 3]], [[0, 1]], r"predicted ids \[3, 4\] are outside the 3 classes"),
+    ],
+)
+def test_ids_outside_the_classes(dtype, pred, label, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        confusion_counts(torch.tensor(pred, dtype=dtype), torch.tensor(label, dtype=dtype), 3, 255)
+
+
+def test_what_is_predicted_on_ignored_pixels_is_nobodys_business():
+    pred = torch.tensor([[9, 1]], dtype=torch.uint8)
+    label = torch.tensor([[255, 1]], dtype=torch.uint8)
+    assert confusion_counts(pred, label, 2, 255).tolist() == [[0, 0], [0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("name", "beta", "expected"),
+    [
+        ("mIoU", 1, {"IoU": [3 / 6, 4 / 8, 0, NAN], "Acc": [3 / 4, 4 / 7, NAN, NAN]}),
+        ("mDice", 1, {"Dice": [6 / 9, 8 / 12, 0, NAN], "Acc": [3 / 4, 4 / 7, NAN, NAN]}),
+        (
+            "mFscore",
+            1,
+            {
+                "Fscore": [6 / 9, 8 / 12, NAN, NAN],
+                "Precision": [3 / 5, 4 / 5, 0, NAN],
+                "Recall": [3 / 4, 4 / 7, NAN, NAN],
+            },
+        ),
+        ("mFscore", 2, {"Fscore": [15 / 21, 20 / 33, NAN, NAN]}),
+    ],
+)
+def test_figures_by_hand(name, beta, expected):
+    figures = class_figures(COUNTS, name, beta)
+    for figure, values in expected.items():
+        wanted = torch.tensor(values, dtype=torch.float64)
+        torch.testing.assert_close(figures[figure], wanted, equal_nan=True, rtol=1e-12, atol=0)
+
+
+def test_overall_accuracy_by_hand():
+    assert overall_accuracy(COUNTS).item() == pytest.approx(7 / 11, rel=1e-12)
+    assert overall_accuracy(torch.zeros(2, 2, dtype=torch.int64)).isnan()
+
+
+def test_large_counts_stay_exact():
+    """Sums in float32 lose single pixels above 2**24."""
+    counts = torch.tensor([[2**24 + 1, 0], [0, 2**24]])
+    counts[0, 1] = 1
+    assert class_figures(counts, "mIoU")["IoU"][0].item() == (2**24 + 1) / (2**24 + 2)
