@@ -4,6 +4,7 @@ The rasters are cityscapesscripts' own. SOURCE is the folder with gtFine/ and le
 owner's gtFine_trainvaltest.zip and leftImg8bit_trainvaltest.zip, which go to data/cityscapes.
 """
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -41,6 +42,8 @@ def read_polygons(member: Member) -> Annotation:
         if isinstance(error, UserError):
             raise
         raise UserError(f"{member} is no polygon file ({error!r}): get it again.") from None
+    if not 0 < annotation.imgHeight * annotation.imgWidth < 2**28:
+        raise UserError(f"{member} has no sensible imgHeight and imgWidth: get it again.")
     for item in annotation.objects:
         if item.label not in name2label and item.label.removesuffix("group") not in name2label:
             raise UserError(
@@ -54,7 +57,8 @@ def convert(task: Task) -> bool:
     if is_finished(task, (annotation.imgHeight, annotation.imgWidth), TRAIN_IDS):
         return False
     try:
-        raster = np.asarray(createLabelImage(annotation, "trainIds"))
+        with contextlib.redirect_stdout(None):  # it would print into the progress bar
+            raster = np.asarray(createLabelImage(annotation, "trainIds"))
     except (ValueError, TypeError) as error:
         raise UserError(f"{task.member} has a polygon that can't be drawn: {error}.") from None
     write_labels(task.target, raster)

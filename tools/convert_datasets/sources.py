@@ -123,8 +123,9 @@ def _tar_members(path: Path) -> Iterator[Member]:
         if plain and _tail(path).strip(b"\0"):
             raise EOFError("its closing blocks are missing")
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        reason = str(error).partition("\n")[0]
         raise UserError(
-            f"{path} is no zip or tar archive, or a truncated one ({error}): download it again."
+            f"{path} is no zip or tar archive, or a truncated one ({reason}): download it again."
         ) from None
 
 
