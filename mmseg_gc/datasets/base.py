@@ -261,8 +261,9 @@ class BaseSegDataset(BaseDataset):
         if gone:
             raise UserError(
                 f"{self._name}: {len(gone)} of {len(pairs)} pictures have no label, first "
-                f"{_first(gone)}: add them, list the labelled pictures in ann_file, or correct "
-                f"data_prefix.seg_map_path or seg_map_suffix ({self.seg_map_suffix!r})."
+                f"{_first(gone)}: add them, list the labelled pictures in ann_file, correct "
+                f"seg_map_suffix ({self.seg_map_suffix!r}) or data_prefix.seg_map_path, or leave "
+                "that out to predict only."
             )
 
 

