@@ -156,7 +156,8 @@ class BaseSegDataset(BaseDataset):
     @property
     def _is_local(self) -> bool:
         # Asking a remote store for each file takes minutes; there the loader names what is missing.
-        return self.backend_args is None and "://" not in self.data_prefix["img_path"]
+        backend = (self.backend_args or {}).get("backend", "local")
+        return backend == "local" and "://" not in self.data_prefix["img_path"]
 
     def _set_classes(self, own_palette: bool) -> None:
         classes = self._metainfo.get("classes")
@@ -173,38 +174,36 @@ class BaseSegDataset(BaseDataset):
         self.label_map = self.get_label_map(classes, self.ignore_index)
         self._metainfo["label_map"] = self.label_map
         self._metainfo["reduce_zero_label"] = self.reduce_zero_label
-        palette = self._metainfo.get("palette")
-        self._metainfo["palette"] = self._final_palette(own_palette)
-        self._mask_colors = self._colors_in_masks(palette, own_palette)
+        self._set_palette(own_palette)
 
-    def _final_palette(self, own: bool) -> Sequence[Sequence[int]]:
-        """One colour (r, g, b) for each class, drawn by a fixed seed where none is given."""
-        palette, classes = self._metainfo.get("palette", []), self._metainfo.get("classes", [])
-        if len(palette) == 0:
-            return np.random.RandomState(42).randint(0, 255, size=(len(classes), 3)).tolist()
+    def _set_palette(self, own: bool) -> None:
+        """Set one colour (r, g, b) for each class, and the id of every colour that a mask may hold.
+
+        ``own`` says that the palette came by the ``metainfo`` argument, so it may already be that
+        of the chosen classes.
+        """
+        palette, classes = self._metainfo.get("palette") or (), self._metainfo.get("classes") or ()
+        self._mask_colors: list[tuple[Sequence[int], int]] | None = None
+        if not palette:
+            draw = np.random.RandomState(42)
+            self._metainfo["palette"] = draw.randint(0, 255, size=(len(classes), 3)).tolist()
+            return
         fits = len(palette) == len(classes)
-        old_classes = list(self.METAINFO.get("classes", ()))
-        if self.label_map and len(palette) == len(old_classes) and not (own and fits):
-            return [palette[old_classes.index(name)] for name in classes]
-        if not fits:
+        if not fits and len(palette) != len(self.label_map or ()):
             raise UserError(
                 f"metainfo.palette has {len(palette)} colours for {len(classes)} classes: give one "
                 "colour (r, g, b) for each class, or leave the palette out."
             )
-        return palette
-
-    def _colors_in_masks(
-        self, palette: Sequence | None, own: bool
-    ) -> list[tuple[Sequence[int], int]] | None:
-        """Every colour that a colour-coded label may hold, with its final id."""
-        if not palette:
-            return None
-        if self.label_map and not (own and len(palette) == len(self._metainfo["classes"])):
-            ids = [self.label_map[old_id] for old_id in range(len(palette))]
-        else:
-            ids = range(len(palette))
-        ignored = self._metainfo.get("ignored_colors", ())
-        return [*zip(palette, ids, strict=True), *((color, self.ignore_index) for color in ignored)]
+        ids = range(len(palette))
+        if self.label_map and not (own and fits):
+            ids = self.label_map.values()
+            old_classes = list(self.METAINFO["classes"])
+            self._metainfo["palette"] = [palette[old_classes.index(name)] for name in classes]
+        ignored = self._metainfo.get("ignored_colors") or ()
+        self._mask_colors = [
+            *zip(palette, ids, strict=True),
+            *((color, self.ignore_index) for color in ignored),
+        ]
 
     def _require_folders(self) -> None:
         if self.data_root and not osp.isdir(self.data_root):

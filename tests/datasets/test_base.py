@@ -207,6 +207,23 @@ def test_concatenation_of_two_splits_as_in_voc_aug(voc_root):
     assert len(dataset.metainfo["classes"]) == 21
 
 
+def test_subclass_written_for_mmsegmentation(own_root):
+    class Own(BaseSegDataset):
+        METAINFO = {"classes": ("sky", "road", "car")}
+
+        def __init__(self, **kwargs):
+            super().__init__(img_suffix=".jpg", seg_map_suffix="_ids.png", **kwargs)
+
+        def load_data_list(self):
+            return [
+                pair | {"label_map": {0: 2}, "reduce_zero_label": False, "seg_fields": []}
+                for pair in super().load_data_list()
+            ]
+
+    dataset = Own(data_root=str(own_root), data_prefix=PREFIX, pipeline=LOAD)
+    assert pixels(dataset) == [[2, 1], [2, 255]]
+
+
 def drop(*names: str):
     def change(root: Path) -> None:
         for name in names:
@@ -239,6 +256,11 @@ def nothing(root: Path) -> None: ...
             drop("pictures/a.jpg", "pictures/a-b.jpg", "pictures/deep"),
             {},
             r"no file in .*pictures' ends in '\.jpg' \(it holds no file at all\)",
+        ),
+        (
+            drop("labels/a_ids.png"),
+            {"backend_args": {"backend": "local"}},
+            r"1 of 3 pictures have no label",
         ),
         (nothing, {"ann_file": "val.txt"}, r"val\.txt' does not exist: correct ann_file"),
         (write("val.txt", "\n \n"), {"ann_file": "val.txt"}, r"val\.txt' is empty"),

@@ -1,9 +1,10 @@
 import json
 import math
 import os
+import re
+import runpy
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -178,19 +179,11 @@ WORKER = """
 import itertools, json, sys
 import torch
 from mmengine.dataset import DefaultSampler
-from mmseg_gc.evaluation import IoUMetric
 from mmseg_gc.errors import UserError
-
-torch.set_num_threads(1)
-rank, world, store = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-if world > 1:
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{store}", rank=rank, world_size=world
-    )
+from mmseg_gc.evaluation import IoUMetric
 
 def read(index):
-    draw = torch.Generator().manual_seed(index)
-    ids = torch.randint(0, 4, (2, 1, 9, 9), generator=draw)
+    ids = torch.randint(0, 4, (2, 1, 9, 9), generator=torch.Generator().manual_seed(index))
     ids[1, 0, index] = 255
     return {"pred_sem_seg": {"data": ids[0].to(torch.uint8)}, "gt_sem_seg": {"data": ids[1]}}
 
@@ -202,43 +195,42 @@ def score(size, batch, round_up=False):
         metric.process({}, [read(index) for index in order[first : first + batch]])
     return [metric.evaluate(size), metric.confusion.tolist()]
 
-found = [score(*pair) for pair in itertools.product((1, 5, 7), (1, 3))]
-try:
-    score(5, 1, round_up=True)
-except UserError as error:
-    found.append(str(error))
-print("FOUND", json.dumps(found))
+def scores():
+    return [score(size, batch) for size, batch in itertools.product((1, 5, 7), (1, 3))]
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{sys.argv[2]}", rank=int(sys.argv[1]), world_size=2
+    )
+    found = scores()
+    try:
+        score(5, 1, round_up=True)
+    except UserError as error:
+        found.append(str(error))
+    print("FOUND", json.dumps(found))
 """
 
 
-def run_processes(folder: Path, world: int) -> list[list]:
-    script = folder / "worker.py"
+def test_two_processes_give_the_numbers_of_one(tmp_path):
+    script = tmp_path / "worker.py"
     script.write_text(WORKER)
-    env = os.environ | {
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        "OMP_NUM_THREADS": "1",
-    }
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     processes = [
         subprocess.Popen(
-            [sys.executable, str(script), str(rank), str(world), str(folder / f"store{world}")],
+            [sys.executable, str(script), rank, str(tmp_path / "store")],
             stdout=subprocess.PIPE,
             text=True,
             env=env,
         )
-        for rank in range(world)
+        for rank in "01"
     ]
+    alone = runpy.run_path(str(script))["scores"]()
     outputs = [process.communicate(timeout=120)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0] * world
-    return [
-        next(line for line in output.splitlines() if line.startswith("FOUND")) for output in outputs
-    ]
-
-
-def test_two_processes_give_the_numbers_of_one(tmp_path):
-    (alone,) = run_processes(tmp_path, 1)
-    first, second = run_processes(tmp_path, 2)
+    assert [process.returncode for process in processes] == [0, 0]
+    first, second = (re.search(r"^FOUND (.*)", output, re.M)[1] for output in outputs)
     assert first == second
-    alone, both = (json.loads(line.removeprefix("FOUND ")) for line in (alone, first))
-    assert alone == both[:6]
+    *both, twice = json.loads(first)
+    assert both == alone
     assert sum(map(sum, alone[4][1])) == 7 * 8 * 9
-    assert "saw 6 samples of a data set of 5" in both[6]
+    assert "saw 6 samples of a data set of 5" in twice
