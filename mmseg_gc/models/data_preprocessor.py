@@ -48,7 +48,8 @@ class SegDataPreProcessor(BaseDataPreprocessor):
         batch_augments: Callable | None = None,
         test_cfg: dict | None = None,
     ) -> None:
-        super().__init__()
+        # Pinned batches travel while the GPU still works on the last one.
+        super().__init__(non_blocking=True)
         if (mean is None) != (std is None):
             raise UserError("data_preprocessor takes `mean` and `std` together, or neither.")
         if bgr_to_rgb and rgb_to_bgr:

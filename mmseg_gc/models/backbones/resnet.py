@@ -29,7 +29,8 @@ class ResNet(BaseModule):
             ``position`` ("after_conv1|2|3") and optionally ``stages`` (one bool a stage).
         multi_grid: dilation of each block of the last stage.
         contract_dilation: halve the dilation of each dilated stage's first block.
-        with_cp: trade time for memory: compute the blocks once more in backward.
+        with_cp: trade time for memory: compute the blocks once more in backward. Batch norm's
+            running statistics then take in each batch twice.
         zero_init_residual: start each block as the identity.
         pretrained: path or URL of weights; the older spelling of a ``Pretrained`` init_cfg.
         groups, base_width: of ResNeXt's 3x3 convolutions.

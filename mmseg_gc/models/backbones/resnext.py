@@ -8,7 +8,8 @@ from mmseg_gc.registry import MODELS
 class ResNeXt(ResNet):
     """`ResNet` at the depths that have grouped blocks: give it ``groups`` and ``base_width``.
 
-    Source: "Aggregated Residual Transformations", arXiv:1611.05431.
+    Source: "Aggregated Residual Transformations", arXiv:1611.05431. Unlike in ``mmseg``,
+    ``zero_init_residual`` takes effect; it matters without pretrained weights only.
     """
 
     arch_settings = {depth: ResNet.arch_settings[depth] for depth in (50, 101, 152)}

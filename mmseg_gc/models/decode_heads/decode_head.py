@@ -159,7 +159,7 @@ class BaseDecodeHead(BaseModule):
         """What `loss` returns, from scores at the head's own size."""
         label = torch.stack([s.gt_sem_seg.data for s in batch_data_samples])  # (N, 1, H, W)
         label = label.squeeze(1).long()
-        seg_logits = self._resized(seg_logits, label.shape[1:])
+        seg_logits = self._resized(seg_logits.float(), label.shape[1:])
         losses: dict[str, Tensor] = {}
         several = isinstance(self.loss_decode, nn.ModuleList)
         for loss_decode in self.loss_decode if several else [self.loss_decode]:
@@ -172,7 +172,8 @@ class BaseDecodeHead(BaseModule):
     def predict_by_feat(self, seg_logits: Tensor, batch_img_metas: list[dict]) -> Tensor:
         """What `predict` returns, from scores at the head's own size."""
         meta = batch_img_metas[0]  # All pictures of a batch have one size here.
-        return self._resized(seg_logits, meta.get("pad_shape", meta["img_shape"])[:2])
+        # Under autocast, scores are rounded once at most: interpolation is done in float32.
+        return self._resized(seg_logits.float(), meta.get("pad_shape", meta["img_shape"])[:2])
 
     def check_labels(self, batch_data_samples: list[SegDataSample]) -> None:
         """Raise a UserError that names the picture if one of its labels is no class.

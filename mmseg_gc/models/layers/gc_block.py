@@ -79,7 +79,8 @@ class ContextBlock(nn.Module):
     def init_weights(self) -> None:
         """Zero the last convolution of each transform.
 
-        mmengine calls this after an enclosing backbone has drawn all its convolutions at random.
+        mmengine calls this after an enclosing backbone has drawn all its convolutions at random,
+        which in ``mmseg`` costs a block that is trained from scratch its start as the identity.
         """
         for transform in (self.channel_add_conv, self.channel_mul_conv):
             if transform is not None:

@@ -1,0 +1,143 @@
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from mmseg_gc.errors import UserError
+from mmseg_gc.models import BaseDecodeHead
+from mmseg_gc.structures import SegDataSample
+
+Labelled = Callable[..., SegDataSample]
+
+
+class LinearHead(BaseDecodeHead):
+    """The smallest head: it classifies its input as it is."""
+
+    def forward(self, inputs):
+        return self.cls_seg(self._transform_inputs(inputs))
+
+
+def head(**options: object) -> LinearHead:
+    return LinearHead(**{"in_channels": 4, "channels": 4, "num_classes": 3, **options})
+
+
+def test_input_transforms() -> None:
+    maps = [torch.randn(1, 4, 8, 8), torch.randn(1, 2, 4, 4)]
+    assert head()._transform_inputs(maps) is maps[-1]
+    concat = head(in_channels=[4, 2], in_index=[0, 1], input_transform="resize_concat")
+    out = concat._transform_inputs(maps)
+    assert concat.in_channels == 6 and out.shape == (1, 6, 8, 8)
+    torch.testing.assert_close(
+        out[:, 4:], nn.functional.interpolate(maps[1], (8, 8), mode="bilinear")
+    )
+    select = head(in_channels=[2, 4], in_index=[1, 0], input_transform="multiple_select")
+    chosen = select._transform_inputs(maps)
+    assert chosen[0] is maps[1] and chosen[1] is maps[0]
+
+
+def test_losses_of_one_name_are_summed_and_others_listed(labelled: Labelled) -> None:
+    ce = dict(type="CrossEntropyLoss")
+    maps = [torch.randn(2, 4, 4, 4)]
+    samples = [labelled(torch.randint(0, 3, (8, 8))) for _ in range(2)]
+    single = head(loss_decode=ce)
+    several = head(
+        loss_decode=[
+            ce,
+            {**ce, "loss_weight": 0.5},
+            {**ce, "loss_name": "loss_b", "loss_weight": 2},
+        ]
+    )
+    several.load_state_dict(single.state_dict(), strict=True)
+    for module in (single, several):
+        module.eval()
+    one = single.loss(maps, samples, {})
+    all_ = several.loss(maps, samples, {})
+    assert list(all_) == ["loss_ce", "loss_b", "acc_seg"]
+    torch.testing.assert_close(all_["loss_ce"], 1.5 * one["loss_ce"])
+    torch.testing.assert_close(all_["loss_b"], 2 * one["loss_ce"])
+    assert single.loss_decode.loss_weight == 1
+
+
+def test_loss_is_taken_at_the_label_s_size(labelled: Labelled) -> None:
+    module = head()
+    logits = torch.randn(1, 3, 4, 4)
+    sample = labelled(torch.randint(0, 3, (7, 9), dtype=torch.uint8))
+    scores = nn.functional.interpolate(logits, (7, 9), mode="bilinear")
+    expected = nn.functional.cross_entropy(scores, sample.gt_sem_seg.data.long())
+    losses = module.loss_by_feat(logits, [sample])
+    torch.testing.assert_close(losses["loss_ce"], expected)
+    right = (scores.argmax(1) == sample.gt_sem_seg.data).float().mean() * 100
+    torch.testing.assert_close(losses["acc_seg"], right.reshape(1))
+
+
+def test_predict_prefers_the_padded_size() -> None:
+    logits = torch.randn(1, 3, 4, 4)
+    assert head().predict_by_feat(logits, [{"img_shape": (8, 6)}]).shape == (1, 3, 8, 6)
+    meta = {"img_shape": (8, 6), "pad_shape": (8, 8, 3)}
+    assert head().predict_by_feat(logits, [meta]).shape == (1, 3, 8, 8)
+
+
+def test_half_precision_scores_are_interpolated_in_full(labelled: Labelled) -> None:
+    logits = torch.randn(1, 3, 4, 4).bfloat16()
+    out = head().predict_by_feat(logits, [{"img_shape": (9, 9)}])
+    expected = nn.functional.interpolate(logits.float(), (9, 9), mode="bilinear")
+    torch.testing.assert_close(out, expected, rtol=0, atol=0)
+    losses = head().loss_by_feat(logits, [labelled(torch.zeros(9, 9, dtype=torch.long))])
+    assert losses["loss_ce"].dtype == torch.float32
+
+
+def test_one_output_channel_for_two_classes() -> None:
+    sigmoid = dict(type="CrossEntropyLoss", use_sigmoid=True)
+    module = head(num_classes=2, out_channels=1, loss_decode=sigmoid)
+    assert module.conv_seg.out_channels == 1 and module.threshold == 0.3
+    module = head(num_classes=2, out_channels=1, threshold=0.6, loss_decode=sigmoid)
+    assert module.threshold == 0.6
+
+
+def test_classifier_is_drawn_small() -> None:
+    module = LinearHead(64, 64, num_classes=50)
+    module.init_weights()
+    assert module.conv_seg.weight.std().item() == pytest.approx(0.01, rel=0.05)
+    assert module.conv_seg.bias.eq(0).all()
+
+
+@pytest.mark.parametrize("bad", [3, 200, -1])
+def test_a_label_that_is_no_class_names_picture_and_keys(bad: int, labelled: Labelled) -> None:
+    samples = [
+        labelled(torch.tensor([[0, 1, 2, 255]]), seg_map_path="good.png"),
+        labelled(torch.tensor([[0, bad, 2, 255]]), seg_map_path="bad.png"),
+    ]
+    with pytest.raises(UserError, match=rf"id {bad} in bad.png.*num_classes=3.*ignore_index=255"):
+        head().check_labels(samples)
+    head().check_labels(samples[:1])
+
+
+def test_labels_that_are_classes_pass(labelled: Labelled) -> None:
+    head(ignore_index=None).check_labels([labelled(torch.tensor([[0, 1, 2]]))])
+    with pytest.raises(UserError, match="id 255.*ignore_index=None"):
+        head(ignore_index=None).check_labels([labelled(torch.tensor([[0, 255]]))])
+    head(ignore_index=11).check_labels([labelled(torch.tensor([[0, 11]], dtype=torch.uint8))])
+    sigmoid = dict(type="CrossEntropyLoss", use_sigmoid=True)
+    binary = head(num_classes=1, loss_decode=sigmoid)
+    binary.check_labels([labelled(torch.tensor([[0, 1]]))])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (dict(sampler=dict(type="OHEMPixelSampler")), "LinearHead supports no `sampler`"),
+        (dict(input_transform="concat"), "input_transform='concat'.*resize_concat"),
+        (dict(in_channels=[4, 2]), r"in_channels=\[4, 2\] and in_index=-1.*one number each"),
+        (
+            dict(in_channels=[4], in_index=[0, 1], input_transform="multiple_select"),
+            "two lists of one length",
+        ),
+        (dict(out_channels=2), "out_channels=2 must equal num_classes=3"),
+        (dict(out_channels=1), "or be 1 for two classes"),
+        (dict(out_channels=1, num_classes=2), "use_sigmoid=True"),
+    ],
+)
+def test_wrong_options(options: dict, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        head(**options)

@@ -1,0 +1,34 @@
+import pytest
+import torch
+
+from mmseg_gc.models.layers import resize
+
+
+@pytest.mark.parametrize(
+    ("align_corners", "row"), [(False, [0.0, 1.0, 3.0, 4.0]), (True, [0.0, 4 / 3, 8 / 3, 4.0])]
+)
+def test_bilinear_by_hand(align_corners: bool, row: list[float]) -> None:
+    x = torch.tensor([[[[0.0, 4.0]]]])
+    out = resize(x, size=(1, 4), mode="bilinear", align_corners=align_corners, warning=False)
+    torch.testing.assert_close(out.flatten(), torch.tensor(row))
+
+
+def test_scale_factor() -> None:
+    x = torch.tensor([[[[1.0, 2.0]]]])
+    assert resize(x, scale_factor=2).tolist() == [[[[1, 1, 2, 2], [1, 1, 2, 2]]]]
+
+
+def test_own_size_costs_no_copy() -> None:
+    x = torch.randn(1, 2, 3, 4)
+    assert resize(x, size=torch.Size((3, 4)), mode="bilinear", align_corners=False) is x
+
+
+def test_warns_where_corners_cannot_align(recwarn: pytest.WarningsRecorder) -> None:
+    x = torch.randn(1, 1, 97, 97)
+    resize(x, size=(769, 769), mode="bilinear", align_corners=True)
+    resize(x, size=(768, 768), mode="bilinear", align_corners=False)
+    resize(x, size=(768, 768), mode="bilinear", align_corners=True, warning=False)
+    resize(x, size=(50, 50), mode="bilinear", align_corners=True)
+    assert not recwarn
+    with pytest.warns(UserWarning, match=r"\(97, 97\) with \(768, 768\)"):
+        resize(x, size=(768, 768), mode="bilinear", align_corners=True)

@@ -1,0 +1,115 @@
+import math
+import weakref
+from collections.abc import Callable
+
+import pytest
+import torch
+from mmengine.structures import PixelData
+from torch import nn
+
+from mmseg_gc.models import SegTTAModel
+from mmseg_gc.registry import MODELS
+from mmseg_gc.structures import SegDataSample
+
+
+class Canned(nn.Module):
+    """A segmentor that answers with the scores it is given."""
+
+    def __init__(self, threshold: float | None = None) -> None:
+        super().__init__()
+        self.decode_head = nn.Module()
+        self.decode_head.threshold = threshold
+
+    def test_step(self, data: dict) -> list[SegDataSample]:
+        for scores, sample in zip(data["inputs"], data["data_samples"], strict=True):
+            sample.seg_logits = PixelData(data=scores)
+        return data["data_samples"]
+
+
+def batch(views: list[list[torch.Tensor]]) -> dict:
+    """What the data loader gives: a list of views, each a list of pictures."""
+    samples = [
+        [
+            SegDataSample(
+                metainfo=dict(img_path=f"{i}.png", flip=bool(v)),
+                gt_sem_seg=PixelData(data=torch.full((1, 1, 2), i)),
+            )
+            for i in range(len(pictures))
+        ]
+        for v, pictures in enumerate(views)
+    ]
+    return {"inputs": views, "data_samples": samples}
+
+
+# Two views of two pictures: probabilities of 2 classes at 1 x 2 pixels.
+PROBABILITIES = [
+    [[[[0.9, 0.4]], [[0.1, 0.6]]], [[[0.3, 0.5]], [[0.7, 0.5]]]],
+    [[[[0.2, 0.5]], [[0.8, 0.5]]], [[[0.5, 0.9]], [[0.5, 0.1]]]],
+]
+MEANS = [[[[0.55, 0.45]], [[0.45, 0.55]]], [[[0.4, 0.7]], [[0.6, 0.3]]]]
+
+
+@pytest.mark.parametrize("way", ["test_step", "merge_preds"])
+def test_mean_of_softmax_by_hand(way: str) -> None:
+    # A constant added to all classes must not matter, as it would to a mean of scores.
+    views = [[torch.tensor(p).log() + 7 * v for p in view] for v, view in enumerate(PROBABILITIES)]
+    model, data = SegTTAModel(Canned()), batch(views)
+    if way == "test_step":
+        merged = model.test_step(data)
+    else:
+        steps = [
+            model.module.test_step({key: values[v] for key, values in data.items()}) for v in (0, 1)
+        ]
+        merged = model.merge_preds(list(zip(*steps, strict=True)))
+    torch.testing.assert_close(
+        torch.stack([s.seg_logits.data for s in merged]), torch.tensor(MEANS)
+    )
+    assert [s.pred_sem_seg.data.tolist() for s in merged] == [[[[0, 1]]], [[[1, 0]]]]
+    assert merged[0].pred_sem_seg.data.dtype == torch.uint8
+    assert [s.gt_sem_seg.data.unique().tolist() for s in merged] == [[0], [1]]
+    assert [(s.img_path, s.flip) for s in merged] == [("0.png", False), ("1.png", False)]
+
+
+def test_one_channel_is_a_probability_already() -> None:
+    views = [[torch.tensor([[[0.2, 0.9]]])], [torch.tensor([[[0.4, 0.5]]])]]
+    (merged,) = SegTTAModel(Canned(threshold=0.4)).test_step(batch(views))
+    torch.testing.assert_close(merged.seg_logits.data, torch.tensor([[[0.3, 0.7]]]))
+    assert merged.pred_sem_seg.data.tolist() == [[[0, 1]]]
+
+
+def test_views_are_not_kept() -> None:
+    made, alive = [], []
+
+    class Counting(Canned):
+        def test_step(self, data: dict) -> list[SegDataSample]:
+            alive.append(sum(view() is not None for view in made))
+            sample = SegDataSample(seg_logits=PixelData(data=data["inputs"][0].clone()))
+            made.append(weakref.ref(sample))
+            return [sample]
+
+    SegTTAModel(Counting()).test_step(batch([[torch.zeros(2, 1, 2)] for _ in range(5)]))
+    assert max(alive) == 2  # The first, which carries the result, and the latest.
+
+
+def test_flip_of_a_real_model_is_undone(gcnet_cfg: Callable[..., dict]) -> None:
+    module = gcnet_cfg()
+    model = SegTTAModel(module, data_preprocessor=dict(type="SegDataPreProcessor")).eval()
+    nn.init.normal_(model.module.decode_head.conv_seg.weight)
+    picture = torch.randint(0, 256, (3, 32, 48), dtype=torch.uint8)
+    metas = dict(ori_shape=(32, 48), img_shape=(32, 48))
+
+    def view(**more: object) -> SegDataSample:
+        return SegDataSample(metainfo={**metas, **more})
+
+    flipped = view(flip=True, flip_direction="horizontal")
+    data = {"inputs": [[picture], [picture.flip(2)]], "data_samples": [[view()], [flipped]]}
+    with torch.no_grad():
+        (merged,) = model.test_step(data)
+        logits = model.module(torch.stack([picture, picture.flip(2)]).float(), mode="predict")
+    first, second = (sample.seg_logits.data.softmax(0) for sample in logits)
+    torch.testing.assert_close(merged.seg_logits.data, (first + second.flip(2)) / 2)
+    assert math.isclose(merged.seg_logits.data.sum().item(), 32 * 48, rel_tol=1e-5)
+
+
+def test_registered() -> None:
+    assert MODELS.get("SegTTAModel") is SegTTAModel

@@ -1,0 +1,136 @@
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from mmseg_gc.errors import UserError
+from mmseg_gc.models import SegDataPreProcessor
+from mmseg_gc.structures import SegDataSample
+
+Labelled = Callable[..., SegDataSample]
+MEAN, STD = [10.0, 20.0, 30.0], [1.0, 2.0, 4.0]
+
+
+def picture(height: int, width: int, values: tuple[int, int, int] = (14, 24, 34)) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.uint8).view(3, 1, 1).expand(3, height, width).clone()
+
+
+def pixel(inputs: torch.Tensor, *position: int) -> list[float]:
+    return inputs[(0, slice(None), *position)].tolist()
+
+
+def test_normalises_after_swapping_channels() -> None:
+    plain = SegDataPreProcessor(mean=MEAN, std=STD)
+    out = plain({"inputs": [picture(2, 2)]})["inputs"]
+    assert out.dtype == torch.float32 and pixel(out, 0, 0) == [4.0, 2.0, 1.0]
+    for option in ("bgr_to_rgb", "rgb_to_bgr"):
+        swapped = SegDataPreProcessor(mean=MEAN, std=STD, **{option: True})
+        assert pixel(swapped({"inputs": [picture(2, 2)]})["inputs"], 0, 0) == [24.0, 2.0, -4.0]
+    assert pixel(SegDataPreProcessor()({"inputs": [picture(2, 2)]})["inputs"], 1, 1) == [14, 24, 34]
+
+
+def test_what_the_caller_gives_is_left_alone(labelled: Labelled) -> None:
+    image, sample = picture(2, 2).float(), labelled(torch.zeros(2, 2, dtype=torch.long))
+    preprocessor = SegDataPreProcessor(mean=MEAN, std=STD, size=(4, 4))
+    preprocessor({"inputs": [image], "data_samples": [sample]}, training=True)
+    assert torch.equal(image, picture(2, 2).float())
+    assert sample.gt_sem_seg.shape == (2, 2) and "pad_shape" not in sample.metainfo
+
+
+@pytest.mark.parametrize(
+    ("options", "size"),
+    [
+        (dict(size=(6, 8)), (6, 8)),
+        (dict(size=(2, 8)), (4, 8)),
+        (dict(size_divisor=8), (8, 8)),
+        ({}, (4, 5)),
+    ],
+)
+def test_training_pads_right_and_below(
+    options: dict, size: tuple[int, int], labelled: Labelled
+) -> None:
+    shapes = ((4, 3), (2, 5))
+    samples = [labelled(torch.full(shape, i, dtype=torch.uint8)) for i, shape in enumerate(shapes)]
+    preprocessor = SegDataPreProcessor(mean=MEAN, std=STD, pad_val=7, seg_pad_val=9, **options)
+    data = preprocessor(
+        {"inputs": [picture(*shape) for shape in shapes], "data_samples": samples}, training=True
+    )
+    assert data["inputs"].shape == (2, 3, *size)
+    for i, ((height, width), sample) in enumerate(zip(shapes, data["data_samples"], strict=True)):
+        image, label = data["inputs"][i], sample.gt_sem_seg.data
+        assert image[:, :height, :width].eq(torch.tensor([4.0, 2, 1]).view(3, 1, 1)).all()
+        assert image.eq(7).all(0).sum() == size[0] * size[1] - height * width
+        assert label.shape == (1, *size) and label.dtype == torch.uint8
+        assert label[:, :height, :width].eq(i).all()
+        assert label.eq(9).sum() == size[0] * size[1] - height * width
+        assert sample.img_shape == (height, width) and sample.pad_shape == size
+        assert sample.padding_size == (0, size[1] - width, 0, size[0] - height)
+
+
+def test_testing_pads_only_where_told(labelled: Labelled) -> None:
+    sample = labelled(torch.zeros(4, 5, dtype=torch.long))
+    plain = SegDataPreProcessor(size=(16, 16))
+    data = plain({"inputs": [picture(4, 5)], "data_samples": [sample]})
+    assert data["inputs"].shape == (1, 3, 4, 5)
+    assert "img_padding_size" not in data["data_samples"][0].metainfo
+    padding = SegDataPreProcessor(size=(16, 16), test_cfg=dict(size_divisor=4))
+    data = padding({"inputs": [picture(4, 5)], "data_samples": [sample]})
+    assert data["inputs"].shape == (1, 3, 4, 8)
+    (out,) = data["data_samples"]
+    assert out.img_padding_size == (0, 3, 0, 0) and out.pad_shape == (4, 8)
+    assert out.gt_sem_seg.shape == (4, 5)  # Predictions come back at the label's own size.
+    assert padding({"inputs": [picture(4, 5)]})["data_samples"] is None
+
+
+def test_takes_a_stacked_batch() -> None:
+    out = SegDataPreProcessor(mean=MEAN, std=STD)({"inputs": torch.stack([picture(2, 2)] * 2)})
+    assert out["inputs"].shape == (2, 3, 2, 2) and out["inputs"][1, 0, 0, 0] == 4
+
+
+def test_batch_augments_run_in_training(labelled: Labelled) -> None:
+    def flip(inputs, samples):
+        return inputs.flip(0), samples[::-1]
+
+    preprocessor = SegDataPreProcessor(batch_augments=flip)
+    data = {
+        "inputs": [picture(2, 2, (i, i, i)) for i in (1, 2)],
+        "data_samples": [labelled(torch.full((2, 2), i)) for i in (1, 2)],
+    }
+    out = preprocessor(data, training=True)
+    assert out["inputs"][:, 0, 0, 0].tolist() == [2, 1]
+    assert [int(s.gt_sem_seg.data.max()) for s in out["data_samples"]] == [2, 1]
+    assert preprocessor(data)["inputs"][:, 0, 0, 0].tolist() == [1, 2]
+
+
+def test_a_sample_without_label_is_padded_all_the_same() -> None:
+    sample = SegDataSample(metainfo=dict(ori_shape=(2, 2)))
+    data = {"inputs": [picture(2, 2)], "data_samples": [sample]}
+    (out,) = SegDataPreProcessor(size=(4, 4))(data, training=True)["data_samples"]
+    assert out.padding_size == (0, 2, 0, 2) and "gt_sem_seg" not in out
+
+
+def test_mean_and_std_follow_the_device_but_not_the_weights() -> None:
+    preprocessor = SegDataPreProcessor(mean=MEAN, std=STD).to("meta")
+    assert preprocessor.mean.device.type == "meta"
+    assert not preprocessor.state_dict()
+
+
+def test_pictures_of_different_size_in_a_test_batch() -> None:
+    with pytest.raises(UserError, match=r"\(2, 2\), \(2, 3\).*batch_size=1"):
+        SegDataPreProcessor()({"inputs": [picture(2, 2), picture(2, 3)]})
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (dict(mean=MEAN), "`mean` and `std` together"),
+        (dict(bgr_to_rgb=True, rgb_to_bgr=True), "not both"),
+        (dict(size=(2, 2), size_divisor=2), "not to both"),
+        (dict(test_cfg=dict(size=(2, 2), size_divisor=2)), "not to both"),
+        (dict(test_cfg=dict(divisor=2)), "test_cfg has no key 'divisor'"),
+        (dict(batch_augments=[dict(type="MixUp")]), "batch_augments must be a function"),
+    ],
+)
+def test_wrong_options(options: dict, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        SegDataPreProcessor(**options)
