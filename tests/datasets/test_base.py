@@ -154,6 +154,14 @@ def test_own_palette_wins_over_the_subset_rule():
     assert dataset.metainfo["palette"] == [[1, 2, 3], [4, 5, 6]]
 
 
+def test_own_palette_of_all_classes_follows_the_subset():
+    metainfo = {"classes": ["car", "sky"], "palette": [[7, 7, 7], [8, 8, 8], [9, 9, 9]]}
+    assert ThreeClasses(metainfo=metainfo, lazy_init=True).metainfo["palette"] == [
+        [9, 9, 9],
+        [7, 7, 7],
+    ]
+
+
 def test_classes_from_a_text_file(own_root):
     (own_root / "classes.txt").write_text("sky\nroad\ncar\n")
     dataset = own_dataset(own_root, metainfo={"classes": str(own_root / "classes.txt")})

@@ -21,8 +21,8 @@ DEFAULT_IGNORE_INDEX = 255
 class RandomCrop(BaseTransform):
     """Cut a window of ``crop_size`` (h, w) pixels out of the picture and its label.
 
-    Below 1, ``cat_max_ratio`` has the window drawn again, up to ten times, until it shows two
-    classes and none covers that share of the pixels not ignored; the tenth is taken as it comes.
+    Below 1, ``cat_max_ratio`` has the window drawn again, up to ten times, until no class covers
+    that share of the pixels not ignored; the tenth is taken as it comes.
 
     Source: ``mmseg.datasets.transforms.RandomCrop``; same draws.
     """
@@ -67,7 +67,7 @@ class RandomCrop(BaseTransform):
     def _is_varied(self, label: np.ndarray, results: dict) -> bool:
         counts = count_ids(label)
         counts[_ignore_index(self.ignore_index, results)] = 0
-        return np.count_nonzero(counts) > 1 and counts.max() / counts.sum() < self.cat_max_ratio
+        return counts.any() and counts.max() / counts.sum() < self.cat_max_ratio
 
 
 @TRANSFORMS.register_module()

@@ -119,6 +119,13 @@ def test_half_turn_turns_picture_and_label():
     assert np.argwhere(results["gt_seg_map"] == 1).tolist() == [[18, 27]]
 
 
+def test_rotated_labels_are_ids_still():
+    results = sample(40, 40)
+    results["gt_seg_map"][:, 20:] = 201
+    results = RandomRotate(prob=1, degree=(30, 30.1))(results)
+    assert set(np.unique(results["gt_seg_map"])) == {7, 201, 255}
+
+
 def test_auto_bound_holds_the_whole_picture():
     results = RandomRotate(prob=1, degree=(90, 90.0001), auto_bound=True)(sample(20, 40))
     assert results["img"].shape[:2] == results["gt_seg_map"].shape == (40, 20)

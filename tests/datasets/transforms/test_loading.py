@@ -67,12 +67,17 @@ def test_broken_picture_is_named(tmp_path, picture, suffix, backend, kept):
     assert skip({"img_path": str(path)}) is None
 
 
-def test_jpeg_without_its_end_is_looked_at_twice(tmp_path, picture):
+def test_jpeg_without_its_end_is_looked_at_twice(tmp_path, picture, monkeypatch):
     path = tmp_path / "picture.jpg"
     content = path.read_bytes()
     assert not _may_be_cut_short(content) and _may_be_cut_short(content[:-2])
     path.write_bytes(content + b"trailer of a camera")
     assert LoadImageFromFile()({"img_path": str(path)})["img"].shape == (40, 60, 3)
+    # OpenCV 4 hands out what it has of a truncated JPEG.
+    monkeypatch.setattr("mmcv.imfrombytes", lambda *_, **__: picture)
+    path.write_bytes(content[:-20])
+    with pytest.raises(UserError, match=r"picture\.jpg.*truncated"):
+        LoadImageFromFile()({"img_path": str(path)})
 
 
 def test_missing_picture_and_label_are_named(tmp_path):
