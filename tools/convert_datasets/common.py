@@ -101,8 +101,13 @@ def write_lines(target: Path, lines: Iterable[str], tally: Tally, dry_run: bool)
     if dry_run:
         print(f"would write {target}")
         return
-    with written_whole(target) as partial:
-        partial.write_bytes(content)
+    try:
+        with written_whole(target) as partial:
+            partial.write_bytes(content)
+    except OSError as error:
+        raise UserError(
+            f"{target} can't be written ({error}): name another place with -o."
+        ) from None
 
 
 def read_picture(member: Member, modes: tuple[str, ...]) -> Image.Image:
@@ -116,7 +121,7 @@ def read_picture(member: Member, modes: tuple[str, ...]) -> Image.Image:
         image.load()
     except UserError:
         raise
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{member} is no readable picture ({error}): get it again.") from None
     if image.mode not in modes:
         raise UserError(f"{member} has mode {image.mode}, which should be {' or '.join(modes)}.")
@@ -197,12 +202,12 @@ def run(
                 print(f"would write {task.target}")
         return tally
     _sweep({task.target.parent for task in tasks})
-    queue, pending = stream(tasks), set()
-    pool = ProcessPoolExecutor(max(1, nproc), initializer=_start_worker)
+    queue, pending, nproc = stream(tasks), set(), max(1, nproc)
+    pool = ProcessPoolExecutor(nproc, initializer=_start_worker)
     try:
         with tqdm(total=len(tasks), desc=step, unit="file") as bar:
             while True:
-                fresh = itertools.islice(queue, 4 * max(1, nproc) - len(pending))
+                fresh = itertools.islice(queue, 4 * nproc - len(pending))
                 pending |= {pool.submit(work, task) for task in fresh}
                 if not pending:
                     break
@@ -276,12 +281,12 @@ def summarise(tallies: list[Tally], dry_run: bool, root: Path) -> None:
         table.add_row([tally.step, tally.done, tally.skipped, len(tally.failures)])
     print(table)
     failures = [failure for tally in tallies for failure in tally.failures]
-    for failure in failures[:20]:
+    for failure in failures[1:20]:
         print(failure, file=sys.stderr)
     if failures:
         raise UserError(
-            f"{len(failures)} files failed, the first: {failures[0].rstrip('.')}; "
-            "what is whole was kept, so mend this and run the same again."
+            f"{len(failures)} of the files failed, the first because {failures[0].rstrip('.')}; "
+            "the others are kept: mend this and run the same again."
         )
     if not dry_run:
         print(f"{root} is ready.")

@@ -231,7 +231,12 @@ def main() -> None:
     with ProcessPoolExecutor(
         max(1, args.nproc), initializer=cv2.setNumThreads, initargs=(1,)
     ) as pool:
-        list(tqdm(pool.map(work, jobs), total=len(jobs), desc="drawing", unit="scene"))
+        try:
+            list(tqdm(pool.map(work, jobs), total=len(jobs), desc="drawing", unit="scene"))
+        except OSError as error:
+            raise UserError(
+                f"{args.out} can't be written ({error}): give another folder."
+            ) from None
     print(f"{args.train} training and {args.val} validation scenes are in {args.out}.")
 
 
