@@ -143,6 +143,8 @@ def stream(tasks: list[Task]) -> Iterator[Task]:
                 if task := wanted.pop(info.name, None):
                     content = archive.extractfile(info).read()
                     yield replace(task, member=replace(task.member, content=content))
+                if not wanted:
+                    break
 
 
 def _tail(path: Path) -> bytes:
