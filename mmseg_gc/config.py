@@ -3,15 +3,17 @@
 import difflib
 import inspect
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
+from mmengine.config.lazy import LazyAttr, LazyObject
 from mmengine.runner import Runner
 
 from mmseg_gc.config_check import check_config
 from mmseg_gc.errors import UserError
-from mmseg_gc.registry import SCOPE
+from mmseg_gc.registry import DATASETS, MODELS, SCOPE, TRANSFORMS
 
 FOREIGN_SCOPE = "mmseg"
 RUNNER_KEYS = frozenset(inspect.signature(Runner).parameters) | {
@@ -61,12 +63,80 @@ def _read(path: Path) -> Config:
         hint = f"; did you mean {path.with_name(near[0])}?" if near else "; check the path."
         raise UserError(f"config {path} doesn't exist{hint}")
     try:
-        return Config.fromfile(path)
+        with _own_base_files():
+            cfg = Config.fromfile(path)
+        _adopt_imports(cfg, path)
+        return cfg
     except UserError:
         raise
     except Exception as error:  # a config is a program: it can fail in any way
         reason = str(error).strip().splitlines()[-1] if str(error).strip() else ""
         raise UserError(f"config {path} can't be read: {type(error).__name__}: {reason}") from error
+
+
+def config_folder() -> Path:
+    """Where this package's config files are: in the wheel, or beside the source."""
+    package = Path(__file__).parent
+    packed = package / ".mim" / "configs"
+    return packed if packed.is_dir() else package.parent / "configs"
+
+
+@contextmanager
+def _own_base_files() -> Iterator[None]:
+    """Find ``_base_ = "mmseg::gcnet/….py"`` among this package's configs.
+
+    mmengine looks such a file up in an installed mmsegmentation, and offers no hook for it.
+    """
+    original = Config._get_cfg_path
+
+    def get_cfg_path(cfg_path: str, filename: str) -> tuple[str, str | None]:
+        scope, _, name = cfg_path.partition("::")
+        if scope not in (FOREIGN_SCOPE, SCOPE):
+            return original(cfg_path, filename)
+        path = config_folder() / name
+        if not path.is_file():
+            raise UserError(
+                f"{filename} builds on {cfg_path}, and {path} doesn't exist"
+                f"{did_you_mean(path.name, _names_beside(path))}"
+            )
+        return str(path), SCOPE
+
+    Config._get_cfg_path = staticmethod(get_cfg_path)
+    try:
+        yield
+    finally:
+        Config._get_cfg_path = staticmethod(original)
+
+
+def _adopt_imports(cfg: Config, path: Path) -> None:
+    """Let the imports of a pure-Python config find this package's classes.
+
+    Such a config holds stand-ins for what it imports, which are resolved on first use.
+    """
+    for node in _dicts(cfg._to_lazy_dict()):
+        for value in node.values():
+            if not isinstance(value, LazyObject | LazyAttr):
+                continue
+            source = value
+            while isinstance(source, LazyAttr):
+                source._module = _own_module(source._module)
+                source = source.source
+            source._module = _own_module(source._module)
+            try:
+                value.build()
+            except ImportError as error:
+                available = sorted(
+                    {*MODELS.module_dict, *DATASETS.module_dict, *TRANSFORMS.module_dict}
+                )
+                raise UserError(
+                    f"config {path} imports {value}, which doesn't exist here"
+                    f"{did_you_mean(str(value).rsplit('.', 1)[-1], available)}"
+                ) from error
+
+
+def _own_module(name: str) -> str:
+    top, dot, rest = name.partition(".")
+    return f"{SCOPE}{dot}{rest}" if top == FOREIGN_SCOPE else name
 
 
 def _names_beside(path: Path) -> list[str]:
@@ -90,6 +160,8 @@ def _merge(cfg: Config, options: Mapping[str, Any]) -> None:
 
 def did_you_mean(name: str, choices: list[str]) -> str:
     """``; did you mean 'x'?`` with the nearest of ``choices``, or all of them if none is near."""
+    if not choices:
+        return "; this package has nothing of the kind."
     near = difflib.get_close_matches(name, choices, n=1, cutoff=0.7)
     return f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(choices)}."
 
@@ -146,7 +218,8 @@ def _follow_ignore_index(cfg: Config) -> None:
 
 
 def _set_ignore_index(node: ConfigDict, ignore_index: int) -> None:
-    kind = str(node.get("type", ""))
+    kind = node.get("type", "")
+    kind = kind if isinstance(kind, str) else kind.__name__
     if kind == "Pad":
         pad_val = node.get("pad_val", 0)
         image = pad_val.get("img", 0) if isinstance(pad_val, dict) else pad_val

@@ -86,30 +86,39 @@ class SegRunner(Runner):
         if revise_keys:
             raise UserError("revise_keys isn't supported: names are converted by the reader.")
         checkpoint = load_checkpoint(filename, map_location)
+        if self._resume:
+            _require_training_state(checkpoint, filename)
         # mmengine's resume would run this text as Python.
         checkpoint.get("meta", {}).pop("config", None)
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         strict = self.cfg.get("strict_load", True) if strict is None else strict
+        self._name_classes(checkpoint.get("meta", {}).get("dataset_meta") or {})
         load_into(self.model, checkpoint, source=filename, strict=strict)
         self._has_loaded = True
         self.logger.info(f"Load checkpoint from {filename}")
         return checkpoint
 
-    def resume(self, filename: str, *args, **kwargs) -> None:
-        # Positional and keyword arguments are mmengine's.
-        checkpoint = load_checkpoint(filename)
-        lacking = {"meta", "message_hub", "optimizer"} - checkpoint.keys()
-        if lacking:
-            raise UserError(
-                f"{filename} can't be resumed from: it has no {', '.join(sorted(lacking))}; pass "
-                "it as --cfg-options load_from=… to start from its weights."
-            )
-        super().resume(filename, *args, **kwargs)
+    def _name_classes(self, stored: dict) -> None:
+        """Score and draw under the names and colours of the weights where the data has none."""
+        for loop in (self._val_loop, self._test_loop):
+            evaluator = getattr(loop, "evaluator", None)
+            if evaluator is not None and not (evaluator.dataset_meta or {}).get("classes"):
+                evaluator.dataset_meta = {**(evaluator.dataset_meta or {}), **stored}
+                self.visualizer.dataset_meta = evaluator.dataset_meta
 
     def save_checkpoint(self, *args, backend_args: dict | None = None, **kwargs) -> None:
         # Positional and keyword arguments are mmengine's.
         backend_args = backend_args or dict(backend="atomic_local")
         super().save_checkpoint(*args, backend_args=backend_args, **kwargs)
+
+
+def _require_training_state(checkpoint: dict, filename: str) -> None:
+    lacking = {"meta", "message_hub", "optimizer"} - checkpoint.keys()
+    if lacking:
+        raise UserError(
+            f"{filename} can't be resumed from: it has no {', '.join(sorted(lacking))}; pass it as "
+            "--cfg-options load_from=… to start from its weights."
+        )
 
 
 def check_work_dir(path: str | Path) -> None:
