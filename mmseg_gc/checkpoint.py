@@ -26,9 +26,16 @@ from torch import nn
 
 from mmseg_gc.download import download, sha256_of
 from mmseg_gc.errors import UserError
+from mmseg_gc.weight_names import (
+    backbone_weights,
+    clean_state_dict,
+    describe_mismatch,
+    is_added_later,
+)
 
 __all__ = [
     "clean_state_dict",
+    "load_backbone",
     "load_checkpoint",
     "load_into",
     "publish_checkpoint",
@@ -193,29 +200,6 @@ def load_checkpoint(filename: str | Path, map_location: str | torch.device = "cp
     return CheckpointLoader.load_checkpoint(str(filename), map_location, logger="silent")
 
 
-def clean_state_dict(checkpoint: Mapping) -> OrderedDict:
-    """The weights in ``checkpoint`` under the names that this package's models use.
-
-    Takes the weights from a training checkpoint or a bare state dict, drops what a data-parallel
-    wrapper puts before each name, and drops the ``ema_*`` copies that mmsegmentation 0.x leaves
-    beside the averaged weights.
-    """
-    weights = checkpoint
-    for key in ("state_dict", "model"):
-        if isinstance(checkpoint.get(key), Mapping):
-            weights = checkpoint[key]
-            break
-    cleaned = OrderedDict()
-    for key, value in weights.items():
-        while key.startswith("module."):
-            key = key.removeprefix("module.")
-        if isinstance(value, torch.Tensor) and not key.startswith("ema_"):
-            cleaned[key] = value
-    if not cleaned:
-        raise UserError("the checkpoint holds no weights: no tensors under `state_dict`.")
-    return cleaned
-
-
 def load_into(
     model: nn.Module, checkpoint: Mapping, *, source: str | Path = "checkpoint", strict: bool = True
 ) -> None:
@@ -236,7 +220,7 @@ def load_into(
     reshaped = [k for k in own if k in weights and own[k].shape != weights[k].shape]
     fitting = {k: v for k, v in weights.items() if k in own and k not in reshaped}
     if missing or unexpected or reshaped:
-        message = _mismatch(source, missing, unexpected, reshaped, own, weights)
+        message = describe_mismatch(source, missing, unexpected, reshaped, own, weights)
         if strict:
             raise UserError(
                 f"{message} Use its own config, or pass --non-strict to load what fits."
@@ -247,29 +231,20 @@ def load_into(
     model.load_state_dict(fitting, strict=False)
 
 
-def _mismatch(source, missing, unexpected, reshaped, own, weights) -> str:
-    classes = [k for k in reshaped if k.endswith("conv_seg.weight")]
-    if classes and all("conv_seg." in k for k in reshaped) and not (missing or unexpected):
-        key = classes[0]
-        return (
-            f"{source} was trained for {len(weights[key])} classes, this config's "
-            f"{key.split('.')[0]} has num_classes={len(own[key])}."
-        )
-    shapes = [f"{k} {tuple(weights[k].shape)} for {tuple(own[k].shape)}" for k in reshaped]
-    parts = [
-        f"{name}: {_grouped(keys)}"
-        for name, keys in (("missing", missing), ("unexpected", unexpected), ("shape", shapes))
-        if keys
-    ]
-    return f"{source} doesn't fit the model ({'; '.join(parts)})."
+def load_backbone(backbone: nn.Module, filename: str, prefix: str = "backbone.") -> None:
+    """Copy ImageNet weights, or those that a whole model has under ``prefix``, into ``backbone``.
 
+    What was put into the backbone since, context blocks and the offsets of deformable convolution,
+    keeps the weights that it starts with.
 
-def _grouped(keys: list[str]) -> str:
-    """Keys by their first two parts with counts, one example each: ``backbone.layer1 (12, …)``."""
-    groups: dict[str, list[str]] = {}
-    for key in keys:
-        groups.setdefault(".".join(key.split(" ")[0].split(".")[:2]), []).append(key)
-    return ", ".join(f"{name}.* ({len(k)}, e.g. {k[0]})" for name, k in groups.items())
+    Raises:
+        UserError: the file can't be read, or anything else is missing, unexpected or reshaped.
+    """
+    weights = backbone_weights(clean_state_dict(load_checkpoint(filename)), prefix)
+    for name, value in backbone.state_dict().items():
+        if name not in weights and is_added_later(name):
+            weights[name] = value
+    load_into(backbone, weights, source=filename)
 
 
 def save_checkpoint(checkpoint: Mapping, path: str | Path) -> None:

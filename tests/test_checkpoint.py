@@ -20,6 +20,7 @@ from mmseg_gc.checkpoint import (
     trust_pickle,
 )
 from mmseg_gc.errors import UserError
+from mmseg_gc.registry import MODELS
 
 
 class Payload:
@@ -170,3 +171,39 @@ def test_a_published_file_names_its_hash(tmp_path):
     path = publish_checkpoint(tmp_path / "a.pth", tmp_path / "out.pth")
     assert path.stem.split("-")[1] == module.sha256_of(path)[:8]
     assert set(load_checkpoint(path)) == {"meta", "state_dict"}
+
+
+@pytest.fixture
+def resnet():
+    def build(kind="ResNet", depth=50, **options):
+        # One stage of few channels: names are what counts here.
+        small = dict(num_stages=1, strides=(1,), dilations=(1,), out_indices=(0,), base_channels=4)
+        return MODELS.build(dict(type=kind, depth=depth, stem_channels=4, **small, **options))
+
+    return build
+
+
+@pytest.mark.parametrize("wrap", ["torchvision", "mmpretrain", "mmsegmentation 0.x"])
+def test_pretrained_weights_of_every_origin(resnet, tmp_path, wrap):
+    weights = resnet().state_dict()
+    if wrap == "torchvision":
+        stored = {**weights, "fc.weight": torch.ones(1000, 16), "fc.bias": torch.ones(1000)}
+    elif wrap == "mmpretrain":
+        stored = {"backbone." + key: value for key, value in weights.items()}
+        stored = {"state_dict": {**stored, "head.fc.weight": torch.ones(1000, 16)}}
+    else:
+        stored = {"module.backbone." + key: value for key, value in weights.items()}
+        stored = {"meta": {}, "state_dict": {**stored, "module.decode_head.x": torch.ones(1)}}
+    torch.save(stored, tmp_path / "r18.pth")
+    plugin = dict(cfg=dict(type="ContextBlock", ratio=1 / 4), position="after_conv2")
+    model = resnet(pretrained=str(tmp_path / "r18.pth"), plugins=[plugin])
+    model.init_weights()
+    for key, value in weights.items():
+        assert torch.equal(model.state_dict()[key], value), key
+
+
+def test_pretrained_weights_of_another_network_are_refused(resnet, tmp_path):
+    torch.save(resnet().state_dict(), tmp_path / "plain.pth")
+    model = resnet("ResNetV1c", pretrained=str(tmp_path / "plain.pth"))
+    with pytest.raises(UserError, match=r"plain\.pth doesn't fit.*missing: stem\.0.*unexpected"):
+        model.init_weights()

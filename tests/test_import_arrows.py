@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "mmseg_gc"
 BASE = {"registry", "structures", "errors", "version"}
-BESIDE = {"config", "config_check", "checkpoint", "download", "arguments"}
+BESIDE = {"config", "config_check", "checkpoint", "download", "weight_names", "arguments"}
 MAY_IMPORT = {
     "errors": {"version"},
     "registry": {"errors"},
@@ -16,7 +16,8 @@ MAY_IMPORT = {
     "config_check": BASE,
     "config": BASE | {"config_check"},
     "download": BASE,
-    "checkpoint": BASE | {"download"},
+    "weight_names": BASE,
+    "checkpoint": BASE | {"download", "weight_names"},
     "arguments": BASE | BESIDE,
     "models": BASE | {"checkpoint"},
     "datasets": BASE,

@@ -40,7 +40,7 @@ class AmpOptimWrapper(GpuAmpOptimWrapper):
         OptimWrapper.__init__(self, **kwargs)
         if not (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()):
             print_log(
-                "This CPU has no bfloat16 instructions: mixed precision is slower than float32 here.",
+                "This CPU has no bfloat16 instructions: mixed precision is slower than float32.",
                 logger="current",
                 level=logging.WARNING,
             )

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 from mmcv.cnn import build_conv_layer, build_norm_layer
 from mmengine.model import BaseModule
+from mmengine.model.weight_init import update_init_info
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmseg_gc.checkpoint import load_backbone
 from mmseg_gc.errors import UserError
 from mmseg_gc.models.backbones.res_blocks import BasicBlock, Bottleneck
 from mmseg_gc.models.layers import ResLayer
@@ -185,6 +187,19 @@ class ResNet(BaseModule):
             self.add_module(self.norm1_name, norm1)
             self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
+
+    def init_weights(self) -> None:
+        """Draw random weights, or read those that ``pretrained`` names."""
+        cfg = self.init_cfg
+        kind = cfg.get("type") if isinstance(cfg, dict) else None
+        if getattr(kind, "__name__", kind) not in ("Pretrained", "PretrainedInit"):
+            super().init_weights()
+            return
+        # mmengine's reader would pass over weights that don't fit.
+        load_backbone(self, cfg["checkpoint"], cfg.get("prefix", "backbone."))
+        self._is_init = True
+        if hasattr(self, "_params_init_info"):
+            update_init_info(self, init_info=f"read from {cfg['checkpoint']}")
 
     @property
     def norm1(self) -> nn.Module:
