@@ -1,0 +1,56 @@
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.structures import PixelData
+
+from mmseg_gc.structures import SegDataSample
+from mmseg_gc.visualization import SegLocalVisualizer
+from mmseg_gc.visualization.local_visualizer import distinct_colors, overlay
+
+
+def test_first_colours_are_those_of_voc():
+    assert distinct_colors(5).tolist() == [
+        [0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0], [0, 0, 128],
+    ]  # fmt: skip
+    assert len({tuple(color) for color in distinct_colors(256)}) == 256
+
+
+def test_overlay_blends_known_classes_and_leaves_the_rest():
+    image = np.full((1, 3, 3), 100, np.uint8)
+    palette = np.array([[200, 0, 0], [0, 0, 50]], np.uint8)
+    drawn = overlay(image, np.array([[0, 1, 255]], np.uint8), palette, alpha=0.5)
+    assert drawn.tolist() == [[[150, 50, 50], [50, 50, 75], [100, 100, 100]]]
+
+
+@pytest.fixture
+def sample():
+    labels = torch.zeros(1, 20, 30, dtype=torch.uint8)
+    return SegDataSample(gt_sem_seg=PixelData(data=labels), pred_sem_seg=PixelData(data=labels + 1))
+
+
+def test_labels_left_and_prediction_right(sample, tmp_path):
+    visualizer = SegLocalVisualizer(classes=["a", "b"], palette=[[255, 0, 0], [0, 0, 255]], alpha=1)
+    image = np.zeros((20, 30, 3), np.uint8)
+    out = tmp_path / "folder" / "drawn.png"
+    visualizer.add_datasample("x", image, sample, with_labels=False, out_file=str(out))
+    drawn = cv2.imread(str(out))[..., ::-1]
+    assert drawn.shape == (20, 60, 3)
+    assert (drawn[:, :30] == (255, 0, 0)).all() and (drawn[:, 30:] == (0, 0, 255)).all()
+
+
+def test_names_are_written_only_on_request(sample):
+    visualizer = SegLocalVisualizer(classes=["a", "b"], palette=[[9, 9, 9], [8, 8, 8]], alpha=1)
+    image = np.zeros((20, 30, 3), np.uint8)
+    plain = visualizer.add_datasample("x", image, sample, with_labels=False)
+    named = visualizer.add_datasample("x", image, sample, with_labels=True)
+    assert set(np.unique(plain)) == {8, 9}
+    assert named.max() > 200
+
+
+def test_known_data_set_by_name_and_fallback_colours(sample):
+    known = SegLocalVisualizer(dataset_name="CityscapesDataset")
+    assert known.dataset_meta["classes"][0] == "road"
+    unknown = SegLocalVisualizer(alpha=1)
+    drawn = unknown.add_datasample("x", np.zeros((20, 30, 3), np.uint8), sample)
+    assert drawn[0, 30].tolist() == distinct_colors(2)[1].tolist()
