@@ -17,6 +17,11 @@ def parse_args():
         help="average over the scales and flips of the config's tta_pipeline",
     )
     parser.add_argument("--out", help="folder for the predicted label maps (PNG)")
+    parser.add_argument(
+        "--format-only",
+        action="store_true",
+        help="write the maps of --out as the benchmark's server takes them, and score nothing",
+    )
     parser.add_argument("--show-dir", help="folder for pictures with the predictions laid over")
     parser.add_argument("--show", action="store_true", help="show each picture in a window")
     parser.add_argument("--wait-time", type=float, default=2, help="seconds a window stays open")
@@ -35,11 +40,27 @@ def draw_results(cfg, args) -> None:
     hook.update(draw=True, show=args.show, wait_time=args.wait_time, out_dir=args.show_dir)
 
 
+def predict_only(cfg, args) -> None:
+    """No labels are read and nothing is scored."""
+    from mmseg_gc.datasets.unlabelled import drop_labels
+
+    if not args.out and (args.format_only or not args.show and not args.show_dir):
+        reason = "--format-only" if args.format_only else f"{args.config} has no labels to score"
+        raise UserError(f"{reason}: name a folder for the predicted label maps with --out.")
+    drop_labels(cfg.test_dataloader.dataset)
+    cfg.test_evaluator = []
+    if args.format_only:
+        cfg.test_evaluator = dict(type="SubmissionWriter", output_dir=args.out)
+    elif args.out:
+        cfg.test_evaluator = dict(type="IoUMetric", format_only=True, output_dir=args.out)
+
+
 @cli
 def main() -> None:
     args = parse_args()
     from mmseg_gc.arguments import run_config
     from mmseg_gc.checkpoint import trust_pickle
+    from mmseg_gc.datasets.unlabelled import has_labels
     from mmseg_gc.engine.runner import SegRunner, check_work_dir
 
     cfg = run_config(args)
@@ -52,8 +73,12 @@ def main() -> None:
         use_aug_test(cfg)
     if args.show or args.show_dir:
         draw_results(cfg, args)
-    if args.out:
+    if args.format_only or not has_labels(cfg.test_dataloader.dataset):
+        predict_only(cfg, args)
+    elif args.out:
         cfg.test_evaluator.output_dir = args.out
+        if cfg.test_evaluator.type == "CityscapesMetric":
+            cfg.test_evaluator.keep_results = True
     check_work_dir(cfg.work_dir)
     with trust_pickle(args.trust_pickle):
         SegRunner.from_cfg(cfg).test()

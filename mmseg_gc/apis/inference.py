@@ -16,6 +16,7 @@ from torch import nn
 
 from mmseg_gc.checkpoint import load_checkpoint, load_into
 from mmseg_gc.config import load_config
+from mmseg_gc.datasets.unlabelled import without_labels
 from mmseg_gc.errors import UserError
 from mmseg_gc.models.layers.sync_bn import adapt_sync_bn
 from mmseg_gc.registry import DATASETS, MODELS, SCOPE
@@ -73,24 +74,10 @@ def _dataset_meta(cfg: Config, meta: dict) -> dict[str, Any]:
 
 def _test_pipeline(cfg: Config, *, from_array: bool, aug_test: bool) -> Compose:
     steps = cfg.tta_pipeline if aug_test else cfg.test_dataloader.dataset.pipeline
-    steps = _without_labels(steps)
+    steps = without_labels(steps)
     if from_array:
         steps[0] = dict(type="LoadImageFromNDArray")
     return Compose(steps)
-
-
-def _without_labels(steps: Sequence[dict]) -> list[dict]:
-    """The pipeline for pictures that have no label: also inside of `TestTimeAug`."""
-    kept = []
-    for step in steps:
-        if step["type"] == "LoadAnnotations":
-            continue
-        step = dict(step)
-        if step["type"] == "TestTimeAug":
-            branches = [_without_labels(branch) for branch in step["transforms"]]
-            step["transforms"] = [branch for branch in branches if branch]
-        kept.append(step)
-    return kept
 
 
 def inference_model(

@@ -35,6 +35,8 @@ class BaseSegDataset(BaseDataset):
     seg_map_suffix = ".png"
     ignore_index = 255
     reduce_zero_label = False
+    # False, set on an instance before it reads its list, leaves missing files to be found later.
+    checks_files = True
 
     def __init__(
         self,
@@ -119,7 +121,8 @@ class BaseSegDataset(BaseDataset):
 
     def load_data_list(self) -> list[dict]:
         """The paths ``img_path`` and, where there are labels, ``seg_map_path`` of every picture."""
-        if self._is_local:
+        checks = self.checks_files and self.is_local
+        if checks:
             self._require_folders()
         by_list = bool(self.ann_file) and not osp.isdir(self.ann_file)
         names = self._listed_names() if by_list else self._names_in_folder()
@@ -132,7 +135,7 @@ class BaseSegDataset(BaseDataset):
             pairs.append(pair)
         if not by_list:
             pairs.sort(key=lambda pair: pair["img_path"])
-        if self._is_local:
+        if checks:
             self._require_files(pairs)
         return pairs
 
@@ -150,14 +153,15 @@ class BaseSegDataset(BaseDataset):
         }
 
     @property
-    def _name(self) -> str:
-        return type(self).__name__
-
-    @property
-    def _is_local(self) -> bool:
+    def is_local(self) -> bool:
+        """Whether the pictures are files of this machine."""
         # Asking a remote store for each file takes minutes; there the loader names what is missing.
         backend = (self.backend_args or {}).get("backend", "local")
         return backend == "local" and "://" not in self.data_prefix["img_path"]
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
 
     def _set_classes(self, own_palette: bool) -> None:
         classes = self._metainfo.get("classes")
@@ -220,7 +224,7 @@ class BaseSegDataset(BaseDataset):
                 )
 
     def _listed_names(self) -> list[str]:
-        if self._is_local and not osp.isfile(self.ann_file):
+        if self.is_local and not osp.isfile(self.ann_file):
             raise UserError(
                 f"{self._name}: the list {self.ann_file!r} does not exist: correct ann_file."
             )
@@ -249,14 +253,14 @@ class BaseSegDataset(BaseDataset):
         return names
 
     def _require_files(self, pairs: list[dict]) -> None:
-        gone = _missing(pair["img_path"] for pair in pairs)
+        gone = missing_files(pair["img_path"] for pair in pairs)
         if gone:
             raise UserError(
                 f"{self._name}: {len(gone)} of the {len(pairs)} pictures in {self.ann_file!r} do "
                 f"not exist, first {_first(gone)}: correct ann_file, data_prefix.img_path or "
                 f"img_suffix ({self.img_suffix!r})."
             )
-        gone = _missing(pair["seg_map_path"] for pair in pairs if "seg_map_path" in pair)
+        gone = missing_files(pair["seg_map_path"] for pair in pairs if "seg_map_path" in pair)
         if gone:
             raise UserError(
                 f"{self._name}: {len(gone)} of {len(pairs)} pictures have no label, first "
@@ -266,9 +270,9 @@ class BaseSegDataset(BaseDataset):
             )
 
 
-def _missing(paths: Iterable[str]) -> list[str]:
-    """The paths that do not exist, by listing each folder once: a network drive answers a stat of
-    every file in minutes, the listing in seconds."""
+def missing_files(paths: Iterable[str]) -> list[str]:
+    """The paths that do not exist."""
+    # Each folder is listed once: a network drive answers a stat of every file in minutes.
     listed: dict[str, set[str]] = {}
     missing = []
     for path in paths:

@@ -24,6 +24,7 @@ class CityscapesDataset(BaseSegDataset):
             [70, 130, 180], [220, 20, 60], [255, 0, 0], [0, 0, 142], [0, 0, 70], [0, 60, 100],
             [0, 80, 100], [0, 0, 230], [119, 11, 32],
         ],
+        "submission": "cityscapes",
     }
     # fmt: on
     img_suffix = "_leftImg8bit.png"

@@ -1,16 +1,12 @@
 """IoU, Dice and F-score of a whole split from one confusion matrix."""
 
-import os.path as osp
 from collections.abc import Sequence
-from io import BytesIO
 
 import numpy as np
 import torch
-from mmengine import fileio
 from mmengine.dist import all_reduce
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger, print_log
-from PIL import Image
 from prettytable import PrettyTable
 
 from mmseg_gc.errors import UserError
@@ -20,6 +16,7 @@ from mmseg_gc.evaluation.confusion import (
     confusion_counts,
     overall_accuracy,
 )
+from mmseg_gc.evaluation.label_files import LabelFiles
 from mmseg_gc.registry import METRICS
 
 
@@ -69,12 +66,11 @@ class IoUMetric(BaseMetric):
         self.beta = beta
         self.output_dir = output_dir
         self.format_only = format_only
-        self.backend_args = dict(backend_args) if backend_args else None
         self.confusion: torch.Tensor | None = None
         self.class_values: dict[str, list[float]] = {}
         self.table = ""
         self._num_samples = 0
-        self._sources: dict[str, str] = {}
+        self._files = LabelFiles(output_dir, backend_args) if output_dir else None
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Count each sample's ``pred_sem_seg`` against its ``gt_sem_seg``: (1, H, W), integer."""
@@ -83,7 +79,7 @@ class IoUMetric(BaseMetric):
             self._num_samples += 1
             if not self.format_only:
                 self._count(pred, sample)
-            if self.output_dir is not None:
+            if self._files is not None:
                 self._write(pred, sample)
 
     def evaluate(self, size: int) -> dict[str, float]:
@@ -99,7 +95,8 @@ class IoUMetric(BaseMetric):
         all_reduce(seen)
         self.results.clear()
         self._num_samples = 0
-        self._sources.clear()
+        if self._files is not None:
+            self._files.forget()
         if seen.item() != size:
             raise UserError(
                 f"IoUMetric saw {seen.item()} samples of a data set of {size}: set round_up=False "
@@ -166,18 +163,9 @@ class IoUMetric(BaseMetric):
         self.results[0] += counts.cpu()
 
     def _write(self, pred: torch.Tensor, sample: dict) -> None:
-        source = sample["img_path"]
-        target = osp.join(self.output_dir, osp.splitext(osp.basename(source))[0] + ".png")
-        if self._sources.setdefault(target, source) != source:
-            raise UserError(
-                f"{source} and {self._sources[target]} would both be written to {target}: give "
-                "every picture a name of its own."
-            )
         # Label files whose zero is ignored count classes from 1.
         ids = pred.cpu().numpy().astype(np.uint8) + np.uint8(sample.get("reduce_zero_label", False))
-        png = BytesIO()
-        Image.fromarray(ids).save(png, "PNG")
-        fileio.put(png.getvalue(), target, backend_args=self.backend_args)
+        self._files.write(ids, sample["img_path"])
 
 
 def _mean(values: np.ndarray) -> float:

@@ -20,7 +20,8 @@ class LoadImageFromFile(BaseTransform):
     """Read ``img_path`` into ``img``: (h, w, 3), BGR, uint8 unless ``color_type="unchanged"``.
 
     ``color_type="unchanged"`` keeps 16 bits and any number of channels; a TIFF of more than four
-    needs ``imdecode_backend="tifffile"``. ``ignore_empty`` skips a file that can't be read.
+    needs ``imdecode_backend="tifffile"``, which keeps the file's order of channels.
+    ``ignore_empty`` skips a file that can't be read.
 
     Raises:
         UserError: The file is missing, unreadable or truncated.
@@ -44,7 +45,7 @@ class LoadImageFromFile(BaseTransform):
 
     def transform(self, results: dict) -> dict | None:
         try:
-            image = _read(
+            image = read_image(
                 results["img_path"], self.color_type, self.imdecode_backend, self.backend_args
             )
         except UserError:
@@ -101,7 +102,7 @@ class LoadAnnotations(BaseTransform):
                 f"{results.get('img_path')} has no label: set data_prefix.seg_map_path, or leave "
                 "LoadAnnotations out of the pipeline to predict only."
             )
-        label = _read(path, "unchanged", self.imdecode_backend, self.backend_args)
+        label = read_image(path, "unchanged", self.imdecode_backend, self.backend_args)
         if label.ndim == 3 and label.shape[2] == 1:
             label = label[..., 0]
         shape = results.get("ori_shape")
@@ -177,13 +178,21 @@ def _usable(backend: str) -> str:
     return backend
 
 
-def _read(path: str, flag: str, backend: str, backend_args: dict | None) -> np.ndarray:
+def read_image(path: str, flag: str, backend: str, backend_args: dict | None) -> np.ndarray:
+    """The pixels of an image file: (h, w) or (h, w, c), BGR, but a TIFF's own order by tifffile.
+
+    Raises:
+        UserError: The file is missing, unreadable or truncated.
+    """
     try:
         content = fileio.get(path, backend_args=backend_args)
     except OSError as error:
         raise UserError(f"{path} can't be read ({error.strerror or error}).") from error
     try:
-        image = mmcv.imfrombytes(content, flag=flag, backend=backend)
+        if backend == "tifffile":
+            image = _read_tiff(content)
+        else:
+            image = mmcv.imfrombytes(content, flag=flag, backend=backend)
         if backend == "cv2" and _may_be_cut_short(content):
             Image.open(io.BytesIO(content)).load()
     except Exception as error:  # each decoder has exceptions of its own
@@ -191,6 +200,15 @@ def _read(path: str, flag: str, backend: str, backend_args: dict | None) -> np.n
     if image is None:
         raise UserError(_unreadable(path, len(content), f"{backend} can't decode it"))
     return image
+
+
+def _read_tiff(content: bytes) -> np.ndarray:
+    import tifffile
+
+    with tifffile.TiffFile(io.BytesIO(content)) as file:
+        image, axes = file.series[0].asarray(), file.series[0].axes
+    # Files with a plane, or a page, for each channel come channels first.
+    return image.transpose(1, 2, 0) if image.ndim == 3 and axes.endswith("YX") else image
 
 
 def _may_be_cut_short(content: bytes) -> bool:

@@ -47,6 +47,18 @@ def test_16_bits_and_four_channels_stay(tmp_path, channels, suffix):
     assert results["ori_shape"] == (8, 9)
 
 
+@pytest.mark.parametrize("planar", ["contig", "separate", None])
+def test_tiff_of_six_channels(tmp_path, planar):
+    tifffile = pytest.importorskip("tifffile")
+    pixels = np.random.default_rng(0).integers(0, 65536, (8, 9, 6), dtype=np.uint16)
+    stored = pixels if planar == "contig" else pixels.transpose(2, 0, 1)
+    path = str(tmp_path / "bands.tif")
+    tifffile.imwrite(path, stored, photometric="minisblack", planarconfig=planar)
+    load = LoadImageFromFile(color_type="unchanged", imdecode_backend="tifffile")
+    results = load({"img_path": path})
+    assert (results["img"] == pixels).all() and results["ori_shape"] == (8, 9)
+
+
 def test_array_in_place_of_a_file(picture):
     results = LoadImageFromNDArray()({"img": picture})
     assert results["img"] is picture and results["img_path"] is None

@@ -1,0 +1,88 @@
+"""Label maps of a test set in the form in which its benchmark takes them."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from cityscapesscripts.helpers.labels import name2label
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+
+from mmseg_gc.errors import UserError
+from mmseg_gc.evaluation.label_files import LabelFiles
+from mmseg_gc.registry import METRICS
+
+
+def cityscapes_label_ids(classes: Sequence[str]) -> np.ndarray:
+    """Cityscapes' own id of each class: (C,), uint8.
+
+    Raises:
+        UserError: A class is not one of Cityscapes'.
+    """
+    unknown = [name for name in classes if name not in name2label]
+    if unknown:
+        raise UserError(
+            f"metainfo.classes names {unknown}, which Cityscapes does not have: use its names, or "
+            "IoUMetric in place of CityscapesMetric."
+        )
+    return np.array([name2label[name].id for name in classes], np.uint8)
+
+
+def file_ids(meta: Mapping) -> np.ndarray:
+    """The id that stands for each class in the files that a benchmark takes: (C,), uint8.
+
+    ``meta`` is the data set's ``metainfo``. Cityscapes counts all its labels. Elsewhere the files
+    have the numbers of the label files: ``label_map`` and ``reduce_zero_label`` are undone.
+    """
+    classes = meta["classes"]
+    if meta.get("submission") == "cityscapes":
+        return cityscapes_label_ids(classes)
+    ids = np.arange(len(classes))
+    for old_id, new_id in (meta.get("label_map") or {}).items():
+        if new_id < len(ids):
+            ids[new_id] = old_id
+    return (ids + bool(meta.get("reduce_zero_label"))).astype(np.uint8)
+
+
+@METRICS.register_module()
+class SubmissionWriter(BaseMetric):
+    """Write each prediction to ``output_dir/NAME.png`` for the benchmark's server; score nothing.
+
+    ``metainfo["submission"]`` of the data set chooses the form: ``"cityscapes"`` has Cityscapes'
+    label ids, ``"palette"`` a PNG with the classes' colours (VOC). Every other data set's files
+    have the ids of its label files, for ADE20K from 1.
+
+    Raises:
+        UserError: Two pictures have the same name.
+    """
+
+    default_prefix = ""  # None would have mmengine warn that there is no prefix
+
+    def __init__(
+        self,
+        output_dir: str,
+        ignore_index: int = 255,  # taken as from every metric; a prediction never has it
+        collect_device: str = "cpu",
+        prefix: str | None = None,
+        backend_args: dict | None = None,
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        self.files = LabelFiles(output_dir, backend_args)
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Write each sample's ``pred_sem_seg``: (1, H, W), integer."""
+        meta = self.dataset_meta
+        ids, palette = file_ids(meta), None
+        if meta.get("submission") == "palette":
+            palette = np.zeros((256, 3), int)
+            palette[ids] = meta["palette"]
+        for sample in data_samples:
+            pred = sample["pred_sem_seg"]["data"].squeeze(0).cpu().numpy()
+            self.files.write(ids[pred], sample["img_path"], palette)
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        self.files.forget()
+        print_log(f"{size} label maps for submission are in {self.files.folder}", "current")
+        return {}
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        return {}
