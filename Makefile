@@ -28,8 +28,11 @@ demo: $(READY)
 	$(BIN)/python tools/convert_datasets/cityscapes.py data/demo/cityscapes
 	$(BIN)/python tools/train.py $(DEMO_CONFIG) --work-dir $(DEMO)
 	$(BIN)/python tools/test.py $(DEMO_CONFIG) $(DEMO_WEIGHTS) --work-dir $(DEMO)/slide \
-	    --show-dir $(DEMO)/slide
+	    --show-dir $(DEMO)/pictures
 	$(BIN)/python tools/test.py $(DEMO_CONFIG) $(DEMO_WEIGHTS) --work-dir $(DEMO)/ms_flip --aug-test
+	@echo "Done: pictures (labels left, prediction right) are in $(DEMO)/pictures." \
+	    "Next, label a picture of yours:" \
+	    "$(BIN)/python tools/label.py $(DEMO_CONFIG) $(DEMO_WEIGHTS) PICTURE"
 
 test: $(READY)
 	$(BIN)/ruff check .

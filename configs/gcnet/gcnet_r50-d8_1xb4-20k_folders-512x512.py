@@ -1,0 +1,8 @@
+# The base of a config for your own folders: see "Your own data" in the README.
+_base_ = [
+    "../_base_/models/gcnet_r50-d8.py",
+    "../_base_/datasets/folders.py",
+    "../_base_/default_runtime.py",
+    "../_base_/schedules/schedule_20k.py",
+]
+model = dict(data_preprocessor=dict(size=(512, 512)))

@@ -1,0 +1,30 @@
+"""Label pictures or whole folders with a trained model, and save label maps and drawn pictures."""
+
+from mmseg_gc.errors import cli
+
+
+def parse_args():
+    from mmseg_gc.arguments import ArgumentParser
+
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("config", help="config file of the model")
+    parser.add_argument("checkpoint", help="weights: a path or an http(s) address")
+    parser.add_argument("pictures", nargs="+", help="pictures or folders of them")
+    parser.add_argument("--out-dir", default="labelled", help="gets pred/ (ids) and vis/ (drawn)")
+    parser.add_argument("--device", help="such as cpu or cuda:0; default: a GPU if there is one")
+    parser.add_argument("--aug-test", action="store_true", help="average over scales and flips")
+    return parser.parse_args()
+
+
+@cli
+def main() -> None:
+    args = parse_args()
+    from mmseg_gc.apis import MMSegInferencer
+
+    inferencer = MMSegInferencer(args.config, args.checkpoint, device=args.device)
+    inferencer(args.pictures, out_dir=args.out_dir, aug_test=args.aug_test)
+    print(f"Label maps are in {args.out_dir}/pred, drawn pictures in {args.out_dir}/vis.")
+
+
+if __name__ == "__main__":
+    main()
