@@ -1,0 +1,32 @@
+"""Names stand at mmsegmentation 1.x's dotted paths."""
+
+import importlib
+
+import pytest
+
+NAMES = {
+    "apis": "MMSegInferencer inference_model init_model show_result_pyplot",
+    "datasets": "ADE20KDataset BaseSegDataset CityscapesDataset LoadAnnotations PackSegInputs "
+    "PascalVOCDataset PhotoMetricDistortion RandomCrop",
+    "datasets.transforms": "LoadAnnotations PackSegInputs PhotoMetricDistortion RandomCrop",
+    "engine": "SegVisualizationHook",
+    "engine.hooks": "SegVisualizationHook",
+    "evaluation": "IoUMetric",
+    "models": "CrossEntropyLoss EncoderDecoder FCNHead GCHead ResNeXt ResNet ResNetV1c ResNetV1d "
+    "SegDataPreProcessor SegTTAModel accuracy",
+    "models.backbones": "ResNeXt ResNet ResNetV1c ResNetV1d",
+    "models.data_preprocessor": "SegDataPreProcessor",
+    "models.decode_heads": "FCNHead GCHead",
+    "models.losses": "Accuracy CrossEntropyLoss accuracy",
+    "models.segmentors": "BaseSegmentor EncoderDecoder SegTTAModel",
+    "registry": "DATASETS HOOKS METRICS MODELS RUNNERS TRANSFORMS VISUALIZERS",
+    "structures": "SegDataSample",
+    "visualization": "SegLocalVisualizer",
+}
+
+
+@pytest.mark.parametrize("module", NAMES)
+def test_names(module):
+    found = importlib.import_module(f"mmseg_gc.{module}")
+    for name in NAMES[module].split():
+        assert hasattr(found, name), f"mmseg_gc.{module}.{name}"
