@@ -1,0 +1,192 @@
+"""Measure one row of the published table on this device: scores, training memory, images/s."""
+
+import ctypes
+import gc
+import os
+import threading
+import time
+from collections.abc import Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.structures import PixelData
+from torch import nn
+
+from mmseg_gc.config import load_config
+from mmseg_gc.engine.runner import SegRunner
+from mmseg_gc.engine.testing import prepare_test
+from mmseg_gc.registry import DATASETS, SCOPE
+from mmseg_gc.structures import SegDataSample
+
+GIB = 2**30
+WARM_UP_STEPS = 5
+
+
+class Scores(NamedTuple):
+    """mIoU in percent, and the images that the model labels in a second (NaN: too few to tell)."""
+
+    miou: float
+    images_per_second: float
+
+
+def row_config(
+    config: Path, *, data_root: Path, work_dir: Path, limit: int | None = None
+) -> Config:
+    """The row's config, its data below ``data_root`` and cut to the first ``limit`` pictures."""
+    cfg = load_config(config, work_dir=work_dir)
+    dataset = cfg.test_dataloader.dataset
+    top, *below = Path(dataset.data_root).parts
+    if top == "data":
+        dataset.data_root = str(data_root.joinpath(*below))
+    if limit:
+        dataset.indices = limit
+    cfg.log_level = "WARNING"
+    # The search for the fastest convolution would run again for every new size of a picture.
+    cfg.env_cfg.cudnn_benchmark = False
+    return cfg
+
+
+def require_data(cfg: Config) -> None:
+    """Build the test data set.
+
+    Raises:
+        UserError: a folder or file of it does not exist.
+    """
+    init_default_scope(SCOPE)
+    DATASETS.build({**cfg.test_dataloader.dataset, "test_mode": True})
+
+
+def run_test(cfg: Config, weights: Path, *, aug_test: bool) -> Scores:
+    """Test ``weights`` as tools/test.py does."""
+    cfg = deepcopy(cfg)
+    prepare_test(cfg, weights, aug_test=aug_test)
+    runner = SegRunner.from_cfg(cfg)
+    clock = StepClock(runner.model)
+    return Scores(runner.test()["mIoU"], clock.images_per_second())
+
+
+class StepClock:
+    """Times ``model.test_step``: preprocessing and forward, without loading and scoring."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.steps: list[tuple[int, float]] = []  # images, seconds
+        self._step = model.test_step
+        model.test_step = self
+
+    def __call__(self, data: dict) -> Sequence[SegDataSample]:
+        begin = self._now()
+        samples = self._step(data)
+        self.steps.append((len(samples), self._now() - begin))
+        return samples
+
+    @staticmethod
+    def _now() -> float:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    def images_per_second(self) -> float:
+        steps = self.steps[WARM_UP_STEPS:]
+        images, seconds = (sum(column) for column in zip(*steps, strict=True)) if steps else (0, 0)
+        return images / seconds if images else float("nan")
+
+
+@DATASETS.register_module()
+class RandomScenes:
+    """Noise of a training crop's size: it takes the memory of real pictures and no download."""
+
+    metainfo: dict = {}
+
+    def __init__(self, size: tuple[int, int], num_classes: int, length: int) -> None:
+        self.size = tuple(size)
+        self.num_classes = num_classes
+        self.length = length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> dict:
+        shape = (1, *self.size)
+        sample = SegDataSample(metainfo=dict(img_shape=self.size, ori_shape=self.size))
+        sample.gt_sem_seg = PixelData(data=torch.randint(self.num_classes, shape))
+        image = torch.randint(256, (3, *self.size), dtype=torch.uint8)
+        return dict(inputs=image, data_samples=sample)
+
+
+def training_memory(cfg: Config) -> float:
+    """GiB that training takes at its peak, at the row's batch per GPU and crop."""
+    cfg = deepcopy(cfg)
+    batch_size = cfg.train_dataloader.batch_size
+    # The optimizer's momentum is there from the second iteration on.
+    cfg.train_cfg.max_iters = iterations = 2
+    cfg.train_dataloader = dict(
+        batch_size=batch_size,
+        num_workers=0,
+        sampler=dict(type="DefaultSampler", shuffle=False),
+        dataset=dict(
+            type="RandomScenes",
+            size=cfg.model.data_preprocessor.size,
+            num_classes=cfg.model.decode_head.num_classes,
+            length=batch_size * iterations,
+        ),
+    )
+    for key in ("val_dataloader", "val_evaluator", "val_cfg"):
+        cfg[key] = None
+    cfg.model.pretrained = None
+    cfg.default_hooks = dict(checkpoint=None)
+    with PeakMemory() as peak:
+        SegRunner.from_cfg(cfg).train()
+    return peak.gib
+
+
+class PeakMemory:
+    """What a block adds at its peak: CUDA tensors, or this process's resident memory without a GPU.
+
+    Resident memory is read every two milliseconds.
+    """
+
+    gib = float("nan")
+
+    def __enter__(self) -> "PeakMemory":
+        release_memory()
+        self._on_cuda = torch.cuda.is_available()
+        if self._on_cuda:
+            torch.cuda.reset_peak_memory_stats()
+            self._before = torch.cuda.memory_allocated()
+            return self
+        self._before = self._peak = _resident_bytes()
+        self._done = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+        self._watcher.start()
+        return self
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.002):
+            self._peak = max(self._peak, _resident_bytes())
+
+    def __exit__(self, *exception: object) -> None:
+        if self._on_cuda:
+            self._peak = torch.cuda.max_memory_allocated()
+        else:
+            self._done.set()
+            self._watcher.join()
+        self.gib = (self._peak - self._before) / GIB
+
+
+def release_memory() -> None:
+    """Give back what earlier rows left, so that the next one starts from the same ground."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; musl keeps nothing
+    if trim is not None:
+        trim(0)
+
+
+def _resident_bytes() -> int:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
