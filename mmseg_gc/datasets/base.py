@@ -141,6 +141,11 @@ class BaseSegDataset(BaseDataset):
 
     def get_data_info(self, idx: int) -> dict:
         """The paths of one pair and what `LoadAnnotations` needs to read the label."""
+        return {**self.label_rules, "seg_fields": [], **super().get_data_info(idx)}
+
+    @property
+    def label_rules(self) -> dict:
+        """What turns the pixels of a label file into the ids that training sees."""
         classes = self._metainfo.get("classes")
         return {
             "label_map": self.label_map,
@@ -148,8 +153,6 @@ class BaseSegDataset(BaseDataset):
             "num_classes": None if classes is None else len(classes),
             "ignore_index": self.ignore_index,
             "mask_colors": self._mask_colors,
-            "seg_fields": [],
-            **super().get_data_info(idx),
         }
 
     @property

@@ -49,10 +49,10 @@ def colors_to_ids(
     ``colors`` holds pairs of (r, g, b) and id.
     """
     palette = np.array([color[::-1] for color, _ in colors], np.uint8)
-    keys = _keys(palette[None])
+    keys = color_keys(palette[None])
     order = np.argsort(keys)
     keys, ids = keys[order], np.array([number for _, number in colors], np.uint8)[order]
-    pixels = _keys(mask)
+    pixels = color_keys(mask)
     # Masks are flat areas: look up one pixel of each run of a colour.
     starts = np.append(0, np.flatnonzero(pixels[1:] != pixels[:-1]) + 1)
     first = pixels[starts]
@@ -62,7 +62,17 @@ def colors_to_ids(
     return label, [(key >> 16 & 255, key >> 8 & 255, key & 255) for key in unknown]
 
 
-def _keys(mask: np.ndarray) -> np.ndarray:
+def shared_color(colors: Sequence[tuple[Sequence[int], int]]) -> tuple | None:
+    """The first colour (r, g, b) that stands for two ids, with both ids; None where none does."""
+    id_of: dict[tuple[int, ...], int] = {}
+    for color, number in colors:
+        first = id_of.setdefault(tuple(color), number)
+        if first != number:
+            return tuple(color), first, number
+    return None
+
+
+def color_keys(mask: np.ndarray) -> np.ndarray:
     """One number a pixel, 0xffrrggbb: (h * w,), uint32."""
     bgra = cv2.cvtColor(mask, cv2.COLOR_BGR2BGRA)
     return bgra.view("<u4").ravel()

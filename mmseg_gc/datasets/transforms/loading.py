@@ -10,7 +10,12 @@ from mmcv.transforms import BaseTransform
 from mmengine import fileio
 from PIL import Image
 
-from mmseg_gc.datasets.transforms.labels import all_ids_known, colors_to_ids, id_table
+from mmseg_gc.datasets.transforms.labels import (
+    all_ids_known,
+    colors_to_ids,
+    id_table,
+    shared_color,
+)
 from mmseg_gc.errors import UserError
 from mmseg_gc.registry import TRANSFORMS
 
@@ -126,13 +131,12 @@ class LoadAnnotations(BaseTransform):
                 f"{path} has {mask.shape[2]} channels of {mask.dtype} where one id per pixel is "
                 "expected: convert it to ids, or give metainfo.palette if it is an 8-bit RGB mask."
             )
-        id_of: dict[tuple[int, ...], int] = {}
-        for color, number in colors:
-            if id_of.setdefault(tuple(color), number) != number:
-                raise UserError(
-                    f"{path} is a colour mask, but the classes {id_of[tuple(color)]} and {number} "
-                    f"share the colour {tuple(color)}: give metainfo.palette one colour each."
-                )
+        if shared := shared_color(colors):
+            color, first, second = shared
+            raise UserError(
+                f"{path} is a colour mask, but the classes {first} and {second} share the colour "
+                f"{color}: give metainfo.palette one colour each."
+            )
         # mmcv hands colours out as BGR, whatever the backend; a fourth channel is transparency.
         label, unknown = colors_to_ids(np.ascontiguousarray(mask[..., :3]), colors)
         if unknown:

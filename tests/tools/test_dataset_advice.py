@@ -1,0 +1,73 @@
+"""The settings that the doctor suggests."""
+
+import importlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+TOOLS = Path(__file__).parents[2] / "tools"
+
+
+@pytest.fixture
+def doctor(monkeypatch):
+    monkeypatch.syspath_prepend(TOOLS)
+    return lambda name: importlib.import_module(f"dataset_doctor.{name}")
+
+
+@pytest.mark.parametrize(
+    ("ids", "rules", "expected"),
+    [
+        # num_classes, ignore_index, reduce_zero_label
+        (range(3), (3, 255, False), (3, 255, False)),
+        ([*range(3), 255], (3, 255, False), (3, 255, False)),
+        ([*range(3), 255], (3, 9, False), (3, 255, False)),
+        ([0, 1, 2, 3], (3, 255, False), (3, 3, False)),
+        ([1, 2, 3], (3, 255, False), (3, 255, True)),
+        ([1, 2, 3, 255], (3, 255, False), (3, 255, True)),
+        ([0, 1, 2, 3], (3, 255, True), (3, 255, True)),
+        ([0, 1, 2], (3, 255, True), (3, 255, False)),
+        ([0, 1, 2, 7], (3, 255, False), (8, 255, False)),
+        ([0, 1, 5], (None, 255, False), (6, 255, False)),
+        ([0, 1, 2, 3], (3, 3, False), (3, 3, False)),
+    ],
+)
+def test_numbers(doctor, ids, rules, expected):
+    num_classes, ignore_index, reduce_zero_label = rules
+    rules = {
+        "num_classes": num_classes,
+        "ignore_index": ignore_index,
+        "reduce_zero_label": reduce_zero_label,
+        "label_map": None,
+    }
+    report = doctor("reading").Report(raw=dict.fromkeys(ids, 10))
+    report.counts = doctor("reading").sort_ids(report.raw, rules)[0]
+    advice = doctor("advice").advise([report] * 3, rules)
+    found = advice.num_classes, advice.ignore_index, advice.reduce_zero_label
+    assert found == expected
+    assert len(advice.class_weight) == expected[0]
+    assert bool(advice.reasons) == advice.differs(rules) or num_classes is None
+
+
+def test_a_stray_id_of_one_file_changes_no_setting(doctor):
+    rules = {"num_classes": 2, "ignore_index": 255, "reduce_zero_label": False, "label_map": None}
+    report = doctor("reading").Report
+    reports = [report(raw={0: 5, 1: 5}, counts={0: 5, 1: 5}) for _ in range(20)]
+    reports.append(report(raw={0: 5, 77: 5}, counts={0: 5}))
+    assert not doctor("advice").advise(reports, rules).differs(rules)
+
+
+def test_median_frequency_by_hand(doctor):
+    # Class 0: 60 of the 200 pixels of both pictures, 1: 90 of 200, 2: 25 of the second's 100.
+    counts = np.array([[40, 50, 0, 0], [20, 40, 25, 0]])
+    weights = doctor("advice").median_frequency_weights(counts, np.array([100, 100]))
+    assert weights == [1.0, round(0.3 / 0.45, 4), 1.2, 1.0]
+
+
+def test_ids_as_training_sees_them(doctor):
+    rules = {"num_classes": 2, "ignore_index": 255, "reduce_zero_label": True, "label_map": None}
+    counts, ignored, wrong = doctor("reading").sort_ids({0: 1, 1: 2, 2: 3, 3: 4, 255: 5}, rules)
+    assert (counts, ignored, wrong) == ({0: 2, 1: 3}, 6, {3: 4})
+    rules |= {"reduce_zero_label": False, "label_map": {0: 255, 1: 0, 2: 1}}
+    counts, ignored, wrong = doctor("reading").sort_ids({0: 1, 1: 2, 2: 3, 300: 4, 0.5: 6}, rules)
+    assert (counts, ignored, wrong) == ({0: 2, 1: 3}, 1, {300: 4, 0.5: 6})

@@ -1,0 +1,152 @@
+"""Say what is wrong with a data set before a day of training does.
+
+Reads every picture and label of a config's splits as training would, and lists all faults by file,
+the share of each class, and settings that fit. Exits with 1 where training would fail or be
+meaningless.
+"""
+
+import os
+from pathlib import Path
+
+from mmseg_gc.errors import UserError, cli
+
+SHOWN_FILES = 10
+
+
+def parse_args():
+    from mmengine.config import DictAction
+
+    from mmseg_gc.arguments import ArgumentParser
+
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("config", help="config file whose data sets to check")
+    parser.add_argument(
+        "--split", help="splits to check, such as train,val (default: all that the config has)"
+    )
+    parser.add_argument("--fix-report", type=Path, metavar="PAGE.html", help="write a page as well")
+    parser.add_argument("--nproc", type=int, default=os.cpu_count(), help="number of processes")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        metavar="KEY=VALUE",
+        help="override config keys, e.g. train_dataloader.dataset.data_root=/path",
+    )
+    return parser.parse_args()
+
+
+def wanted_splits(choice: str | None, cfg) -> list[str]:
+    """The splits to check.
+
+    Raises:
+        UserError: One does not exist, or the config does not have it.
+    """
+    from dataset_doctor.splits import SPLITS
+
+    there = [split for split in SPLITS if cfg.get(f"{split}_dataloader")]
+    wanted = choice.split(",") if choice else there
+    unknown = [split for split in wanted if split not in there]
+    if unknown or not wanted:
+        raise UserError(
+            f"--split: {cfg.filename} has no {', '.join(unknown) or 'data set'}; choose from "
+            f"{', '.join(there) or 'a config with a train_dataloader'}."
+        )
+    return wanted
+
+
+def print_classes(charts) -> None:
+    from prettytable import PrettyTable
+
+    for chart in charts:
+        split, size = chart.split, ""
+        if chart.sizes:
+            sizes = [f"{w} x {h}" for (w, h), _ in chart.sizes.most_common(3)]
+            size = f", {', '.join(sizes)}{' …' if len(chart.sizes) > 3 else ''}"
+        total = chart.labelled + chart.ignored
+        ignored = f", {chart.ignored / total:.1%} ignored" if total else ""
+        print(f"{split.name}: {len(chart.reports)} pictures, {chart.num_labels} labels", end="")
+        print(f"{size}{ignored}")
+    charts = [chart for chart in charts if chart.labelled]
+    if not charts:
+        return
+    classes = charts[0].split.classes
+    table = PrettyTable(["id", "class"])
+    table.align = "r"
+    table.align["class"] = "l"
+    for number in range(max(len(classes), *(max(chart.pixels) + 1 for chart in charts))):
+        table.add_row([number, classes[number] if number < len(classes) else "?"])
+    for chart in charts:
+        shares = [chart.pixels[row[0]] / chart.labelled for row in table.rows]
+        table.add_column(f"{chart.split.name} %", [f"{100 * share:.3f}" for share in shares], "r")
+        pictures = [chart.pictures[row[0]] for row in table.rows]
+        table.add_column(f"{chart.split.name} pictures", pictures, "r")
+    print(table)
+
+
+def print_findings(findings, page: Path | None) -> None:
+    from dataset_doctor.findings import KINDS, by_kind
+
+    for kind, group in by_kind(findings).items():
+        about = KINDS[kind]
+        print(f"\n{about.severity.upper()}: {about.title} ({len(group)}). {about.cure}")
+        for finding in group[:SHOWN_FILES]:
+            print(f"  {finding}")
+        if len(group) > SHOWN_FILES:
+            rest = f"all are in {page}" if page else "--fix-report PAGE.html lists all"
+            print(f"  … and {len(group) - SHOWN_FILES} more; {rest}")
+
+
+def settings(diagnosis, cfg) -> str:
+    """What to paste into the config; empty without labels for training."""
+    from dataset_doctor.advice import as_config
+
+    lines = []
+    for chart in diagnosis.charts:
+        if chart.colors:
+            colors = [list(color) for color, _ in chart.colors.most_common(32)]
+            lines.append(f"# Colours in the masks of {chart.split.name}, by pixels: {colors}")
+    if diagnosis.advice and diagnosis.advice.class_weight:
+        rules = diagnosis.charts[0].split.rules
+        is_wrapped = "pipeline" not in cfg.train_dataloader.dataset
+        lines += [f"# {reason}" for reason in diagnosis.advice.reasons]
+        lines.append(as_config(diagnosis.advice, cfg, rules["num_classes"], is_wrapped))
+    return "\n".join(lines)
+
+
+@cli
+def main() -> int:
+    args = parse_args()
+    from dataset_doctor.diagnosis import diagnose
+    from dataset_doctor.page import write_page
+    from dataset_doctor.reading import examine, in_parallel
+    from dataset_doctor.splits import config_findings, open_splits
+    from mmengine.registry import init_default_scope
+
+    from mmseg_gc.checkpoint import write_atomically
+    from mmseg_gc.config import load_config
+
+    cfg = load_config(args.config, args.cfg_options, check=False)
+    init_default_scope(cfg.default_scope)
+    splits = open_splits(cfg, wanted_splits(args.split, cfg))
+    pairs = [pair for split in splits for pair in split.pairs]
+    reports = list(in_parallel(examine, pairs, args.nproc, "reading"))
+    diagnosis = diagnose(splits, reports, args.nproc)
+    diagnosis.findings[:0] = config_findings(cfg, splits)
+    pasted = settings(diagnosis, cfg)
+    print_classes(diagnosis.charts)
+    print_findings(diagnosis.findings, args.fix_report)
+    if pasted:
+        print(f"\nSettings that fit the labels, for the end of the config:\n{pasted}")
+    if args.fix_report:
+        page = write_page(diagnosis, Path(args.config).stem, pasted)
+        write_atomically(args.fix_report, lambda file: file.write(page.encode()))
+        print(f"\nThe page is {args.fix_report}")
+    if diagnosis.is_fatal:
+        print("\nTraining would fail or be meaningless: mend the errors above.")
+    elif not diagnosis.findings:
+        print("\nNothing wrong found.")
+    return int(diagnosis.is_fatal)
+
+
+if __name__ == "__main__":
+    main()

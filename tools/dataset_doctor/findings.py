@@ -1,0 +1,90 @@
+"""What can be wrong with a data set, how bad it is, and what helps."""
+
+from dataclasses import dataclass
+
+ERROR, WARNING, NOTE = "error", "warning", "note"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One sort of fault; ``cure`` is a sentence to the person who owns the data."""
+
+    severity: str
+    title: str
+    cure: str
+
+
+KINDS = {
+    "config": Kind(ERROR, "the config disagrees with itself", "Correct the key that is named."),
+    "structure": Kind(
+        ERROR, "a split can't be opened", "Correct the path or suffix that is named."
+    ),
+    "no-picture": Kind(
+        ERROR, "listed pictures do not exist", "Add them, or take their names out of ann_file."
+    ),
+    "no-label": Kind(
+        ERROR,
+        "pictures without a label",
+        "Add the labels, correct seg_map_suffix, or list the labelled pictures in ann_file.",
+    ),
+    "unreadable": Kind(
+        ERROR, "unreadable or truncated files", "Copy them again from their source, or drop them."
+    ),
+    "size": Kind(
+        ERROR, "label and picture differ in size", "Make both of one size, the label by nearest."
+    ),
+    "ids": Kind(
+        ERROR,
+        "label ids outside the classes",
+        "Correct the labels, metainfo.classes, ignore_index or reduce_zero_label.",
+    ),
+    "colour": Kind(
+        ERROR,
+        "colours where an id per pixel is expected",
+        "Convert the labels to ids, or complete metainfo.palette or metainfo.ignored_colors.",
+    ),
+    "meaningless": Kind(
+        ERROR, "nothing can be learnt or measured here", "Mend the labels or the splits."
+    ),
+    "leak": Kind(
+        WARNING,
+        "the same picture in training and evaluation",
+        "Take it out of one split: the score flatters.",
+    ),
+    "ignored": Kind(
+        WARNING, "labels with nothing but ignored pixels", "Label them or leave them out."
+    ),
+    "absent": Kind(
+        WARNING,
+        "classes that the training split never shows",
+        "Add pictures that show them, or drop the classes.",
+    ),
+    "rules": Kind(WARNING, "a setting does not look right", "See the suggested settings below."),
+    "twin": Kind(NOTE, "the same picture twice", "Keep one, unless the weight is meant."),
+    "orphan": Kind(NOTE, "labels without a picture", "Nothing reads them; is a picture missing?"),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fault, of a file or, without ``path``, of a whole split."""
+
+    kind: str
+    split: str
+    text: str
+    path: str = ""
+
+    @property
+    def severity(self) -> str:
+        return KINDS[self.kind].severity
+
+    def __str__(self) -> str:
+        return (
+            f"{self.split}: {self.path} {self.text}" if self.path else f"{self.split}: {self.text}"
+        )
+
+
+def by_kind(findings: list[Finding]) -> dict[str, list[Finding]]:
+    """The findings in groups, in the order of `KINDS`, the worst first."""
+    groups = {kind: [f for f in findings if f.kind == kind] for kind in KINDS}
+    return {kind: group for kind, group in groups.items() if group}

@@ -1,0 +1,179 @@
+"""The pairs of every split that a config names, and what is wrong before a file is opened."""
+
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dataset_doctor.findings import Finding
+from dataset_doctor.reading import Decoding, Pair
+from mmengine.config import Config
+
+from mmseg_gc.config import head_ignore_index
+from mmseg_gc.config_check import check_config
+from mmseg_gc.datasets.base import missing_files
+from mmseg_gc.datasets.unlabelled import leaf_datasets
+from mmseg_gc.errors import UserError, user_sentence
+from mmseg_gc.registry import DATASETS, TRANSFORMS
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass
+class Split:
+    """One split; ``names`` has several where the config gives them the same data set."""
+
+    names: list[str]
+    pairs: list[Pair] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    classes: list[str] = field(default_factory=list)
+    palette: list[list[int]] = field(default_factory=list)
+    rules: dict = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return "+".join(self.names)
+
+    def add(self, kind: str, text: str, path: str = "") -> None:
+        self.findings.append(Finding(kind, self.name, text, path))
+
+
+def open_splits(cfg: Config, wanted: list[str]) -> list[Split]:
+    """Every split of ``wanted`` that the config has, with each fault of its folders and lists."""
+    splits, opened = [], []
+    for name in wanted:
+        dataset = (cfg.get(f"{name}_dataloader") or {}).get("dataset")
+        if dataset is None:
+            continue
+        for split, other in opened:
+            if other == dataset and "train" not in split.names:
+                split.names.append(name)
+                break
+        else:
+            opened.append((Split([name]), dataset))
+    for split, dataset in opened:
+        for leaf in leaf_datasets(dataset):
+            _open(leaf, split)
+        splits.append(split)
+    return splits
+
+
+def config_findings(cfg: Config, splits: list[Split]) -> list[Finding]:
+    """Where the config is wrong, or its model and data sets disagree."""
+    found = []
+    try:
+        check_config(cfg)
+    except UserError as error:
+        found.append(Finding("config", "config", str(error)))
+    if cfg.get("model", {}).get("decode_head"):
+        of_head = head_ignore_index(cfg.model)
+        for split in splits:
+            of_split = split.rules.get("ignore_index", of_head)
+            if of_split != of_head:
+                text = f"model.decode_head.ignore_index is {of_head}, the data set's {of_split}"
+                found.append(Finding("config", split.name, text))
+    return found
+
+
+def _open(leaf: dict, split: Split) -> None:
+    try:
+        dataset = DATASETS.build({**leaf, "pipeline": [], "lazy_init": True})
+        decoding = _decoding(leaf.get("pipeline") or (), dataset, split)
+    except Exception as error:  # a constructor is a program: it can fail in any way
+        split.add("structure", user_sentence(error) or f"{type(error).__name__}: {error}")
+        return
+    dataset.checks_files = False
+    split.classes = list(dataset.metainfo.get("classes") or ())
+    split.palette = list(dataset.metainfo.get("palette") or ())
+    split.rules = dataset.label_rules
+    is_labelled = dataset.data_prefix.get("seg_map_path") is not None
+    if not is_labelled and set(split.names) & {"train", "val"}:
+        split.add("structure", "there is no label folder: set data_prefix.seg_map_path")
+    if dataset.is_local:
+        is_labelled &= _add_missing_folders(dataset, split)
+        if split.findings and not Path(dataset.data_prefix["img_path"]).is_dir():
+            return
+    try:
+        infos = dataset.load_data_list()
+    except (UserError, OSError) as error:
+        split.add("structure", user_sentence(error) or str(error))
+        return
+    if dataset.is_local:
+        infos = _present(infos, is_labelled, split)
+        if is_labelled and not dataset.ann_file:
+            _add_orphans(dataset, infos, split)
+    for info in infos:
+        own = {key: info[key] for key in split.rules if key in info}
+        rules = split.rules | own if own else split.rules
+        label = info.get("seg_map_path")
+        split.pairs.append(Pair(split.name, info["img_path"], label, rules, decoding))
+
+
+def _decoding(pipeline: list[dict], dataset, split: Split) -> Decoding:
+    """How the pipeline's own steps read files; defaults where it has other steps."""
+    steps = {"LoadImageFromFile": {}, "LoadAnnotations": {}}
+    for step in pipeline:
+        if step.get("type") in steps and not steps[step["type"]]:
+            steps[step["type"]] = step
+    image, label = (TRANSFORMS.build({"type": kind, **step}) for kind, step in steps.items())
+    chosen = label.reduce_zero_label
+    if chosen is not None and chosen != dataset.reduce_zero_label:
+        split.add(
+            "config",
+            f"LoadAnnotations.reduce_zero_label is {chosen} but the data set's is "
+            f"{dataset.reduce_zero_label}: set it on the data set alone",
+        )
+    return Decoding(
+        color_type=image.color_type,
+        image_backend=image.imdecode_backend,
+        image_args=image.backend_args,
+        label_backend=label.imdecode_backend,
+        label_args=label.backend_args,
+    )
+
+
+def _add_missing_folders(dataset, split: Split) -> bool:
+    """Report missing folders; returns whether the label folder is there."""
+    gone = [
+        (key, folder)
+        for key, folder in dataset.data_prefix.items()
+        if not os.path.isdir(folder) and (folder or not dataset.ann_file)
+    ]
+    if dataset.data_root and not os.path.isdir(dataset.data_root):
+        split.add("structure", f"data_root does not exist: {dataset.data_root}")
+    else:
+        for key, folder in gone:
+            split.add("structure", f"the folder of data_prefix.{key} does not exist: {folder}")
+    return "seg_map_path" not in dict(gone)
+
+
+def _present(infos: list[dict], is_labelled: bool, split: Split) -> list[dict]:
+    """The pairs whose picture is there, without the labels that are not; reports the others."""
+    gone = set(missing_files(info["img_path"] for info in infos))
+    labels = {info["seg_map_path"] for info in infos if "seg_map_path" in info}
+    unlabelled = set(missing_files(sorted(labels))) if is_labelled else labels
+    kept = []
+    for path, count in Counter(info["img_path"] for info in infos).items():
+        if path in gone:
+            split.add("no-picture", "is listed but does not exist", path)
+        elif count > 1:
+            split.add("twin", f"is listed {count} times", path)
+    for info in infos:
+        if info["img_path"] in gone:
+            continue
+        label = info.get("seg_map_path")
+        if label in unlabelled:
+            info = {key: value for key, value in info.items() if key != "seg_map_path"}
+            if is_labelled:
+                split.add("no-label", f"has no label {label}", info["img_path"])
+        kept.append(info)
+    return kept
+
+
+def _add_orphans(dataset, infos: list[dict], split: Split) -> None:
+    read = {os.path.abspath(info["seg_map_path"]) for info in infos if "seg_map_path" in info}
+    for folder, _, names in os.walk(dataset.data_prefix["seg_map_path"], followlinks=True):
+        for name in sorted(names):
+            path = os.path.join(folder, name)
+            if name.endswith(dataset.seg_map_suffix) and os.path.abspath(path) not in read:
+                split.add("orphan", "has no picture of its name", path)
