@@ -1,7 +1,5 @@
 """Test a trained segmentor: whole, sliding window, or several scales and flips."""
 
-import sys
-
 from mmseg_gc.errors import UserError, cli
 
 
@@ -26,13 +24,6 @@ def parse_args():
     parser.add_argument("--show", action="store_true", help="show each picture in a window")
     parser.add_argument("--wait-time", type=float, default=2, help="seconds a window stays open")
     return parser.parse_args()
-
-
-def use_aug_test(cfg) -> None:
-    if "tta_pipeline" not in cfg:
-        raise UserError(f"--aug-test: {cfg.filename} has no tta_pipeline; add one to it.")
-    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
-    cfg.model = dict(**cfg.get("tta_model", dict(type="SegTTAModel")), module=cfg.model)
 
 
 def draw_results(cfg, args) -> None:
@@ -62,15 +53,10 @@ def main() -> None:
     from mmseg_gc.checkpoint import trust_pickle
     from mmseg_gc.datasets.unlabelled import has_labels
     from mmseg_gc.engine.runner import SegRunner, check_work_dir
+    from mmseg_gc.engine.testing import prepare_test
 
     cfg = run_config(args)
-    cfg.load_from = args.checkpoint
-    cfg.resume = False
-    cfg.model.pretrained = None  # the checkpoint has it all; nothing else needs to be fetched
-    cfg.default_hooks.logger.interval = sys.maxsize  # the bar shows the progress
-    cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), dict(type="ProgressBarHook")]
-    if args.aug_test:
-        use_aug_test(cfg)
+    prepare_test(cfg, args.checkpoint, aug_test=args.aug_test)
     if args.show or args.show_dir:
         draw_results(cfg, args)
     if args.format_only or not has_labels(cfg.test_dataloader.dataset):
