@@ -87,6 +87,13 @@ def test_half_precision_scores_are_interpolated_in_full(labelled: Labelled) -> N
     assert losses["loss_ce"].dtype == torch.float32
 
 
+def test_double_precision_scores_stay_double(labelled: Labelled) -> None:
+    logits = torch.randn(1, 3, 4, 4).double()
+    assert head().predict_by_feat(logits, [{"img_shape": (9, 9)}]).dtype == torch.float64
+    losses = head().loss_by_feat(logits, [labelled(torch.zeros(9, 9, dtype=torch.long))])
+    assert losses["loss_ce"].dtype == torch.float64
+
+
 def test_one_output_channel_for_two_classes() -> None:
     sigmoid = dict(type="CrossEntropyLoss", use_sigmoid=True)
     module = head(num_classes=2, out_channels=1, loss_decode=sigmoid)
