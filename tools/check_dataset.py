@@ -100,14 +100,16 @@ def settings(diagnosis, cfg) -> str:
     """What to paste into the config; empty without labels for training."""
     from dataset_doctor.advice import as_config
 
+    from mmseg_gc.datasets.unlabelled import leaf_datasets
+
     lines = []
     for chart in diagnosis.charts:
         if chart.colors:
             colors = [list(color) for color, _ in chart.colors.most_common(32)]
             lines.append(f"# Colours in the masks of {chart.split.name}, by pixels: {colors}")
     if diagnosis.advice and diagnosis.advice.class_weight:
-        rules = diagnosis.charts[0].split.rules
-        is_wrapped = "pipeline" not in cfg.train_dataloader.dataset
+        rules = next(c.split.rules for c in diagnosis.charts if "train" in c.split.names)
+        is_wrapped = leaf_datasets(cfg.train_dataloader.dataset) != [cfg.train_dataloader.dataset]
         lines += [f"# {reason}" for reason in diagnosis.advice.reasons]
         lines.append(as_config(diagnosis.advice, cfg, rules["num_classes"], is_wrapped))
     return "\n".join(lines)
