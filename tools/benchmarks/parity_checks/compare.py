@@ -125,7 +125,7 @@ def _row(check: str, measure: Measure, reference: dict, ours: dict) -> Row:
     row = Row(check, worst, measure.tolerance, measure.says, len(found), "")
     if row.ok:
         return row
-    sides = [f"{side.get(case)!s:.300}" for side in (reference, ours)]
+    sides = [" ".join(str(side.get(case)).split())[:300] for side in (reference, ours)]
     return row._replace(detail=f"{case}: reference {sides[0]} | ours {sides[1]}")
 
 
@@ -140,7 +140,9 @@ def _difference(measure: Measure, reference: Value | None, ours: Value | None) -
 def table(rows: list[Row]) -> str:
     """The rows as text, and below it the worst case of each that differs."""
     out = PrettyTable(["check", "cases", "worst difference", "tolerance", "measured", ""])
-    out.align.update({"check": "l", "cases": "r", "worst difference": "r", "tolerance": "r"})
+    out.align.update(
+        {"check": "l", "measured": "l", "cases": "r", "worst difference": "r", "tolerance": "r"}
+    )
     for row in rows:
         result = "ok" if row.ok else "DIFFERS"
         worst = f"{row.worst:.3g}"

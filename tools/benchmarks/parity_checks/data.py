@@ -40,7 +40,8 @@ TRAIN_TRANSFORMS = {
         dict(type="RandomChoiceResize", scales=[(80, 60), (120, 90), (160, 120)], keep_ratio=True)
     ],
     "RandomCrop": [dict(type="RandomCrop", crop_size=(32, 48))],
-    "RandomCrop, cat_max_ratio": [dict(type="RandomCrop", crop_size=(12, 14), cat_max_ratio=0.3)],
+    # So strict that some draws use up all ten tries.
+    "RandomCrop, cat_max_ratio": [dict(type="RandomCrop", crop_size=(12, 14), cat_max_ratio=0.25)],
     "RandomFlip": [dict(type="RandomFlip", prob=[0.3, 0.3], direction=["horizontal", "vertical"])],
     "RandomRotate": [
         dict(type="RandomRotate", prob=0.8, degree=30, pad_val=7, seg_pad_val=255, auto_bound=True)
