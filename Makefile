@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := work_dirs/demo
 DEMO_CONFIG := configs/gcnet/gcnet_r18-d8_1xb4-demo_scenes-128x256.py
-DEMO_WEIGHTS = $(DEMO)/iter_300.pth
+DEMO_WEIGHTS = $(DEMO)/iter_200.pth
 
 .PHONY: setup demo test lint clean
 
@@ -24,9 +24,9 @@ $(READY): requirements/runtime.txt requirements/tests.txt requirements/constrain
 	touch $@
 
 demo: $(READY)
-	$(BIN)/python tools/misc/draw_street_scenes.py data/demo/cityscapes
+	$(BIN)/python tools/misc/draw_street_scenes.py data/demo/cityscapes --val 20
 	$(BIN)/python tools/convert_datasets/cityscapes.py data/demo/cityscapes
-	$(BIN)/python tools/train.py $(DEMO_CONFIG) --work-dir $(DEMO)
+	$(BIN)/python tools/train.py $(DEMO_CONFIG) --no-validate --work-dir $(DEMO)
 	$(BIN)/python tools/test.py $(DEMO_CONFIG) $(DEMO_WEIGHTS) --work-dir $(DEMO)/slide \
 	    --show-dir $(DEMO)/pictures
 	$(BIN)/python tools/test.py $(DEMO_CONFIG) $(DEMO_WEIGHTS) --work-dir $(DEMO)/ms_flip --aug-test

@@ -8,5 +8,5 @@ _base_ = [
 model = dict(
     pretrained=None,
     data_preprocessor=dict(size=(128, 256)),
-    test_cfg=dict(mode="slide", crop_size=(256, 256), stride=(256, 128)),
+    test_cfg=dict(mode="slide", crop_size=(160, 160), stride=(160, 80)),
 )

@@ -1,11 +1,12 @@
-# The street scenes that tools/misc/draw_street_scenes.py draws, in Cityscapes' layout.
+# The street scenes that tools/misc/draw_street_scenes.py draws, in Cityscapes' layout, at 5/8 of
+# their size: a crop then shows most of a scene.
 _base_ = "./cityscapes.py"
 data_root = "data/demo/cityscapes"
 crop_size = (128, 256)
 train_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="LoadAnnotations"),
-    dict(type="RandomResize", scale=(512, 256), ratio_range=(0.5, 1.5), keep_ratio=True),
+    dict(type="RandomResize", scale=(320, 160), ratio_range=(0.75, 1.5), keep_ratio=True),
     dict(type="RandomCrop", crop_size=crop_size, cat_max_ratio=0.75),
     dict(type="RandomFlip", prob=0.5),
     dict(type="PhotoMetricDistortion"),
@@ -13,7 +14,7 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type="LoadImageFromFile"),
-    dict(type="Resize", scale=(512, 256), keep_ratio=True),
+    dict(type="Resize", scale=(320, 160), keep_ratio=True),
     dict(type="LoadAnnotations"),
     dict(type="PackSegInputs"),
 ]
