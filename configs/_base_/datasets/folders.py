@@ -1,5 +1,6 @@
 # Your own pictures: data_root/images/{train,val} and labels of the same names in labels/{train,val}.
 # `metainfo` has to name the classes; a palette lets labels be RGB pictures.
+_base_ = "../test_time_aug.py"
 dataset_type = "BaseSegDataset"
 data_root = "data/own"
 crop_size = (512, 512)
@@ -18,22 +19,6 @@ test_pipeline = [
     # After `Resize`: the score is taken at the label's own size.
     dict(type="LoadAnnotations"),
     dict(type="PackSegInputs"),
-]
-img_ratios = [0.5, 0.75, 1.0, 1.25, 1.5, 1.75]
-tta_pipeline = [
-    dict(type="LoadImageFromFile", backend_args=None),
-    dict(
-        type="TestTimeAug",
-        transforms=[
-            [dict(type="Resize", scale_factor=ratio, keep_ratio=True) for ratio in img_ratios],
-            [
-                dict(type="RandomFlip", prob=0.0, direction="horizontal"),
-                dict(type="RandomFlip", prob=1.0, direction="horizontal"),
-            ],
-            [dict(type="LoadAnnotations")],
-            [dict(type="PackSegInputs")],
-        ],
-    ),
 ]
 train_dataloader = dict(
     batch_size=4,
