@@ -10,7 +10,7 @@ from torch import Tensor
 Value = Tensor | str
 
 
-# A value that stays below this is round-off itself: the attention's bias, which softmax cancels.
+# A tensor that stays below this is round-off itself: the attention's bias, which softmax cancels.
 FLOOR = 1e-6
 
 
@@ -78,10 +78,10 @@ MEASURES = {
     "losses": Measure(relative, 1e-4, "relative"),
     "gradients": Measure(relative, 1e-4, "relative"),
     # See `training.steps` for these four.
-    "losses, long": Measure(relative, 1e-6, "relative"),
-    "parameters, long": Measure(relative, 1e-6, "relative to the tensor's largest"),
-    "losses, short": Measure(relative, 1e-4, "relative"),
-    "parameters, short": Measure(relative, 1e-3, "relative to the tensor's largest"),
+    "losses, float64": Measure(relative, 1e-9, "relative"),
+    "parameters, float64": Measure(relative, 1e-9, "relative to the tensor's largest"),
+    "losses, float32": Measure(relative, 1e-5, "relative"),
+    "parameters, float32": Measure(relative, 1e-5, "relative to the tensor's largest"),
     "figures": Measure(relative_each, 1e-6, "relative, before rounding"),
     "printed figures": Measure(absolute, 0.0100001, "percent, two digits"),
     "exact": Measure(count_unequal, 0, "values unequal", adds_up=True),
