@@ -5,6 +5,7 @@ from mmengine.config import Config
 
 from mmseg_gc.config import load_config
 from mmseg_gc.errors import UserError
+from mmseg_gc.registry import MODELS
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 ROW = CONFIGS / "gcnet" / "gcnet_r50-d8_4xb2-40k_cityscapes-512x1024.py"
@@ -101,3 +102,50 @@ def test_loading_leaves_a_config_object_as_it_was():
     before = cfg.pretty_text
     load_config(cfg)
     assert cfg.pretty_text == before
+
+
+def test_bases_of_mmsegmentation_are_found_here(tmp_path):
+    path = write(
+        tmp_path / "own.py",
+        f"_base_ = 'mmseg::gcnet/{ROW.name}'\nmodel = dict(backbone=dict(depth=101))\n",
+    )
+    cfg = load_config(path)
+    assert cfg.model.backbone.depth == 101
+    assert MODELS.build({**cfg.model, "pretrained": None}).num_classes == 19
+    path.write_text("_base_ = 'mmseg::pspnet/pspnet_r50-d8.py'\n")
+    with pytest.raises(UserError, match="own.py builds on mmseg::pspnet"):
+        load_config(path)
+
+
+PURE_PYTHON = """
+from mmseg.models import FCNHead, SegDataPreProcessor
+from mmseg.models.backbones import ResNetV1c
+from mmseg.models.segmentors import EncoderDecoder
+from torch.nn import SyncBatchNorm
+
+norm_cfg = dict(type=SyncBatchNorm, requires_grad=True)
+model = dict(
+    type=EncoderDecoder,
+    data_preprocessor=dict(type=SegDataPreProcessor),
+    backbone=dict(type=ResNetV1c, depth=18, norm_cfg=norm_cfg),
+    decode_head=dict(
+        type=FCNHead, in_channels=512, channels=8, num_classes=4, ignore_index=4, norm_cfg=norm_cfg
+    ),
+)
+"""
+
+
+def test_a_pure_python_config_finds_this_packages_classes(tmp_path):
+    write(tmp_path / "base.py", PURE_PYTHON)
+    path = write(
+        tmp_path / "leaf.py",
+        "from mmengine.config import read_base\n\nwith read_base():\n    from .base import *\n\n"
+        "model.update(dict(decode_head=dict(num_classes=7, ignore_index=7)))\n",
+    )
+    model = MODELS.build(load_config(path).model)
+    assert type(model) is MODELS.get("EncoderDecoder")
+    assert model.num_classes == 7
+    assert model.data_preprocessor.seg_pad_val == 7
+    write(tmp_path / "base.py", PURE_PYTHON.replace("FCNHead", "PSPHead"))
+    with pytest.raises(UserError, match=r"imports PSPHead, which doesn't exist here; .*FCNHead"):
+        load_config(tmp_path / "base.py")
