@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := work_dirs/demo
 DEMO_CONFIG := configs/gcnet/gcnet_r18-d8_1xb4-demo_scenes-128x256.py
-DEMO_WEIGHTS = $(DEMO)/iter_200.pth
+DEMO_WEIGHTS = $(DEMO)/iter_180.pth
 
 .PHONY: setup demo test lint clean
 
