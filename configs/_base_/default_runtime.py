@@ -1,4 +1,5 @@
-default_scope = "mmseg_gc"
+# mmsegmentation's own name, so that these files run there as well; here it is read as `mmseg_gc`.
+default_scope = "mmseg"
 env_cfg = dict(
     cudnn_benchmark=True,
     mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
