@@ -10,6 +10,10 @@ DEMO := work_dirs/demo
 DEMO_CONFIG := configs/gcnet/gcnet_r18-d8_1xb4-demo_scenes-128x256.py
 DEMO_WEIGHTS = $(DEMO)/iter_180.pth
 
+# These start processes by fork, which can hang beside the threads of parallel test workers.
+FORKING := $(wildcard tests/tools/test_convert_*.py) tests/tools/test_draw_street_scenes.py \
+    tests/tools/test_check_dataset.py tests/tools/test_dataset_advice.py
+
 .PHONY: setup demo test lint clean
 
 setup: $(READY)
@@ -37,7 +41,8 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(FORKING)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal $(FORKING:%=--ignore=%)
 
 lint: $(READY)
 	$(BIN)/ruff check --fix .
