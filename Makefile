@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := work_dirs/demo
 DEMO_CONFIG := configs/gcnet/gcnet_r18-d8_1xb4-demo_scenes-128x256.py
-DEMO_WEIGHTS = $(DEMO)/iter_180.pth
+DEMO_WEIGHTS = $(DEMO)/iter_200.pth
 
 # These start processes by fork, which can hang beside the threads of parallel test workers.
 FORKING := $(wildcard tests/tools/test_convert_*.py) tests/tools/test_draw_street_scenes.py \
