@@ -1,5 +1,6 @@
 """Run a command-line tool in this process, as a person would type it."""
 
+import logging
 import runpy
 import sys
 from pathlib import Path
@@ -23,6 +24,8 @@ def run_tool(monkeypatch, capsys):
 
     def run(name: str, *arguments) -> Finished:
         script = TOOLS / name
+        # Loggers of earlier tests write to streams that pytest has closed since.
+        monkeypatch.setattr(logging, "raiseExceptions", False)
         monkeypatch.setattr(sys, "argv", [str(script), *map(str, arguments)])
         monkeypatch.syspath_prepend(str(script.parent))
         capsys.readouterr()
