@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from mmseg_gc.config import is_detection
 from mmseg_gc.errors import UserError
 
 
@@ -16,11 +17,12 @@ def prepare_test(cfg: Config, weights: str | Path, *, aug_test: bool = False) ->
     """
     cfg.load_from = str(weights)
     cfg.resume = False
-    cfg.model.pretrained = None  # the checkpoint has it all; nothing else needs to be fetched
+    if not is_detection(cfg):
+        cfg.model.pretrained = None  # the checkpoint has it all; nothing needs to be fetched
     hooks = cfg.get("default_hooks") or {}
     logger = {"type": "LoggerHook", **(hooks.get("logger") or {}), "interval": sys.maxsize}
     cfg.default_hooks = {**hooks, "logger": logger}  # the bar shows the progress
-    cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), dict(type="ProgressBarHook")]
+    cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), dict(type="mmseg_gc.ProgressBarHook")]
     if not aug_test:
         return
     if "tta_pipeline" not in cfg:
