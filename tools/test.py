@@ -50,8 +50,9 @@ def apply_options(cfg, args) -> None:
 
 
 def draw_results(cfg, args) -> None:
-    hook = cfg.default_hooks.setdefault("visualization", dict(type="SegVisualizationHook"))
-    hook.update(draw=True, show=args.show, wait_time=args.wait_time, out_dir=args.show_dir)
+    hook = cfg.default_hooks.get("visualization", dict(type="SegVisualizationHook"))
+    drawing = dict(draw=True, show=args.show, wait_time=args.wait_time, out_dir=args.show_dir)
+    cfg.default_hooks.visualization = {**hook, **drawing}
 
 
 def predict_only(cfg, args) -> None:

@@ -27,8 +27,9 @@ def apply_test_options(cfg: Config, args: argparse.Namespace) -> None:
     if args.show or args.show_dir:
         # mmdetection puts a relative folder below the work dir.
         folder = str(Path(args.show_dir).resolve()) if args.show_dir else None
-        hook = cfg.default_hooks.setdefault("visualization", dict(type="DetVisualizationHook"))
-        hook.update(draw=True, show=args.show, wait_time=args.wait_time, test_out_dir=folder)
+        hook = cfg.default_hooks.get("visualization", dict(type="DetVisualizationHook"))
+        drawing = dict(draw=True, show=args.show, wait_time=args.wait_time, test_out_dir=folder)
+        cfg.default_hooks.visualization = {**hook, **drawing}
     if args.out:
         path = Path(args.out)
         if path.suffix not in (".pkl", ".pickle"):

@@ -22,7 +22,9 @@ SPLITS = ("train", "val")
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("source", type=Path, help="the folder with train, trainannot, val, valannot")
+    parser.add_argument(
+        "source", type=Path, help="the folder with train, trainannot, val, valannot"
+    )
     parser.add_argument("-o", "--out-dir", type=Path, help="another place for annotations/")
     parser.add_argument(
         "--min-area", type=int, default=100, help="leave out smaller pieces (pixels)"
