@@ -2,6 +2,8 @@
 
 from importlib.util import find_spec
 
+from torch import nn
+
 from mmseg_gc.errors import UserError
 
 DETECTION_SCOPE = "mmdet"
@@ -36,3 +38,8 @@ def require_ops(what: str) -> None:
         raise UserError(
             f"{what} needs mmcv's ops, which don't fit this torch ({error}): {MEND}."
         ) from error
+
+
+def has_ops(model: nn.Module) -> bool:
+    """Whether ``model`` has a layer of mmcv's compiled ops, such as DCN or RoIAlign."""
+    return any(type(module).__module__.startswith("mmcv.ops.") for module in model.modules())

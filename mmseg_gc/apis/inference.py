@@ -15,7 +15,7 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from mmseg_gc.checkpoint import load_checkpoint, load_into
-from mmseg_gc.config import load_config
+from mmseg_gc.config import is_detection, load_config
 from mmseg_gc.datasets.unlabelled import without_labels
 from mmseg_gc.errors import UserError
 from mmseg_gc.models.layers.sync_bn import adapt_sync_bn
@@ -37,11 +37,16 @@ def init_model(
     The model comes back in eval mode with ``cfg`` and ``dataset_meta`` (classes, palette) on it.
 
     Raises:
-        UserError: a file can't be read, or the weights don't fit the model.
+        UserError: a file can't be read, the weights don't fit the model, or it's a detector.
 
     Source: ``mmseg.apis.init_model``.
     """
     cfg = load_config(config, cfg_options)
+    if is_detection(cfg):
+        raise UserError(
+            f"{cfg.filename} is of a detector, and init_model is for segmentors: use "
+            "mmdet.apis.init_detector."
+        )
     init_default_scope(SCOPE)
     # The weights that training began from would be overwritten, and may need the network.
     cfg.model.pretrained = None

@@ -102,6 +102,26 @@ def test_one_process_keeps_the_memory_layout_of_mmcv_ops(options, tmp_path):
     assert seen and all(seen)
 
 
+def test_a_segmentor_trains_with_deformable_convolution(run_tool, camvid_options, tmp_path):
+    finished = run_tool(
+        "train.py", ROOT / "configs/gcnet/gcnet_r50-d8_1xb8-20k_camvid-360x480.py", "--no-validate",
+        "--work-dir", tmp_path, "--cfg-options", *camvid_options,
+        "model.backbone.dcn.type=DCN", "model.backbone.stage_with_dcn=(False,False,True,True)",
+    )  # fmt: skip
+    assert finished.status == 0, finished.err[-2000:]
+    weights = load_checkpoint(tmp_path / "iter_2.pth")["state_dict"]
+    offsets = [k for k in weights if k.endswith("conv2.conv_offset.weight")]
+    assert len(offsets) == 6 + 3
+    assert all(weights[key].abs().max() > 0 for key in offsets), "they start at zero and learn"
+
+
+def test_an_inference_api_for_segmentors_says_so():
+    from mmseg_gc.apis import init_model
+
+    with pytest.raises(UserError, match="is of a detector.*mmdet.apis.init_detector"):
+        init_model(COCO)
+
+
 def test_published_names_fit(tmp_path):
     """Files of mmdetection 1.x and 2.x give every weight of today's model, in its class order."""
     from mmengine.registry import DefaultScope
