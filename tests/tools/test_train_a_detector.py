@@ -14,7 +14,7 @@ from mmseg_gc.config import load_config
 from mmseg_gc.errors import UserError
 
 ROOT = Path(__file__).parents[2]
-CONFIG = ROOT / "configs/gcnet_det/mask-rcnn_r50-gcb-r4-c3-c5_fpn_1xb2-400i_camvid-240x320.py"
+CONFIG = ROOT / "configs/gcnet_det/mask-rcnn_r50-gcb-r4-c3-c5_fpn_1xb2-300i_camvid-240x320.py"
 COCO = ROOT / "configs/gcnet_det/mask-rcnn_r50_fpn_1x_coco.py"
 pytestmark = pytest.mark.det
 

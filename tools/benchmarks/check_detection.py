@@ -6,7 +6,9 @@ and predicts for one batch, on drawn pictures of reduced size. The exit status i
 """
 
 import argparse
+import contextlib
 import copy
+import io
 import json
 import logging
 import math
@@ -247,7 +249,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="check-detection-") as folder:
         draw_coco(Path(folder))
         for path in sorted({path for glob in args.configs for path in CONFIGS.glob(glob)}):
-            rows.append(check(path, Path(folder)))
+            with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints what it reads
+                rows.append(check(path, Path(folder)))
             print(f"{len(rows):2d} {path.stem}: {'ok' if rows[-1]['ok'] else rows[-1]}", flush=True)
     print(table(rows))
     if args.json:

@@ -1,4 +1,4 @@
-_base_ = "mask-rcnn_r50_fpn_1xb2-400i_camvid-240x320.py"
+_base_ = "mask-rcnn_r50_fpn_1xb2-300i_camvid-240x320.py"
 model = dict(
     backbone=dict(
         plugins=[
