@@ -15,6 +15,18 @@ def parse_args():
         help="average over the scales and flips of the config's tta_pipeline",
     )
     parser.add_argument(
+        "--precision",
+        choices=("fp32", "bf16", "fp16"),
+        default="fp32",
+        help="what the network computes in; bf16 and fp16 (GPU only) are faster, not exact",
+    )
+    parser.add_argument(
+        "--compile", action="store_true", help="run the network through torch.compile"
+    )
+    parser.add_argument(
+        "--batch-size", type=int, help="pictures at once, which have to be of one size"
+    )
+    parser.add_argument(
         "--out", help="folder for the predicted label maps (PNG); of a detector, FILE.pkl"
     )
     parser.add_argument(
@@ -80,7 +92,15 @@ def main() -> None:
     from mmseg_gc.engine.testing import prepare_test
 
     cfg = run_config(args)
-    prepare_test(cfg, args.checkpoint, aug_test=args.aug_test)
+    prepare_test(
+        cfg,
+        args.checkpoint,
+        aug_test=args.aug_test,
+        precision=args.precision,
+        compile=args.compile,
+    )
+    if args.batch_size is not None:
+        cfg.test_dataloader.batch_size = args.batch_size
     choose_metrics(cfg, args.eval)
     apply_options(cfg, args)
     spread_over_gpus(args)

@@ -71,4 +71,6 @@ def test_metrics(cfg):
 def test_a_detector_is_prepared_without_keys_of_segmentors(cfg):
     prepare_test(cfg, "w.pth")
     assert "pretrained" not in cfg.model
-    assert cfg.custom_hooks[0].type == "mmseg_gc.ProgressBarHook"
+    assert [hook.type for hook in cfg.custom_hooks] == ["mmseg_gc.ProgressBarHook"]
+    with pytest.raises(UserError, match="--precision and --compile are for segmentors"):
+        prepare_test(cfg, "w.pth", precision="bf16")

@@ -113,6 +113,13 @@ def test_a_segmentor_trains_with_deformable_convolution(run_tool, camvid_options
     offsets = [k for k in weights if k.endswith("conv2.conv_offset.weight")]
     assert len(offsets) == 6 + 3
     assert all(weights[key].abs().max() > 0 for key in offsets), "they start at zero and learn"
+    finished = run_tool(
+        "test.py", ROOT / "configs/gcnet/gcnet_r50-d8_1xb8-20k_camvid-360x480.py",
+        tmp_path / "iter_2.pth", "--work-dir", tmp_path, "--cfg-options", *camvid_options,
+        "model.backbone.dcn.type=DCN", "model.backbone.stage_with_dcn=(False,False,True,True)",
+    )  # fmt: skip
+    assert finished.status == 0, finished.err[-2000:]
+    assert "mIoU: " in finished.out + finished.err
 
 
 def test_an_inference_api_for_segmentors_says_so():
