@@ -15,7 +15,7 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from mmseg_gc.checkpoint import load_checkpoint, load_into
-from mmseg_gc.config import load_config
+from mmseg_gc.config import is_detection, load_config
 from mmseg_gc.datasets.unlabelled import without_labels
 from mmseg_gc.errors import UserError
 from mmseg_gc.models import prepare_for_inference
@@ -43,12 +43,17 @@ def init_model(
     load weights into or to train, and takes the defaults only.
 
     Raises:
-        UserError: a file can't be read, the weights don't fit the model, or the device or an
-            unprepared model can't have that ``precision`` or ``compile``.
+        UserError: a file can't be read, the weights don't fit the model, the device or an
+            unprepared model can't have that ``precision`` or ``compile``, or it's a detector.
 
     Source: ``mmseg.apis.init_model``.
     """
     cfg = load_config(config, cfg_options)
+    if is_detection(cfg):
+        raise UserError(
+            f"{cfg.filename} is of a detector, and init_model is for segmentors: use "
+            "mmdet.apis.init_detector."
+        )
     init_default_scope(SCOPE)
     # The weights that training began from would be overwritten, and may need the network.
     cfg.model.pretrained = None

@@ -14,6 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mmseg_gc.checkpoint import load_checkpoint, load_into, write_atomically
+from mmseg_gc.detection import has_ops
 from mmseg_gc.errors import UserError
 from mmseg_gc.models.layers.sync_bn import adapt_sync_bn
 from mmseg_gc.registry import RUNNERS
@@ -31,7 +32,7 @@ register_backend("atomic_local", AtomicLocalBackend, force=True)
 
 @RUNNERS.register_module()
 class SegRunner(Runner):
-    """Train, validate and test a segmentor from a config.
+    """Train, validate and test a segmentor, or a detector, from a config.
 
     Differs from mmengine's runner in four places: processes without a GPU talk over gloo,
     ``SyncBN`` works on one device and on CPUs, validation never sees a sample twice, and weights
@@ -49,8 +50,9 @@ class SegRunner(Runner):
             return super().wrap_model(model_wrapper_cfg, model)
         device = get_device()
         model = adapt_sync_bn(model, device_type=device, world_size=self.world_size)
-        if device == "cpu":
-            # oneDNN's convolutions take this layout as it is and reorder the other one.
+        if device == "cpu" and not has_ops(model):
+            # oneDNN's convolutions take this layout as it is and reorder the other one. Of mmcv's
+            # ops, DCN refuses it and RoIAlign reads the wrong pixels from it without a word.
             model = model.to(memory_format=torch.channels_last)
         if not self.distributed:
             return model.to(device)

@@ -7,6 +7,7 @@ from mmcv.cnn import fuse_conv_bn
 from mmengine.model import BaseTTAModel
 from torch import Tensor, nn
 
+from mmseg_gc.detection import has_ops
 from mmseg_gc.errors import UserError
 from mmseg_gc.models.layers.winograd import WinogradConv2d, suits_winograd
 
@@ -55,7 +56,8 @@ def prepare_for_inference(
             classifier.float()
         if on_cpu:
             _use_winograd(part)
-        part.to(memory_format=torch.channels_last)
+        if not has_ops(part):  # of mmcv's, DCN takes NCHW alone
+            part.to(memory_format=torch.channels_last)
         if compile:
             part.compile()
     model.compute_dtype = dtype
