@@ -1,20 +1,30 @@
 """mmengine's runner with safe reading, atomic writing, and processes that may have no GPU."""
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import mmengine
 import torch
 from mmengine.device import get_device
-from mmengine.dist import broadcast_object_list, get_rank, is_distributed, is_main_process
-from mmengine.fileio import LocalBackend, register_backend
+from mmengine.dist import (
+    broadcast_object_list,
+    get_rank,
+    is_distributed,
+    is_main_process,
+    master_only,
+)
 from mmengine.model import MMDistributedDataParallel, is_model_wrapper
 from mmengine.runner import Runner
+from mmengine.runner.checkpoint import weights_to_cpu
+from mmengine.utils import apply_to
 from mmengine.visualization import Visualizer
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mmseg_gc.checkpoint import load_checkpoint, load_into, write_atomically
+from mmseg_gc.checkpoint import load_checkpoint, load_into, save_checkpoint
+from mmseg_gc.config import OWN_HOOKS
 from mmseg_gc.engine.hooks.preemption import PreemptionHook
 from mmseg_gc.engine.resume import newest_checkpoint
 from mmseg_gc.engine.samplers import InfiniteSampler, SeededDataset
@@ -23,22 +33,7 @@ from mmseg_gc.engine.workers import start_worker
 from mmseg_gc.errors import UserError
 from mmseg_gc.models.layers.sync_bn import adapt_sync_bn
 from mmseg_gc.registry import DATA_SAMPLERS, DATASETS, RUNNERS
-
-
-class AtomicLocalBackend(LocalBackend):
-    """Local files that are the old version or the whole new one at every moment."""
-
-    def put(self, obj: bytes | memoryview, filepath: str | Path) -> None:
-        write_atomically(filepath, lambda file: file.write(obj))
-
-
-register_backend("atomic_local", AtomicLocalBackend, force=True)
-
-# Part of every training beside mmengine's own default hooks.
-OWN_HOOKS = {
-    "nonfinite_loss": dict(type="NonFiniteLossHook"),
-    "preemption": dict(type="PreemptionHook"),
-}
+from mmseg_gc.version import __version__
 
 
 @RUNNERS.register_module()
@@ -90,11 +85,10 @@ class SegRunner(Runner):
         )
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
-        hooks = {**OWN_HOOKS, **(hooks or {})}
-        for name in OWN_HOOKS:
-            if hooks[name] is None:
-                del hooks[name]
-        super().register_default_hooks(hooks)
+        own = {name: dict(type=kind) for name, kind in OWN_HOOKS.items()}
+        hooks = {**own, **(hooks or {})}
+        off = [name for name in OWN_HOOKS if hooks[name] is None]  # mmengine takes out its own
+        super().register_default_hooks({k: hook for k, hook in hooks.items() if k not in off})
 
     def build_visualizer(self, visualizer: dict | None = None) -> Visualizer:
         if self.cfg.get("track"):
@@ -173,10 +167,56 @@ class SegRunner(Runner):
                 evaluator.dataset_meta = {**(evaluator.dataset_meta or {}), **stored}
                 self.visualizer.dataset_meta = evaluator.dataset_meta
 
-    def save_checkpoint(self, *args, backend_args: dict | None = None, **kwargs) -> None:
-        # Positional and keyword arguments are mmengine's.
-        backend_args = backend_args or dict(backend="atomic_local")
-        super().save_checkpoint(*args, backend_args=backend_args, **kwargs)
+    @master_only
+    def save_checkpoint(
+        self,
+        out_dir: str,
+        filename: str,
+        file_client_args: dict | None = None,
+        save_optimizer: bool = True,
+        save_param_scheduler: bool = True,
+        meta: dict | None = None,
+        by_epoch: bool = True,
+        backend_args: dict | None = None,
+    ) -> None:
+        """Write the run's state to ``out_dir/filename``, atomically.
+
+        Source: ``mmengine.runner.Runner.save_checkpoint``, of which this has the arguments; those
+        for remote storage are refused.
+
+        Raises:
+            UserError: the file can't be written; an older one stays as it was.
+        """
+        if file_client_args or backend_args:
+            raise UserError("checkpoints are written to local folders; leave out backend_args.")
+        done = dict(epoch=self.epoch + by_epoch, iter=self.iter + (not by_epoch))
+        model = self.model.module if is_model_wrapper(self.model) else self.model
+        checkpoint = {
+            "meta": {
+                **done,
+                **(meta or {}),
+                "cfg": self.cfg.pretty_text,
+                "seed": self.seed,
+                "experiment_name": self.experiment_name,
+                "time": time.strftime("%Y%m%d_%H%M%S"),
+                "mmseg_gc_version": __version__,
+                "mmengine_version": mmengine.__version__,
+            },
+            "state_dict": weights_to_cpu(model.state_dict()),
+            "message_hub": _on_cpu(self.message_hub.state_dict()),
+        }
+        if hasattr(self.train_dataloader.dataset, "metainfo"):
+            checkpoint["meta"]["dataset_meta"] = self.train_dataloader.dataset.metainfo
+        if save_optimizer:
+            checkpoint["optimizer"] = _on_cpu(self.optim_wrapper.state_dict())
+        if save_param_scheduler and self.param_schedulers is not None:
+            checkpoint["param_schedulers"] = [s.state_dict() for s in self.param_schedulers]
+        self.call_hook("before_save_checkpoint", checkpoint=checkpoint)
+        save_checkpoint(checkpoint, Path(out_dir, filename))
+
+
+def _on_cpu(state: dict) -> dict:
+    return apply_to(state, lambda value: hasattr(value, "cpu"), lambda value: value.cpu())
 
 
 def _seed_samples(dataloader: dict) -> None:

@@ -1,7 +1,6 @@
 """Seconds, pictures a second and memory in every log line."""
 
 import resource
-import sys
 
 import torch
 from mmengine.dist import get_world_size
@@ -32,5 +31,5 @@ class IterTimerHook(SecondsHook):
         images = len(data_batch["inputs"]) * get_world_size()
         hub.update_scalar("train/images/s", images / hub.get_scalar("train/time").mean(WINDOW))
         if not torch.cuda.is_available():
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            hub.update_scalar("train/memory", peak // (2**20 if sys.platform == "darwin" else 2**10))
+            kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            hub.update_scalar("train/memory", kibibytes // 1024)
