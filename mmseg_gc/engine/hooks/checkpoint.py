@@ -108,8 +108,9 @@ class CheckpointHook(PeriodicCheckpointHook):
     def _clean_up(self) -> None:
         """Remove what a killed run was about to remove or had not finished writing."""
         folder = Path(self.out_dir)
-        for half_written in folder.glob(".*.pth.????????"):
-            half_written.unlink(missing_ok=True)
+        for pattern in (".*.pth.????????", ".last_checkpoint.????????"):
+            for half_written in folder.glob(pattern):
+                half_written.unlink(missing_ok=True)
         self._remove_surplus()
         for best in self._best_paths():
             step = _step_of(best)
