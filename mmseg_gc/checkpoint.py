@@ -285,8 +285,10 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
         if temporary is not None and os.path.exists(temporary):
             os.unlink(temporary)
         if isinstance(error, OSError | RuntimeError):
+            # torch's writer puts an error of its own before the disk's.
+            reason = error.__context__ if isinstance(error.__context__, OSError) else error
             raise UserError(
-                f"{path} can't be written ({error}); free the disk or mend the rights."
+                f"{path} can't be written ({reason}); free the disk or mend the rights."
             ) from error
         raise
 
