@@ -40,7 +40,7 @@ def test_train_resume_test_and_aug_test(run_tool, train, camvid_options, tmp_pat
     assert "resumed epoch: 0, iter: 2" in finished.out + finished.err
     assert load_checkpoint(work / "iter_4.pth")["meta"]["iter"] == 4
 
-    for extra in ([], ["--aug-test"]):
+    for extra in (["--precision", "bf16", "--batch-size", 2], ["--aug-test"]):
         finished = run_tool(
             "test.py", CONFIG, work / "iter_4.pth", "--work_dir", work / "t", *extra,
             "--show-dir", tmp_path / "show", "--out", tmp_path / "labels",

@@ -66,7 +66,9 @@ def logits(side: Side) -> Results:
                 ("whole", whole, WHOLE_BATCHES),
                 ("slide", slide, SLIDE_BATCHES),
             ):
-                model.test_cfg = ConfigDict(mode=mode, crop_size=CROP, stride=STRIDE)
+                # mmseg keeps scores beside labels without being asked to.
+                keys = dict(crop_size=CROP, stride=STRIDE, return_logits=True)
+                model.test_cfg = ConfigDict(mode=mode, **keys)
                 for batch in batches[-1:] if side.quick else batches:
                     case = f"{mode} {batch} align_corners={align_corners}"
                     cases[case], found[case] = _predict(side, model, side.inputs[batch])
