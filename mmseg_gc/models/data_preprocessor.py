@@ -79,10 +79,15 @@ class SegDataPreProcessor(BaseDataPreprocessor):
     def forward(self, data: dict, training: bool = False) -> dict:
         """``inputs`` (N, C, H, W) float32 and ``data_samples`` from lists of (C, h, w) and samples.
 
-        Pictures stay as they are, mostly uint8, until on the device: a quarter of the bytes.
+        Pictures and labels stay as they are, mostly uint8, until on the device: a quarter and an
+        eighth of the bytes. Labels leave as int64.
         """
         data = self.cast_data(data)
         images, samples = data["inputs"], data.get("data_samples")
+        for sample in samples or []:
+            # Losses index by labels, and torch indexes by 64 bits.
+            if "gt_sem_seg" in sample and sample.gt_sem_seg.data.dtype == torch.uint8:
+                sample.gt_sem_seg = PixelData(data=sample.gt_sem_seg.data.long())
         if training:
             inputs, paddings = self._batch(images, self.size, self.size_divisor)
             for image, sample, padding in zip(images, samples or [], paddings, strict=False):

@@ -16,6 +16,7 @@ from mmseg_gc.datasets.transforms.labels import (
     id_table,
     shared_color,
 )
+from mmseg_gc.datasets.transforms.png import decode_png
 from mmseg_gc.errors import UserError
 from mmseg_gc.registry import TRANSFORMS
 
@@ -196,7 +197,9 @@ def read_image(path: str, flag: str, backend: str, backend_args: dict | None) ->
         if backend == "tifffile":
             image = _read_tiff(content)
         else:
-            image = mmcv.imfrombytes(content, flag=flag, backend=backend)
+            image = decode_png(content, flag)
+            if image is None:
+                image = mmcv.imfrombytes(content, flag=flag, backend=backend)
         if backend == "cv2" and _may_be_cut_short(content):
             Image.open(io.BytesIO(content)).load()
     except Exception as error:  # each decoder has exceptions of its own
