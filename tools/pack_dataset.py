@@ -106,7 +106,9 @@ def keep_finished(dataset, first_line: str, folder: Path) -> int:
     """How many samples an earlier run has left whole in ``folder``; what follows is cut off."""
     index, pixels = folder / INDEX, folder / PIXELS
     pixels.touch()
-    lines = index.read_text().split("\n")[:-1] if index.is_file() else []  # one cut short has no end
+    lines = (
+        index.read_text().split("\n")[:-1] if index.is_file() else []
+    )  # one cut short has no end
     kept: list[Record] = []
     if lines and lines[0] == first_line:
         size = pixels.stat().st_size
