@@ -33,6 +33,7 @@ INSIDE_MODELS = {
     "decode_heads": {"decode_heads", "layers", "losses"},
     "segmentors": {"segmentors", "layers"},
     "data_preprocessor": {"layers"},
+    "prepare": {"layers"},
 }
 
 
