@@ -17,29 +17,29 @@ WORKSPACE = 96 << 20  # bytes of transformed input that are held at once
 
 
 @cache
-def transforms() -> tuple[Tensor, Tensor, Tensor]:
+def transforms(tile: int = TILE) -> tuple[Tensor, Tensor, Tensor]:
     """Matrices for a tile of 4x4 outputs from 6x6 inputs, both flattened, in float64.
 
-    The input's (36, 36), the filter's (36, 9) and the output's (16, 36).
+    The input's (36, 36), the filter's (36, 9) and the output's (16, 36); ``tile=2`` has 4x4 inputs.
 
     Source: Toom-Cook interpolation; "Fast Algorithms for Convolutional Neural Networks",
     arXiv:1509.09308, section 4.
     """
-    degree = SPAN - 1
-    whole = _from_roots(POINTS)  # (6,) coefficients from the constant up
+    points = POINTS[: tile + 1]
+    whole = _from_roots(points)  # (6,) coefficients from the constant up
     rows_in, rows_filter = [], []
-    for point in POINTS:
-        others = [other for other in POINTS if other != point]
+    for point in points:
+        others = [other for other in points if other != point]
         value = torch.prod(torch.tensor([point - other for other in others], dtype=torch.float64))
         rows_in.append(F.pad(_from_roots(others), (0, 1)))
         rows_filter.append(torch.tensor([1.0, point, point**2], dtype=torch.float64) / value)
     along_in = torch.stack([*rows_in, whole])  # (6, 6)
     infinity = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
     along_filter = torch.stack([*rows_filter, infinity])  # (6, 3)
-    along_out = torch.zeros(TILE, SPAN, dtype=torch.float64)  # (4, 6)
-    for power in range(TILE):
-        along_out[power, :degree] = torch.tensor(POINTS, dtype=torch.float64) ** power
-    along_out[TILE - 1, degree] = 1
+    along_out = torch.zeros(tile, tile + 2, dtype=torch.float64)  # (4, 6)
+    for power in range(tile):
+        along_out[power, :-1] = torch.tensor(points, dtype=torch.float64) ** power
+    along_out[-1, -1] = 1
     return tuple(torch.kron(side, side) for side in (along_in, along_filter, along_out))
 
 
