@@ -6,13 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmseg_gc.models.layers.winograd import transforms
+from mmseg_gc.models.layers.winograd import scratch, transforms
 
 # Below these, the transforms cost more than the multiplications that they save.
 LEAST_CHANNELS = 256
 LEAST_WEIGHTS = 512 * 512
 LEAST_PIXELS = 1024
 WORKSPACE = 96 << 20  # bytes of transformed input that are held at once
+KERNEL_BYTES = 64 << 20  # and of transformed kernels
 
 
 class TrainedWinogradConv2d(nn.Conv2d):
@@ -94,24 +95,39 @@ def _matrices(like: Tensor) -> tuple[int, list[Tensor]]:
 def _convolved(x: Tensor, kernels: Tensor) -> Tensor:
     """(N, K, H, W) of pictures (N, C, H, W) and kernels (3, 3, C, K)."""
     tile, (_, filters, from_domain) = _matrices(x)
-    channels, count = kernels.shape[2:]
+    count = kernels.shape[3]
+    n, _, height, width = x.shape
+    rows, cols = -(-height // tile), -(-width // tile)
+    out = x.new_empty(n, rows * tile, cols * tile, count)
+    blocks = _blocks(kernels.shape[2], count, filters)
+    only = _transformed(kernels, filters) if len(blocks) == 1 else None
+    for part, tiles in _transformed_tiles(x):
+        target = out[part].view(-1, rows, tile, cols, tile, count)
+        for block in blocks:
+            transformed = _transformed(kernels[..., block], filters) if only is None else only
+            products = torch.bmm(tiles, transformed)  # (36, tiles, K)
+            pixels = from_domain @ products.flatten(1)
+            pixels = pixels.view(tile, tile, -1, rows, cols, products.shape[2])
+            target[..., block].copy_(pixels.permute(2, 3, 0, 4, 1, 5))
+    return out[:, :height, :width].permute(0, 3, 1, 2)
+
+
+def _transformed(kernels: Tensor, filters: Tensor) -> Tensor:
+    """Kernels (3, 3, C, K) as (36, C, K)."""
     # Of the two orders of C and K, the one that lies in memory needs no shuffling of all numbers.
     swapped = kernels.stride(2) == 1
     if swapped:
         kernels = kernels.transpose(2, 3)
-    kernels = filters @ kernels.reshape(9, -1)
-    kernels = kernels.view(-1, count, channels) if swapped else kernels.view(-1, channels, count)
-    kernels = kernels.transpose(1, 2) if swapped else kernels
-    n, _, height, width = x.shape
-    rows, cols = -(-height // tile), -(-width // tile)
-    out = x.new_empty(n, rows * tile, cols * tile, count)
-    for part, tiles in _transformed_tiles(x):
-        products = torch.bmm(tiles, kernels)  # (36, tiles, K)
-        pixels = from_domain @ products.flatten(1)
-        pixels = pixels.view(tile, tile, -1, rows, cols, count)
-        target = out[part].view(-1, rows, tile, cols, tile, count)
-        target.copy_(pixels.permute(2, 3, 0, 4, 1, 5))
-    return out[:, :height, :width].permute(0, 3, 1, 2)
+    shape = kernels.shape[2:]
+    kernels = (filters @ kernels.reshape(9, -1)).view(-1, *shape)
+    return kernels.transpose(1, 2) if swapped else kernels
+
+
+def _blocks(channels: int, count: int, filters: Tensor) -> list[slice]:
+    """Slices of ``count`` kernels, so many at a time as make ``KERNEL_BYTES`` when transformed."""
+    size = filters.shape[0] * channels * filters.element_size()
+    step = max(KERNEL_BYTES // size // 16 * 16, 16)
+    return [slice(start, min(start + step, count)) for start in range(0, count, step)]
 
 
 def _weight_gradient(x: Tensor, grad: Tensor, weight: Tensor) -> Tensor:
@@ -122,34 +138,42 @@ def _weight_gradient(x: Tensor, grad: Tensor, weight: Tensor) -> Tensor:
     extra = (0, 0, 0, cols * tile - width, 0, rows * tile - height)
     if any(extra):
         channels_last = F.pad(channels_last, extra)
-    total = None
+    out = torch.empty_like(weight, memory_format=torch.channels_last)
+    target = out.permute(2, 3, 0, 1)  # (3, 3, K, C)
     for part, tiles in _transformed_tiles(x):
         pixels = channels_last[part].reshape(-1, rows, tile, cols, tile, count)
         pixels = pixels.permute(2, 4, 0, 1, 3, 5).reshape(tile**2, -1)
         parts = (from_domain.T @ pixels).view(-1, tiles.shape[1], count)  # (36, tiles, K)
-        product = torch.bmm(parts.transpose(1, 2), tiles)  # (36, K, C)
-        total = product if total is None else total.add_(product)
-    gradient = (filters.T @ total.flatten(1)).view(3, 3, count, -1)
-    out = torch.empty_like(weight, memory_format=torch.channels_last)
-    out.permute(2, 3, 0, 1).copy_(gradient)
+        for block in _blocks(x.shape[1], count, filters):
+            product = torch.bmm(parts[..., block].transpose(1, 2), tiles)  # (36, K, C)
+            gradient = (filters.T @ product.flatten(1)).view(3, 3, *product.shape[1:])
+            if part.start == 0:
+                target[:, :, block].copy_(gradient)
+            else:
+                target[:, :, block].add_(gradient)
     return out
 
 
 def _transformed_tiles(x: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Some pictures of (N, C, H, W) at a time, and their transformed tiles (36, tiles, C)."""
+    """Some pictures of (N, C, H, W) at a time, and their transformed tiles (36, tiles, C).
+
+    The tiles' memory is used again for the next ones.
+    """
     tile, (to_domain, _, _) = _matrices(x)
-    span = tile + 2
+    points = (tile + 2) ** 2
     n, channels, height, width = x.shape
     rows, cols = -(-height // tile), -(-width // tile)
     padding = (0, 0, 1, cols * tile - width + 1, 1, rows * tile - height + 1)
-    at_once = max(WORKSPACE // (span**2 * rows * cols * channels * x.element_size()), 1)
+    at_once = max(WORKSPACE // (points * rows * cols * channels * x.element_size()), 1)
     for start in range(0, n, at_once):
         part = slice(start, start + at_once)
         padded = F.pad(x[part].permute(0, 2, 3, 1), padding)
         picture, down, right, _ = padded.stride()
         overlapping = padded.as_strided(
-            (span, span, len(padded), rows, cols, channels),
+            (tile + 2, tile + 2, len(padded), rows, cols, channels),
             (down, right, picture, tile * down, tile * right, 1),
         )
-        tiles = to_domain @ overlapping.reshape(span**2, -1)
-        yield part, tiles.view(span**2, -1, channels)
+        gathered, tiles = scratch(overlapping.numel(), x)
+        gathered.view(overlapping.shape).copy_(overlapping)
+        torch.mm(to_domain, gathered.view(points, -1), out=tiles.view(points, -1))
+        yield part, tiles.view(points, -1, channels)
