@@ -14,6 +14,18 @@ def parse_args():
         action="store_true",
         help="average over the scales and flips of the config's tta_pipeline",
     )
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "bf16", "fp16"),
+        default="fp32",
+        help="what the network computes in; bf16 and fp16 (GPU only) are faster, not exact",
+    )
+    parser.add_argument(
+        "--compile", action="store_true", help="run the network through torch.compile"
+    )
+    parser.add_argument(
+        "--batch-size", type=int, help="pictures at once, which have to be of one size"
+    )
     parser.add_argument("--out", help="folder for the predicted label maps (PNG)")
     parser.add_argument(
         "--format-only",
@@ -56,7 +68,15 @@ def main() -> None:
     from mmseg_gc.engine.testing import prepare_test
 
     cfg = run_config(args)
-    prepare_test(cfg, args.checkpoint, aug_test=args.aug_test)
+    prepare_test(
+        cfg,
+        args.checkpoint,
+        aug_test=args.aug_test,
+        precision=args.precision,
+        compile=args.compile,
+    )
+    if args.batch_size is not None:
+        cfg.test_dataloader.batch_size = args.batch_size
     if args.show or args.show_dir:
         draw_results(cfg, args)
     if args.format_only or not has_labels(cfg.test_dataloader.dataset):

@@ -1,5 +1,11 @@
-from mmseg_gc.engine.hooks import ProgressBarHook, SegVisualizationHook
+from mmseg_gc.engine.hooks import PrepareModelHook, ProgressBarHook, SegVisualizationHook
 from mmseg_gc.engine.optim_wrapper import AmpOptimWrapper
 from mmseg_gc.engine.runner import SegRunner
 
-__all__ = ["AmpOptimWrapper", "ProgressBarHook", "SegRunner", "SegVisualizationHook"]
+__all__ = [
+    "AmpOptimWrapper",
+    "PrepareModelHook",
+    "ProgressBarHook",
+    "SegRunner",
+    "SegVisualizationHook",
+]

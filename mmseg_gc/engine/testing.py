@@ -8,8 +8,17 @@ from mmengine.config import Config
 from mmseg_gc.errors import UserError
 
 
-def prepare_test(cfg: Config, weights: str | Path, *, aug_test: bool = False) -> None:
+def prepare_test(
+    cfg: Config,
+    weights: str | Path,
+    *,
+    aug_test: bool = False,
+    precision: str = "fp32",
+    compile: bool = False,
+) -> None:
     """Let ``cfg`` test ``weights`` with a progress bar; ``aug_test`` takes its scales and flips.
+
+    ``precision`` and ``compile`` are what `prepare_for_inference` is called with.
 
     Raises:
         UserError: ``aug_test`` without a ``tta_pipeline`` in the config.
@@ -20,7 +29,11 @@ def prepare_test(cfg: Config, weights: str | Path, *, aug_test: bool = False) ->
     hooks = cfg.get("default_hooks") or {}
     logger = {"type": "LoggerHook", **(hooks.get("logger") or {}), "interval": sys.maxsize}
     cfg.default_hooks = {**hooks, "logger": logger}  # the bar shows the progress
-    cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), dict(type="ProgressBarHook")]
+    cfg.custom_hooks = [
+        *(cfg.get("custom_hooks") or []),
+        dict(type="PrepareModelHook", precision=precision, compile=compile),
+        dict(type="ProgressBarHook"),
+    ]
     if not aug_test:
         return
     if "tta_pipeline" not in cfg:

@@ -112,7 +112,8 @@ class FCNHead(BaseDecodeHead):
         width = self.in_channels
         shape = dict(kernel_size=last.conv.kernel_size, padding=last.conv.padding)
         conv = nn.Conv2d(width, 2 * self.channels, **shape)
-        conv.weight = nn.Parameter(torch.cat(weights).detach())
+        weights = torch.cat([first.conv.weight, last.conv.weight[:, :width]])
+        conv.weight = nn.Parameter(weights.detach())
         conv.bias = nn.Parameter(torch.cat([first.conv.bias, last.conv.bias]).detach())
         rest = nn.Conv2d(self.channels, self.channels, bias=False, **shape)
         rest.weight = nn.Parameter(last.conv.weight[:, width:].detach().clone())

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from mmseg_gc.models.segmentors.score_maps import ScoreMap
 
-CACHE = 1 << 20  # bytes of scores that stay in a processor's cache while they are worked on
+CACHE = 16 << 20  # bytes of a band's work: most of it stays in a processor's last cache
 WORK = 4  # times the size of a band's scores that making and labelling it takes
 
 
@@ -14,17 +14,19 @@ def labels_of(scores: Tensor, threshold: float | None) -> Tensor:
 
     uint8 for up to 256 classes, else int64; among equal scores the first class wins.
     """
+    scores = scores.detach()
     num_classes = scores.size(0)
     if num_classes == 1:
         return (scores > threshold).to(torch.uint8)
-    if scores.is_cuda or num_classes > 255:
+    if scores.is_cuda or num_classes > 256:
         labels = scores.max(dim=0, keepdim=True).indices
         return labels.to(torch.uint8) if num_classes <= 256 else labels
-    # Several times as fast on a CPU as torch's argmax, which is not vectorised along this side.
-    wins = scores == scores.amax(dim=0)
-    rank = torch.arange(num_classes, 0, -1, dtype=torch.uint8).view(-1, 1, 1)
-    first = (wins.view(torch.uint8) * rank).amax(dim=0, keepdim=True)
-    return first.neg_().add_(num_classes)
+    # Sums, which torch vectorises along this side, in place of its argmax, which it does not: what
+    # is less than the best falls below every rank.
+    below = scores - scores.amax(dim=0)
+    rank = torch.arange(num_classes, 0, -1, dtype=scores.dtype).view(-1, 1, 1)
+    first = torch.add(rank, below, alpha=1e30, out=below).amax(dim=0, keepdim=True)
+    return first.neg_().add_(num_classes).to(torch.uint8)
 
 
 def label_map(scores: ScoreMap, threshold: float | None, budget: int | None = None) -> Tensor:

@@ -10,6 +10,9 @@ from mmseg_gc.models.segmentors.score_maps import Size
 
 UNITS = {"": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 
+STEM_NUMBERS = 64  # a pixel of the window, held while the stem of a ResNetV1c works
+SCRATCH = 256 << 20  # bytes that convolutions work in, whatever the window
+
 
 def parse_budget(budget: int | str | None) -> int | None:
     """Bytes of ``2147483648``, ``"2GiB"`` or ``"500 MB"``; None stays None.
@@ -52,5 +55,13 @@ def windows_at_once(model: nn.Module, crop: Size, device: torch.device) -> int:
 
 
 def window_bytes(model: nn.Module, crop: Size) -> int:
-    """Bytes that a forward of one window of ``crop`` pixels (h, w) takes at most."""
-    return 1
+    """Bytes that a forward of one window of ``crop`` pixels (h, w) takes at most, measured apart.
+
+    Most is held where the head's first convolution reads a padded copy of the last feature map, of
+    an eighth of the window's size, or in the stem of a small network.
+    """
+    head = model.decode_head
+    width = head.in_channels if isinstance(head.in_channels, int) else sum(head.in_channels)
+    numbers = max(STEM_NUMBERS, (2 * width + 2 * head.channels) / 64)
+    element = (model.compute_dtype or torch.float32).itemsize
+    return int(numbers * element * crop[0] * crop[1]) + SCRATCH

@@ -51,10 +51,10 @@ class ResizedScores(ScoreMap):
         self.lower, self.upper, self.weight = _taps(source.size[0], size[0], align_corners)
 
     def rows(self, top: int, bottom: int) -> Tensor:
+        if self.size[0] == self.source.size[0]:
+            return self._widened(self.source.rows(top, bottom))
         first, last = int(self.lower[top]), int(self.upper[bottom - 1])
         source = self._widened(self.source.rows(first, last + 1))
-        if self.size[0] == self.source.size[0]:
-            return source
         lower, upper = self.lower[top:bottom] - first, self.upper[top:bottom] - first
         weight = self.weight[top:bottom].to(source).unsqueeze(1)  # (rows, 1)
         if source.is_cuda or source.requires_grad:
