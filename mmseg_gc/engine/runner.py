@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from mmseg_gc.checkpoint import load_checkpoint, load_into, write_atomically
 from mmseg_gc.errors import UserError
 from mmseg_gc.models.layers.sync_bn import adapt_sync_bn
+from mmseg_gc.models.layers.winograd_training import use_winograd
 from mmseg_gc.registry import RUNNERS
 
 
@@ -52,6 +53,7 @@ class SegRunner(Runner):
         if device == "cpu":
             # oneDNN's convolutions take this layout as it is and reorder the other one.
             model = model.to(memory_format=torch.channels_last)
+            use_winograd(model)
         if not self.distributed:
             return model.to(device)
         if device == "cpu" and model_wrapper_cfg is None:

@@ -52,7 +52,7 @@ class PackSegInputs(BaseTransform):
 
 
 def contiguous(image: np.ndarray) -> np.ndarray:
-    """``image`` itself; of a mirrored view, which OpenCV would copy in each of its calls, a copy."""
+    """``image`` itself, or a copy of a mirrored view, which each call of OpenCV would copy."""
     if image.ndim > 1 and image.strides[1] < 0 < image.strides[0]:
         return cv2.flip(image[:, ::-1], 1).reshape(image.shape)
     return image

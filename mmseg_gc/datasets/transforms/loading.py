@@ -89,8 +89,8 @@ class LoadAnnotations(BaseTransform):
 
     The data set says through the results how: ``reduce_zero_label`` and ``label_map`` rename the
     ids of the file, ``mask_colors`` translates a colour mask, and an id that is neither below
-    ``num_classes`` nor ``ignore_index`` is an error. ``reduce_zero_label`` here must agree. A packed
-    label is all that already.
+    ``num_classes`` nor ``ignore_index`` is an error. ``reduce_zero_label`` here must agree. A
+    packed label is all that already.
 
     Raises:
         UserError: The label is missing, unreadable, of another size than the picture, has ids

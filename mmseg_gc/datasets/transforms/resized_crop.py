@@ -94,7 +94,7 @@ def _picked(label: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> np.ndarray
 
 
 def _resized_window(image: np.ndarray, size: tuple[int, int], window: Window) -> np.ndarray:
-    """The ``window`` of ``image`` (h, w) or (h, w, c) as resized to ``size`` (h, w): a new array."""
+    """The ``window`` of ``image`` (h, w) or (h, w, c) resized to ``size`` (h, w): a new array."""
     if image.shape[:2] == size:
         return image[window].copy()
     if isinstance(image, np.memmap) and image.dtype == np.uint8 and _warps_precisely():
@@ -105,7 +105,7 @@ def _resized_window(image: np.ndarray, size: tuple[int, int], window: Window) ->
 
 
 def warped_window(image: np.ndarray, size: tuple[int, int], window: Window) -> np.ndarray:
-    """The ``window`` of ``image``, uint8, as resized to ``size`` (h, w), by its own pixels alone."""
+    """The ``window`` of ``image``, uint8, resized to ``size`` (h, w), from its own pixels alone."""
     sources, starts, lengths, steps = [], [], [], []
     for old, new, part in zip(image.shape[:2], size, window, strict=True):
         first, last, step = part.start, min(part.stop, new) - 1, old / new
