@@ -16,6 +16,9 @@ def parse_args():
         "work dir, or start if there is none",
     )
     parser.add_argument("--amp", action="store_true", help="train in mixed precision")
+    parser.add_argument(
+        "--compile", action="store_true", help="torch.compile the model; needs a C++ compiler"
+    )
     validate = parser.add_mutually_exclusive_group()
     validate.add_argument(
         "--validate",
@@ -36,6 +39,8 @@ def main() -> None:
     cfg = run_config(args)
     if args.amp:
         cfg.optim_wrapper.type = "mmseg_gc.AmpOptimWrapper"  # whatever the config's scope
+    if args.compile:
+        cfg.compile = True
     if args.no_validate:
         for key in ("val_dataloader", "val_evaluator", "val_cfg"):
             cfg[key] = None

@@ -9,6 +9,9 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from mmengine.fileio import list_dir_or_file, list_from_file
 
+from mmseg_gc.datasets.pack import Pack, PackedSample
+from mmseg_gc.datasets.transforms.loading import LoadImageFromFile
+from mmseg_gc.datasets.transforms.resized_crop import ResizedCrop, fuse
 from mmseg_gc.errors import UserError
 from mmseg_gc.registry import DATASETS, TRANSFORMS
 
@@ -22,6 +25,8 @@ class BaseSegDataset(BaseDataset):
     palette; colours in ``metainfo["ignored_colors"]`` are read as ``ignore_index``. With
     ``classes`` a subset of a subclass's own, the ids are mapped and dropped classes ignored.
     ``data_prefix`` without ``seg_map_path`` is a data set without labels, for prediction.
+    ``packed`` is a copy that ``tools/pack_dataset.py`` made, which then is read instead of the
+    files; these may be gone, but where they are they must be what was packed.
 
     Raises:
         UserError: A folder, ``ann_file``, picture or label does not exist, or the split is empty.
@@ -56,6 +61,7 @@ class BaseSegDataset(BaseDataset):
         ignore_index: int | None = None,
         reduce_zero_label: bool | None = None,
         backend_args: dict | None = None,
+        packed: str | None = None,
     ) -> None:
         given = {
             "img_suffix": img_suffix,
@@ -79,6 +85,10 @@ class BaseSegDataset(BaseDataset):
                 f"{self._name}.data_prefix has the keys {sorted(data_prefix)}, but needs img_path "
                 "(the picture folder) and seg_map_path (the label folder)."
             )
+        self.packed = os.fspath(packed) if packed else None
+        self._pack: Pack | None = None
+        # Built here, a pipeline finds this package's transforms without a default scope.
+        steps = fuse([TRANSFORMS.build(t) if isinstance(t, dict) else t for t in pipeline])
         super().__init__(
             ann_file=ann_file,
             metainfo=metainfo,
@@ -87,8 +97,7 @@ class BaseSegDataset(BaseDataset):
             filter_cfg=filter_cfg,
             indices=indices,
             serialize_data=serialize_data,
-            # Built here, a pipeline finds this package's transforms without a default scope.
-            pipeline=[TRANSFORMS.build(t) if isinstance(t, dict) else t for t in pipeline],
+            pipeline=steps,
             test_mode=test_mode,
             lazy_init=True,
             max_refetch=max_refetch,
@@ -121,11 +130,16 @@ class BaseSegDataset(BaseDataset):
 
     def load_data_list(self) -> list[dict]:
         """The paths ``img_path`` and, where there are labels, ``seg_map_path`` of every picture."""
-        checks = self.checks_files and self.is_local
+        if self.packed:
+            self._open_pack()
+        checks = self.checks_files and self.is_local and not self.packed
         if checks:
             self._require_folders()
         by_list = bool(self.ann_file) and not osp.isdir(self.ann_file)
-        names = self._listed_names() if by_list else self._names_in_folder()
+        if self._pack and not self._has_sources(by_list):
+            names = list(self._pack.rows)
+        else:
+            names = self._listed_names() if by_list else self._names_in_folder()
         image_dir, label_dir = self.data_prefix["img_path"], self.data_prefix.get("seg_map_path")
         pairs = []
         for name in names:
@@ -137,11 +151,16 @@ class BaseSegDataset(BaseDataset):
             pairs.sort(key=lambda pair: pair["img_path"])
         if checks:
             self._require_files(pairs)
+        if self._pack:
+            self._place_in_pack(pairs)
         return pairs
 
     def get_data_info(self, idx: int) -> dict:
         """The paths of one pair and what `LoadAnnotations` needs to read the label."""
-        return {**self.label_rules, "seg_fields": [], **super().get_data_info(idx)}
+        info = {**self.label_rules, "seg_fields": [], **super().get_data_info(idx)}
+        if self._pack:
+            info["packed"] = PackedSample(self._pack, info["packed"])
+        return info
 
     @property
     def label_rules(self) -> dict:
@@ -225,6 +244,33 @@ class BaseSegDataset(BaseDataset):
                     f"{self._name}: the folder {folder!r} does not exist: correct data_root or "
                     f"data_prefix.{key}."
                 )
+
+    def _open_pack(self) -> None:
+        fused = any(isinstance(step, ResizedCrop) for step in self.pipeline.transforms)
+        self._pack = Pack(self.packed, copies=not fused)
+        for step in self.pipeline.transforms:
+            if isinstance(step, LoadImageFromFile):
+                self._pack.require_loading(step.decoding)
+
+    def _has_sources(self, by_list: bool) -> bool:
+        """Whether the files that were packed can be listed."""
+        place = self.ann_file if by_list else self.data_prefix["img_path"]
+        return osp.exists(place) or not self.is_local
+
+    def _place_in_pack(self, pairs: list[dict]) -> None:
+        image_dir = self.data_prefix["img_path"]
+        names = [
+            pair["img_path"].removesuffix(self.img_suffix)[len(image_dir) :].lstrip(os.sep)
+            for pair in pairs
+        ]
+        self._pack.require(self.label_rules, names, "seg_map_path" in self.data_prefix)
+        if self.checks_files and self.is_local and osp.isdir(image_dir):
+            self._pack.require_fresh(
+                (name, [pair[key] for key in ("img_path", "seg_map_path") if key in pair])
+                for name, pair in zip(names, pairs, strict=True)
+            )
+        for name, pair in zip(names, pairs, strict=True):
+            pair["packed"] = self._pack.rows[name]
 
     def _listed_names(self) -> list[str]:
         if self.is_local and not osp.isfile(self.ann_file):

@@ -9,10 +9,12 @@ from mmseg_gc.engine.hooks import (
     SegVisualizationHook,
 )
 from mmseg_gc.engine.optim_wrapper import AmpOptimWrapper
+from mmseg_gc.engine.optimizers import SGD
 from mmseg_gc.engine.runner import SegRunner
 from mmseg_gc.engine.samplers import InfiniteSampler
 
 __all__ = [
+    "SGD",
     "AmpOptimWrapper",
     "CheckpointHook",
     "EarlyStoppingHook",

@@ -33,6 +33,7 @@ from mmseg_gc.engine.tracking import add_trackers
 from mmseg_gc.engine.workers import start_worker
 from mmseg_gc.errors import UserError
 from mmseg_gc.models.layers.sync_bn import adapt_sync_bn
+from mmseg_gc.models.layers.winograd_training import use_winograd
 from mmseg_gc.registry import DATA_SAMPLERS, DATASETS, RUNNERS
 from mmseg_gc.version import __version__
 
@@ -67,6 +68,7 @@ class SegRunner(Runner):
             # oneDNN's convolutions take this layout as it is and reorder the other one. Of mmcv's
             # ops, DCN refuses it and RoIAlign reads the wrong pixels from it without a word.
             model = model.to(memory_format=torch.channels_last)
+            use_winograd(model)
         model = model.to(device)
         if not self.distributed:
             return model

@@ -60,7 +60,7 @@ def test_training_pads_right_and_below(
         image, label = data["inputs"][i], sample.gt_sem_seg.data
         assert image[:, :height, :width].eq(torch.tensor([4.0, 2, 1]).view(3, 1, 1)).all()
         assert image.eq(7).all(0).sum() == size[0] * size[1] - height * width
-        assert label.shape == (1, *size) and label.dtype == torch.uint8
+        assert label.shape == (1, *size) and label.dtype == torch.int64
         assert label[:, :height, :width].eq(i).all()
         assert label.eq(9).sum() == size[0] * size[1] - height * width
         assert sample.img_shape == (height, width) and sample.pad_shape == size

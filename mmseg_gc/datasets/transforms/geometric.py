@@ -1,6 +1,6 @@
 """Crop, rotate, resize and pad a picture together with its label."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import mmcv
 import numpy as np
@@ -42,12 +42,26 @@ class RandomCrop(BaseTransform):
 
     @cache_randomness
     def crop_bbox(self, results: dict) -> tuple[slice, slice]:
-        window = self._draw(results["img"])
+        return self.draw_window(
+            results["img"].shape[:2], lambda window: results["gt_seg_map"][window], results
+        )
+
+    def draw_window(
+        self,
+        size: tuple[int, int],
+        label_in: Callable[[tuple[slice, slice]], np.ndarray],
+        results: dict,
+    ) -> tuple[slice, slice]:
+        """Draw a window of a picture of ``size`` (h, w), whose label in a window is ``label_in``'s.
+
+        ``results`` may name the ``ignore_index``.
+        """
+        window = self._draw(size)
         if self.cat_max_ratio < 1.0:
             for _ in range(10):
-                if self._is_varied(results["gt_seg_map"][window], results):
+                if self._is_varied(label_in(window), results):
                     break
-                window = self._draw(results["img"])
+                window = self._draw(size)
         return window
 
     def transform(self, results: dict) -> dict:
@@ -57,10 +71,10 @@ class RandomCrop(BaseTransform):
         results["img_shape"] = results["img"].shape[:2]
         return results
 
-    def _draw(self, image: np.ndarray) -> tuple[slice, slice]:
+    def _draw(self, size: tuple[int, int]) -> tuple[slice, slice]:
         top, left = (
-            np.random.randint(0, max(full - size, 0) + 1)
-            for full, size in zip(image.shape[:2], self.crop_size, strict=True)
+            np.random.randint(0, max(full - part, 0) + 1)
+            for full, part in zip(size, self.crop_size, strict=True)
         )
         return slice(top, top + self.crop_size[0]), slice(left, left + self.crop_size[1])
 

@@ -16,6 +16,7 @@ from mmseg_gc.datasets.transforms.labels import (
     id_table,
     shared_color,
 )
+from mmseg_gc.datasets.transforms.png import decode_png
 from mmseg_gc.errors import UserError
 from mmseg_gc.registry import TRANSFORMS
 
@@ -48,7 +49,14 @@ class LoadImageFromFile(BaseTransform):
         self.ignore_empty = ignore_empty
         self.backend_args = dict(backend_args) if backend_args else None
 
+    @property
+    def decoding(self) -> dict[str, str]:
+        """The options that the pixels depend on."""
+        return {"color_type": self.color_type, "imdecode_backend": self.imdecode_backend}
+
     def transform(self, results: dict) -> dict | None:
+        if "packed" in results:
+            return _set_image(results, results["packed"].picture(), self.to_float32)
         try:
             image = read_image(
                 results["img_path"], self.color_type, self.imdecode_backend, self.backend_args
@@ -81,7 +89,8 @@ class LoadAnnotations(BaseTransform):
 
     The data set says through the results how: ``reduce_zero_label`` and ``label_map`` rename the
     ids of the file, ``mask_colors`` translates a colour mask, and an id that is neither below
-    ``num_classes`` nor ``ignore_index`` is an error. ``reduce_zero_label`` here must agree.
+    ``num_classes`` nor ``ignore_index`` is an error. ``reduce_zero_label`` here must agree. A
+    packed label is all that already.
 
     Raises:
         UserError: The label is missing, unreadable, of another size than the picture, has ids
@@ -107,6 +116,10 @@ class LoadAnnotations(BaseTransform):
                 f"{results.get('img_path')} has no label: set data_prefix.seg_map_path, or leave "
                 "LoadAnnotations out of the pipeline to predict only."
             )
+        if "packed" in results:
+            results["gt_seg_map"] = results["packed"].label()
+            results.setdefault("seg_fields", []).append("gt_seg_map")
+            return results
         label = read_image(path, "unchanged", self.imdecode_backend, self.backend_args)
         if label.ndim == 3 and label.shape[2] == 1:
             label = label[..., 0]
@@ -196,7 +209,9 @@ def read_image(path: str, flag: str, backend: str, backend_args: dict | None) ->
         if backend == "tifffile":
             image = _read_tiff(content)
         else:
-            image = mmcv.imfrombytes(content, flag=flag, backend=backend)
+            image = decode_png(content, flag)
+            if image is None:
+                image = mmcv.imfrombytes(content, flag=flag, backend=backend)
         if backend == "cv2" and _may_be_cut_short(content):
             Image.open(io.BytesIO(content)).load()
     except Exception as error:  # each decoder has exceptions of its own

@@ -7,6 +7,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from numpy import random
 
+from mmseg_gc.datasets.transforms.formatting import contiguous
 from mmseg_gc.errors import UserError
 from mmseg_gc.registry import TRANSFORMS
 
@@ -18,8 +19,8 @@ class PhotoMetricDistortion(BaseTransform):
     """Distort ``img`` (h, w, 3), BGR: brightness, contrast, saturation, hue, each with p = 0.5.
 
     ``brightness_delta`` is in grey levels, ``hue_delta`` in steps of two degrees; the ranges are
-    factors. Contrast comes before or after the two colour steps, by another coin. Each step is one
-    table look-up, bit for bit what arithmetic in float32 on every pixel gives.
+    factors. Contrast comes before or after the two colour steps, by another coin. Steps are table
+    look-ups, bit for bit what arithmetic in float32 on every pixel gives.
 
     Raises:
         UserError: The picture has not 8 bits and 3 channels.
@@ -47,12 +48,14 @@ class PhotoMetricDistortion(BaseTransform):
                 f"is {image.dtype} of shape {image.shape}: leave it out of the pipeline, or set "
                 "to_float32=False and color_type='color' in LoadImageFromFile."
             )
+        table = LEVELS
         if random.randint(2):
             delta = random.uniform(-self.brightness_delta, self.brightness_delta)
-            image = cv2.LUT(image, _affine(LEVELS, beta=delta))
+            table = _affine(table, beta=delta)
         contrast_first = random.randint(2)
         if contrast_first:
-            image = self._contrast(image)
+            table = self._contrast(table)
+        image = _looked_up(contiguous(image), table)
         # The picture goes back to BGR between the two colour steps: HSV is rounded, so one
         # conversion less would give other pixels.
         if random.randint(2):
@@ -62,23 +65,26 @@ class PhotoMetricDistortion(BaseTransform):
             shift = random.randint(-self.hue_delta, self.hue_delta)
             image = _in_hsv(image, 0, ((LEVELS.astype(int) + shift) % 180).astype(np.uint8))
         if not contrast_first:
-            image = self._contrast(image)
+            image = _looked_up(image, self._contrast(LEVELS))
         results["img"] = image
         return results
 
-    def _contrast(self, image: np.ndarray) -> np.ndarray:
+    def _contrast(self, levels: np.ndarray) -> np.ndarray:
         if random.randint(2):
-            factor = random.uniform(*self.contrast_range)
-            image = cv2.LUT(image, _affine(LEVELS, alpha=factor))
-        return image
+            return _affine(levels, alpha=random.uniform(*self.contrast_range))
+        return levels
 
 
 def _affine(values: np.ndarray, alpha: float = 1.0, beta: float = 0.0) -> np.ndarray:
     return np.clip(values.astype(np.float32) * alpha + beta, 0, 255).astype(np.uint8)
 
 
+def _looked_up(image: np.ndarray, table: np.ndarray) -> np.ndarray:
+    return image if table is LEVELS else cv2.LUT(image, table)
+
+
 def _in_hsv(image: np.ndarray, channel: int, table: np.ndarray) -> np.ndarray:
-    tables = np.stack([LEVELS] * 3, axis=-1)
-    tables[:, channel] = table
-    hsv = cv2.LUT(cv2.cvtColor(image, cv2.COLOR_BGR2HSV), tables[None])
-    return cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)
+    hsv = cv2.cvtColor(image, cv2.COLOR_BGR2HSV)
+    # Looking up one channel and putting it back takes a third of the time of looking up three.
+    values = cv2.LUT(cv2.extractChannel(hsv, channel), table)
+    return cv2.cvtColor(cv2.insertChannel(values, hsv, channel), cv2.COLOR_HSV2BGR)

@@ -159,10 +159,20 @@ class BaseDecodeHead(BaseModule):
         """What `loss` returns, from scores at the head's own size."""
         label = torch.stack([s.gt_sem_seg.data for s in batch_data_samples])  # (N, 1, H, W)
         label = label.squeeze(1).long()
+        several = isinstance(self.loss_decode, nn.ModuleList)
+        criteria = list(self.loss_decode) if several else [self.loss_decode]
+        first = criteria[0]
+        if len(criteria) == 1 and isinstance(first, CrossEntropyLoss) and first.can_upsample:
+            value, acc_seg = first.of_small_scores(
+                wide(seg_logits),
+                label,
+                align_corners=self.align_corners,
+                ignore_index=self.ignore_index,
+            )
+            return {first.loss_name: value, "acc_seg": acc_seg}
         seg_logits = self._resized(wide(seg_logits), label.shape[1:])
         losses: dict[str, Tensor] = {}
-        several = isinstance(self.loss_decode, nn.ModuleList)
-        for loss_decode in self.loss_decode if several else [self.loss_decode]:
+        for loss_decode in criteria:
             value = loss_decode(seg_logits, label, ignore_index=self.ignore_index)
             name = loss_decode.loss_name
             losses[name] = losses[name] + value if name in losses else value

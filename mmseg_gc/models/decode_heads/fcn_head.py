@@ -100,7 +100,8 @@ class FCNHead(BaseDecodeHead):
             return
         first, last = self.convs[0], self.conv_cat
         alike = all(
-            type(part.conv) is nn.Conv2d
+            isinstance(part.conv, nn.Conv2d)
+            and type(part.conv).forward is nn.Conv2d.forward
             and isinstance(part.norm, nn.Identity)
             and part.conv.padding == last.conv.padding
             and part.conv.dilation == (1, 1)

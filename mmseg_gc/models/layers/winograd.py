@@ -17,29 +17,29 @@ WORKSPACE = 96 << 20  # bytes of transformed input that are held at once
 
 
 @cache
-def transforms() -> tuple[Tensor, Tensor, Tensor]:
+def transforms(tile: int = TILE) -> tuple[Tensor, Tensor, Tensor]:
     """Matrices for a tile of 4x4 outputs from 6x6 inputs, both flattened, in float64.
 
-    The input's (36, 36), the filter's (36, 9) and the output's (16, 36).
+    The input's (36, 36), the filter's (36, 9) and the output's (16, 36); ``tile=2`` has 4x4 inputs.
 
     Source: Toom-Cook interpolation; "Fast Algorithms for Convolutional Neural Networks",
     arXiv:1509.09308, section 4.
     """
-    degree = SPAN - 1
-    whole = _from_roots(POINTS)  # (6,) coefficients from the constant up
+    points = POINTS[: tile + 1]
+    whole = _from_roots(points)  # (6,) coefficients from the constant up
     rows_in, rows_filter = [], []
-    for point in POINTS:
-        others = [other for other in POINTS if other != point]
+    for point in points:
+        others = [other for other in points if other != point]
         value = torch.prod(torch.tensor([point - other for other in others], dtype=torch.float64))
         rows_in.append(F.pad(_from_roots(others), (0, 1)))
         rows_filter.append(torch.tensor([1.0, point, point**2], dtype=torch.float64) / value)
     along_in = torch.stack([*rows_in, whole])  # (6, 6)
     infinity = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
     along_filter = torch.stack([*rows_filter, infinity])  # (6, 3)
-    along_out = torch.zeros(TILE, SPAN, dtype=torch.float64)  # (4, 6)
-    for power in range(TILE):
-        along_out[power, :degree] = torch.tensor(POINTS, dtype=torch.float64) ** power
-    along_out[TILE - 1, degree] = 1
+    along_out = torch.zeros(tile, tile + 2, dtype=torch.float64)  # (4, 6)
+    for power in range(tile):
+        along_out[power, :-1] = torch.tensor(points, dtype=torch.float64) ** power
+    along_out[-1, -1] = 1
     return tuple(torch.kron(side, side) for side in (along_in, along_filter, along_out))
 
 
@@ -55,7 +55,8 @@ def _from_roots(roots: tuple[float, ...] | list[float]) -> Tensor:
 def suits_winograd(conv: nn.Module) -> bool:
     """Whether `WinogradConv2d` can stand for ``conv`` and was measured to be faster on CPUs."""
     return (
-        type(conv) is nn.Conv2d
+        isinstance(conv, nn.Conv2d)
+        and type(conv).forward is nn.Conv2d.forward
         and conv.kernel_size == (3, 3)
         and conv.stride == (1, 1)
         and conv.dilation == conv.padding == (conv.dilation[0],) * 2
@@ -68,7 +69,7 @@ def suits_winograd(conv: nn.Module) -> bool:
 _buffers = threading.local()
 
 
-def _scratch(size: int, like: Tensor) -> tuple[Tensor, Tensor]:
+def scratch(size: int, like: Tensor) -> tuple[Tensor, Tensor]:
     """Two flat buffers of ``size`` numbers that all layers of a thread share.
 
     Fresh memory costs more than the arithmetic done in it here: the system clears every page.
@@ -141,12 +142,12 @@ class WinogradConv2d(nn.Module):
             image.storage_offset(),
         )
         points, k = SPAN**2, self.out_channels
-        gathered, transformed = _scratch(points * num_tiles * max(channels, k), image)
+        gathered, transformed = scratch(points * num_tiles * max(channels, k), image)
         gathered = gathered[: points * num_tiles * channels]
         gathered.view(tiles.shape).copy_(tiles)
         transformed = transformed[: gathered.numel()].view(points, -1)
         torch.mm(self.to_domain, gathered.view(points, -1), out=transformed)
-        products, outputs = _scratch(points * num_tiles * max(channels, k), image)
+        products, outputs = scratch(points * num_tiles * max(channels, k), image)
         products = products[: points * num_tiles * k].view(points, num_tiles, k)
         torch.bmm(transformed.view(points, num_tiles, channels), self.weight, out=products)
         outputs = outputs[: TILE**2 * num_tiles * k].view(TILE**2, -1)

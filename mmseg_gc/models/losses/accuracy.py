@@ -38,11 +38,14 @@ def accuracy(
         valid = target != ignore_index
         correct &= valid.unsqueeze(1)
         total = valid.sum().float()
-    eps = torch.finfo(torch.float32).eps
-    results = [
-        (correct[:, :k].sum().float() + eps).mul(100.0 / (total + eps)).reshape(1) for k in ks
-    ]
+    results = [share_right(correct[:, :k].sum(), total) for k in ks]
     return results[0] if isinstance(topk, int) else results
+
+
+def share_right(right: Tensor, total: float | Tensor) -> Tensor:
+    """``right`` of ``total`` in percent, of shape (1,); 100 where both are 0."""
+    eps = torch.finfo(torch.float32).eps
+    return (right.float() + eps).mul(100.0 / (total + eps)).reshape(1)
 
 
 class Accuracy(nn.Module):

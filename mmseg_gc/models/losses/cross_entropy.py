@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmseg_gc.errors import UserError
+from mmseg_gc.models.losses.accuracy import share_right
+from mmseg_gc.models.losses.upsampled import upsampled_cross_entropy
 from mmseg_gc.registry import MODELS
 
 REDUCTIONS = ("none", "mean", "sum")
@@ -37,12 +39,17 @@ def cross_entropy(
     ignored = -100 if ignore_index is None else ignore_index
     loss = F.cross_entropy(pred, label, weight=class_weight, reduction="none", ignore_index=ignored)
     if avg_factor is None and reduction == "mean":
-        valid = label != ignored
-        if class_weight is not None:
-            avg_factor = class_weight[label.where(valid, 0)].where(valid, 0).sum()
-        else:
-            avg_factor = valid.sum() if avg_non_ignore else label.numel()
+        avg_factor = _divisor(label, label != ignored, class_weight, avg_non_ignore)
     return _reduced(loss, weight, reduction, avg_factor)
+
+
+def _divisor(
+    label: Tensor, valid: Tensor, class_weight: Tensor | None, avg_non_ignore: bool
+) -> float | Tensor:
+    """What the mean of `cross_entropy` divides by."""
+    if class_weight is not None:
+        return class_weight[label.where(valid, 0)].where(valid, 0).sum()
+    return valid.sum() if avg_non_ignore else label.numel()
 
 
 def binary_cross_entropy(
@@ -174,14 +181,7 @@ class CrossEntropyLoss(nn.Module):
     ) -> Tensor:
         reduction = reduction_override or self.reduction
         _check_reduction(reduction)
-        class_weight = self.class_weight
-        if class_weight is not None:
-            if class_weight.numel() != cls_score.size(1):
-                raise UserError(
-                    f"class_weight has {class_weight.numel()} numbers for the "
-                    f"{cls_score.size(1)} output channels; give one a class."
-                )
-            class_weight = class_weight.to(cls_score)
+        class_weight = self._class_weight(cls_score)
         criterion = binary_cross_entropy if self.use_sigmoid else cross_entropy
         return self.loss_weight * criterion(
             cls_score,
@@ -193,6 +193,45 @@ class CrossEntropyLoss(nn.Module):
             ignore_index=ignore_index,
             avg_non_ignore=self.avg_non_ignore,
         )
+
+    def _class_weight(self, cls_score: Tensor) -> Tensor | None:
+        if self.class_weight is None:
+            return None
+        if self.class_weight.numel() != cls_score.size(1):
+            raise UserError(
+                f"class_weight has {self.class_weight.numel()} numbers for the "
+                f"{cls_score.size(1)} output channels; give one a class."
+            )
+        return self.class_weight.to(cls_score)
+
+    @property
+    def can_upsample(self) -> bool:
+        """Whether `of_small_scores` can take the place of enlarging and then calling this."""
+        return type(self) is CrossEntropyLoss and not self.use_sigmoid and self.reduction == "mean"
+
+    def of_small_scores(
+        self, cls_score: Tensor, label: Tensor, *, align_corners: bool, ignore_index: int | None
+    ) -> tuple[Tensor, Tensor]:
+        """The loss and, (1,), the accuracy in percent of scores before they are enlarged.
+
+        ``cls_score`` (N, C, h, w) in float32 or float64, ``label`` (N, H, W). The numbers are those
+        of `forward` and `accuracy` at full size, whose scores exist a few rows at a time here.
+        """
+        class_weight = self._class_weight(cls_score)
+        valid = torch.ones_like(label, dtype=torch.bool)
+        if ignore_index is not None:
+            valid = label != ignore_index
+        label = label.where(valid, 0)
+        eps = torch.finfo(torch.float32).eps
+        divisor = _divisor(label, valid, class_weight, self.avg_non_ignore) + eps
+        total, right = upsampled_cross_entropy(
+            cls_score,
+            label,
+            valid=valid,
+            class_weight=class_weight,
+            align_corners=align_corners,
+        )
+        return self.loss_weight * (total / divisor), share_right(right, valid.sum())
 
 
 def _check_reduction(reduction: str) -> None:

@@ -19,7 +19,7 @@ def test_tensors_and_meta(view):
     assert inputs.dtype == torch.uint8 and inputs.is_contiguous()
     assert (inputs.permute(1, 2, 0).numpy() == image).all()
     assert isinstance(sample, SegDataSample) and isinstance(sample.gt_sem_seg, PixelData)
-    assert sample.gt_sem_seg.data.dtype == torch.int64
+    assert sample.gt_sem_seg.data.dtype == torch.uint8
     assert (sample.gt_sem_seg.data[0].numpy() == label).all()
     assert sample.metainfo == {"img_path": "a.png", "flip": False}
 

@@ -179,7 +179,8 @@ def _shown(results: dict) -> dict[str, Tensor | str]:
         sample = results["data_samples"]
         meta = sample.metainfo
         if "gt_sem_seg" in sample:
-            shown["gt_sem_seg"] = sample.gt_sem_seg.data
+            # Ours has 8 bits until on the device.
+            shown["gt_sem_seg"] = sample.gt_sem_seg.data.long()
     for key in META_KEYS:
         if meta.get(key) is not None:
             shown[key] = _plain(meta[key])

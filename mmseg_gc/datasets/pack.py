@@ -1,0 +1,198 @@
+"""A packed copy of a data set: decoded pixels in one memory-mapped file beside their index.
+
+A folder ``*.pack`` holds ``pixels.bin``, pictures and labels one after another as uint8, and
+``index.jsonl``: a header, then one line a sample. ``tools/pack_dataset.py`` writes it.
+"""
+
+import json
+import os
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mmseg_gc.errors import UserError
+
+FORMAT = 1
+PIXELS, INDEX = "pixels.bin", "index.jsonl"
+AGAIN = "run tools/pack_dataset.py with --overwrite, or leave dataset.packed out"
+
+
+class Source(NamedTuple):
+    """A file that went into the pack, as it was then."""
+
+    size: int
+    mtime_ns: int
+    crc: int
+
+    @classmethod
+    def of(cls, path: str | Path) -> "Source":
+        stat = os.stat(path)
+        return cls(stat.st_size, stat.st_mtime_ns, zlib.crc32(Path(path).read_bytes()))
+
+    def is_still(self, path: str | Path) -> bool:
+        """Whether ``path`` holds what it held: it is read if its time is another."""
+        try:
+            stat = os.stat(path)
+            if stat.st_size != self.size:
+                return False
+            return stat.st_mtime_ns == self.mtime_ns or Source.of(path).crc == self.crc
+        except OSError:
+            return False
+
+
+class Record(NamedTuple):
+    """One sample: picture of ``shape`` (h, w) or (h, w, c) from ``offset`` on, then its label."""
+
+    name: str
+    offset: int
+    shape: tuple[int, ...]
+    labelled: bool
+    crc: int  # of both as they lie in the file
+    sources: tuple[Source, ...]  # of the picture and the label
+
+    @property
+    def picture_size(self) -> int:
+        return int(np.prod(self.shape))
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.picture_size + self.labelled * self.shape[0] * self.shape[1]
+
+    @classmethod
+    def from_line(cls, line: str) -> "Record":
+        name, offset, shape, labelled, crc, sources = json.loads(line)
+        sources = tuple(Source(*source) for source in sources)
+        return cls(name, offset, tuple(shape), labelled, crc, sources)
+
+
+def header(label_rules: Mapping, loading: Mapping) -> str:
+    """The index's first line: what the pixels depend on beside the files."""
+    content = {"format": FORMAT, "label_rules": label_rules, "loading": loading}
+    return json.dumps(content, sort_keys=True)
+
+
+class Pack:
+    """A finished packed copy; pixels are read when asked for.
+
+    ``copies=False`` hands out views of the file, which can't be written to.
+
+    Raises:
+        UserError: ``folder`` is no packed copy, or not a whole one.
+    """
+
+    def __init__(self, folder: str | Path, copies: bool = True) -> None:
+        self.folder = Path(folder)
+        self.copies = copies
+        try:
+            lines = (self.folder / INDEX).read_text().splitlines()
+            size = (self.folder / PIXELS).stat().st_size
+        except OSError as error:
+            raise UserError(
+                f"dataset.packed is {str(folder)!r}, which is no packed copy ({error.strerror}): "
+                "make one with tools/pack_dataset.py, or leave the key out."
+            ) from error
+        try:
+            self.header = lines[0]
+            known = json.loads(self.header)["format"] == FORMAT
+            self.records = [Record.from_line(line) for line in lines[1:]]
+        except (ValueError, KeyError, TypeError, IndexError):
+            known = False
+        if not known or size != (self.records[-1].end if self.records else 0):
+            raise UserError(f"{self.folder} is damaged or of another version: {AGAIN}.")
+        self.rows = {record.name: row for row, record in enumerate(self.records)}
+
+    def __getstate__(self) -> dict:
+        # A worker that isn't forked maps the file by itself, rather than be sent its bytes.
+        return {key: value for key, value in self.__dict__.items() if key != "_pixels"}
+
+    @cached_property
+    def _pixels(self) -> np.memmap | None:
+        if not self.records:
+            return None
+        return np.memmap(self.folder / PIXELS, np.uint8, mode="r")
+
+    def picture(self, row: int) -> np.ndarray:
+        """(h, w) or (h, w, c), uint8, as `LoadImageFromFile` reads it."""
+        record = self.records[row]
+        return self._part(record.offset, record.shape)
+
+    def label(self, row: int) -> np.ndarray:
+        """(h, w), uint8: the ids that training sees."""
+        record = self.records[row]
+        return self._part(record.offset + record.picture_size, record.shape[:2])
+
+    def _part(self, offset: int, shape: Sequence[int]) -> np.ndarray:
+        part = self._pixels[offset : offset + int(np.prod(shape))].reshape(shape)
+        return np.array(part) if self.copies else part
+
+    def require(self, label_rules: Mapping, names: Iterable[str], labelled: bool) -> None:
+        """Refuse a pack made under other rules, or without one of ``names``."""
+        stored, now = json.loads(self.header)["label_rules"], _plain(label_rules)
+        for key, value in now.items():
+            if stored.get(key) != value:
+                raise UserError(
+                    f"{self.folder} was packed with {key}={_short(stored.get(key))} where the data "
+                    f"set has {_short(value)}: {AGAIN}."
+                )
+        names = list(names)
+        gone = [name for name in names if name not in self.rows]
+        if gone:
+            raise UserError(
+                f"{self.folder} lacks {len(gone)} of the data set's {len(names)} samples, first "
+                f"{gone[0]!r}: {AGAIN}."
+            )
+        if labelled and not all(self.records[self.rows[name]].labelled for name in names):
+            raise UserError(f"{self.folder} was packed without labels: {AGAIN}.")
+
+    def require_fresh(self, files: Iterable[tuple[str, Sequence[str]]]) -> None:
+        """Refuse if a file isn't what was packed; ``files`` holds a name and its paths each.
+
+        A file of the same size and time is taken for the same; of another time it is read.
+        """
+        for name, paths in files:
+            for path, packed in zip(paths, self.records[self.rows[name]].sources, strict=False):
+                if not packed.is_still(path):
+                    raise UserError(f"{path} isn't what {self.folder} was packed from: {AGAIN}.")
+
+    def require_loading(self, loading: Mapping) -> None:
+        """Refuse if the pipeline would decode files in another way."""
+        stored = json.loads(self.header)["loading"]
+        for key, value in loading.items():
+            if stored.get(key) != value:
+                raise UserError(
+                    f"{self.folder} was packed with LoadImageFromFile.{key}={stored.get(key)!r} "
+                    f"where the pipeline has {value!r}: {AGAIN}."
+                )
+
+    def damaged(self) -> Iterator[str | None]:
+        """For each sample, its name if its pixels aren't what was written, else None."""
+        for record in self.records:
+            crc = zlib.crc32(self._pixels[record.offset : record.end])
+            yield None if crc == record.crc else record.name
+
+
+class PackedSample(NamedTuple):
+    """The place of one sample, as the results of a pipeline carry it."""
+
+    pack: Pack
+    row: int
+
+    def picture(self) -> np.ndarray:
+        return self.pack.picture(self.row)
+
+    def label(self) -> np.ndarray:
+        return self.pack.label(self.row)
+
+
+def _plain(value: Mapping) -> dict:
+    """``value`` with the keys and lists that JSON has."""
+    return json.loads(json.dumps(value))
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,104 @@
+import pytest
+import torch
+
+from mmseg_gc.models.layers import resize
+from mmseg_gc.models.losses import CrossEntropyLoss, accuracy, upsampled
+
+CLASSES = 5
+
+
+def both_ways(dtype, align_corners: bool, size, loss, ignore_index, scores=None):
+    """Loss, accuracy and gradient by full-size scores, and without them."""
+    torch.manual_seed(0)
+    scores = torch.randn(2, CLASSES, 6, 9, dtype=dtype) * 3 if scores is None else scores
+    label = torch.randint(0, CLASSES, (2, *size))
+    if ignore_index is not None:
+        label[torch.rand(label.shape) < 0.3] = ignore_index
+    results = []
+    for small in (False, True):
+        x = scores.clone().requires_grad_()
+        if small:
+            value, share = loss.of_small_scores(
+                x, label, align_corners=align_corners, ignore_index=ignore_index
+            )
+        else:
+            full = resize(x, size, mode="bilinear", align_corners=align_corners, warning=False)
+            value = loss(full, label, ignore_index=ignore_index)
+            share = accuracy(full, label, ignore_index=ignore_index)
+        value.backward()
+        results.append((value.detach(), share, x.grad))
+    return results
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize("size", [(48, 72), (41, 65), (6, 9)])
+@pytest.mark.parametrize(
+    ("options", "ignore_index"),
+    [
+        ({}, 255),
+        ({}, None),
+        ({"avg_non_ignore": True, "loss_weight": 0.4}, 255),
+        ({"class_weight": [0.5, 1, 0, 2, 1.5]}, 3),
+    ],
+)
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float64, 1e-13), (torch.float32, 1e-6)])
+def test_equals_the_plain_path(
+    align_corners, size, options, ignore_index, dtype, bound, monkeypatch
+):
+    monkeypatch.setitem(upsampled.SCORES_AT_A_TIME, "cpu", 7 * CLASSES * size[1])  # uneven bands
+    loss = CrossEntropyLoss(**options)
+    plain, small = both_ways(dtype, align_corners, size, loss, ignore_index)
+    assert small[0].dtype == dtype and small[1].shape == (1,)
+    assert torch.equal(small[1], plain[1])
+    for found, expected in ((small[0], plain[0]), (small[2], plain[2])):
+        assert (found - expected).abs().max() <= bound * expected.abs().max()
+
+
+def test_golden_value():
+    """Scores that are equal in all pixels: log(1 + 2 / e) for class 0, 1 more for the others."""
+    scores = torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1).expand(1, 3, 2, 2)
+    label = torch.zeros(1, 4, 4, dtype=torch.long)
+    label[0, :2, :2] = 2
+    value, share = CrossEntropyLoss().of_small_scores(
+        scores, label, align_corners=False, ignore_index=255
+    )
+    expected = torch.log(1 + 2 * torch.exp(torch.tensor(-1.0))) + 4 / 16
+    assert value.item() == pytest.approx(expected.item(), rel=1e-6) and share.item() == 75
+
+
+def test_all_ignored_is_zero():
+    scores = torch.randn(1, 3, 2, 2, requires_grad=True)
+    label = torch.full((1, 8, 8), 255)
+    for options in ({}, {"avg_non_ignore": True}):
+        value, share = CrossEntropyLoss(**options).of_small_scores(
+            scores, label, align_corners=False, ignore_index=255
+        )
+        value.backward()
+        assert value == 0 and share == 100 and not scores.grad.any()
+
+
+def test_autocast_does_not_round_the_scores():
+    loss = CrossEntropyLoss()
+    with torch.autocast("cpu", torch.bfloat16):
+        plain, small = both_ways(torch.float32, False, (48, 72), loss, 255)
+    assert torch.equal(small[1], plain[1])
+    assert (small[2] - plain[2]).abs().max() <= 1e-6 * plain[2].abs().max()
+
+
+def test_full_size_scores_are_not_kept():
+    kept = []
+    scores = torch.randn(1, CLASSES, 8, 8, requires_grad=True)
+    label = torch.zeros(1, 64, 64, dtype=torch.long)
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()), lambda t: t):
+        CrossEntropyLoss().of_small_scores(scores, label, align_corners=False, ignore_index=255)
+    assert max(kept) <= scores.numel()
+
+
+@pytest.mark.parametrize("options", [{"use_sigmoid": True}, {"reduction": "sum"}])
+def test_other_losses_see_full_size_scores(options):
+    assert CrossEntropyLoss().can_upsample and not CrossEntropyLoss(**options).can_upsample
+
+    class Own(CrossEntropyLoss):
+        pass
+
+    assert not Own().can_upsample
