@@ -69,7 +69,7 @@ def suits_winograd(conv: nn.Module) -> bool:
 _buffers = threading.local()
 
 
-def scratch(size: int, like: Tensor) -> tuple[Tensor, Tensor]:
+def _scratch(size: int, like: Tensor) -> tuple[Tensor, Tensor]:
     """Two flat buffers of ``size`` numbers that all layers of a thread share.
 
     Fresh memory costs more than the arithmetic done in it here: the system clears every page.
@@ -142,12 +142,12 @@ class WinogradConv2d(nn.Module):
             image.storage_offset(),
         )
         points, k = SPAN**2, self.out_channels
-        gathered, transformed = scratch(points * num_tiles * max(channels, k), image)
+        gathered, transformed = _scratch(points * num_tiles * max(channels, k), image)
         gathered = gathered[: points * num_tiles * channels]
         gathered.view(tiles.shape).copy_(tiles)
         transformed = transformed[: gathered.numel()].view(points, -1)
         torch.mm(self.to_domain, gathered.view(points, -1), out=transformed)
-        products, outputs = scratch(points * num_tiles * max(channels, k), image)
+        products, outputs = _scratch(points * num_tiles * max(channels, k), image)
         products = products[: points * num_tiles * k].view(points, num_tiles, k)
         torch.bmm(transformed.view(points, num_tiles, channels), self.weight, out=products)
         outputs = outputs[: TILE**2 * num_tiles * k].view(TILE**2, -1)

@@ -1,12 +1,13 @@
 """3x3 convolutions by Winograd's minimal filtering with gradients, for training on CPUs."""
 
+import threading
 from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmseg_gc.models.layers.winograd import scratch, transforms
+from mmseg_gc.models.layers.winograd import transforms
 
 # Below these, the transforms cost more than the multiplications that they save.
 LEAST_CHANNELS = 256
@@ -14,6 +15,7 @@ LEAST_WEIGHTS = 512 * 512
 LEAST_PIXELS = 1024
 WORKSPACE = 96 << 20  # bytes of transformed input that are held at once
 KERNEL_BYTES = 64 << 20  # and of transformed kernels
+CACHED = 4 << 20  # bytes that are gathered before they are transformed
 
 
 class TrainedWinogradConv2d(nn.Conv2d):
@@ -164,16 +166,43 @@ def _transformed_tiles(x: Tensor) -> Iterator[tuple[slice, Tensor]]:
     n, channels, height, width = x.shape
     rows, cols = -(-height // tile), -(-width // tile)
     padding = (0, 0, 1, cols * tile - width + 1, 1, rows * tile - height + 1)
-    at_once = max(WORKSPACE // (points * rows * cols * channels * x.element_size()), 1)
+    row_bytes = points * cols * channels * x.element_size()
+    at_once = max(WORKSPACE // (rows * row_bytes), 1)
+    rows_at_once = max(CACHED // row_bytes, 1)
+    gathered = x.new_empty(points * min(rows_at_once, rows) * cols * channels)
+    tiles = _scratch(x, points * min(at_once, n) * rows * cols * channels)
     for start in range(0, n, at_once):
-        part = slice(start, start + at_once)
-        padded = F.pad(x[part].permute(0, 2, 3, 1), padding)
-        picture, down, right, _ = padded.stride()
-        overlapping = padded.as_strided(
-            (tile + 2, tile + 2, len(padded), rows, cols, channels),
-            (down, right, picture, tile * down, tile * right, 1),
-        )
-        gathered, tiles = scratch(overlapping.numel(), x)
-        gathered.view(overlapping.shape).copy_(overlapping)
-        torch.mm(to_domain, gathered.view(points, -1), out=tiles.view(points, -1))
-        yield part, tiles.view(points, -1, channels)
+        part = slice(start, min(start + at_once, n))
+        row_count = (part.stop - start) * rows
+        out = tiles[: points * row_count * cols * channels].view(points, row_count, -1)
+        for number, picture in enumerate(x[part].permute(0, 2, 3, 1)):
+            padded = F.pad(picture, padding)
+            down, right, _ = padded.stride()
+            overlapping = padded.as_strided(
+                (tile + 2, tile + 2, rows, cols, channels),
+                (down, right, tile * down, tile * right, 1),
+            )
+            for top in range(0, rows, rows_at_once):
+                some = overlapping[:, :, top : top + rows_at_once]
+                copied = gathered[: some.numel()].view(some.shape)
+                copied.copy_(some)
+                first = number * rows + top
+                target = out[:, first : first + some.shape[2]].flatten(1)
+                torch.mm(to_domain, copied.view(points, -1), out=target)
+        yield part, out.view(points, row_count * cols, channels)
+
+
+_buffers = threading.local()
+
+
+def _scratch(like: Tensor, count: int) -> Tensor:
+    """Memory for ``count`` numbers that all layers of a thread share.
+
+    Fresh memory costs more than the arithmetic done in it here: the system clears every page.
+    """
+    wanted = count * like.element_size()
+    buffer = getattr(_buffers, "tiles", None)
+    if buffer is None or buffer.numel() < wanted:
+        buffer = _buffers.tiles = None  # not beside the larger one
+        buffer = _buffers.tiles = torch.empty(wanted, dtype=torch.uint8)
+    return buffer[:wanted].view(like.dtype)
