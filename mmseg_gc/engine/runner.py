@@ -119,6 +119,8 @@ class SegRunner(Runner):
                     seed=seed,
                     disable_subprocess_warning=dataloader.pop("disable_subprocess_warning", False),
                 )
+            # Pinned batches travel to a GPU while it still works on the last one.
+            dataloader.setdefault("pin_memory", torch.cuda.is_available())
             _seed_samples(dataloader)
         return Runner.build_dataloader(dataloader, seed, diff_rank_seed)
 
