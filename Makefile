@@ -1,11 +1,13 @@
 # `make demo` and `make test` set up everything they need in .venv.
 PYTHON ?= python3
 VENV ?= .venv
+DET_VENV ?= .venv-det
 # What torch is installed from: --index-url https://download.pytorch.org/whl/cpu for a CPU build.
 TORCH_ARGS ?=
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DET_READY := $(DET_VENV)/.ready
 DEMO := work_dirs/demo
 DEMO_CONFIG := configs/gcnet/gcnet_r18-d8_1xb4-demo_scenes-128x256.py
 DEMO_WEIGHTS = $(DEMO)/iter_200.pth
@@ -14,7 +16,7 @@ DEMO_WEIGHTS = $(DEMO)/iter_200.pth
 FORKING := $(wildcard tests/tools/test_convert_*.py) tests/tools/test_draw_street_scenes.py \
     tests/tools/test_check_dataset.py tests/tools/test_dataset_advice.py
 
-.PHONY: setup demo test lint clean
+.PHONY: setup demo test det test-det lint clean
 
 setup: $(READY)
 
@@ -44,9 +46,19 @@ test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(FORKING)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal $(FORKING:%=--ignore=%)
 
+# Detection, beside segmentation: mmcv's ops are compiled once and kept in ~/.cache/mmseg_gc.
+det: $(DET_READY)
+
+$(DET_READY): requirements/det.txt requirements/det-constraints.txt setup.py tools/setup_det.sh
+	PYTHON="$(PYTHON)" TORCH_ARGS="$(TORCH_ARGS)" tools/setup_det.sh $(DET_VENV)
+	touch $@
+
+test-det: $(DET_READY)
+	OMP_NUM_THREADS=1 $(DET_VENV)/bin/python -m pytest -m det
+
 lint: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) work_dirs data/demo
+	rm -rf $(VENV) $(DET_VENV) work_dirs data/demo

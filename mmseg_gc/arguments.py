@@ -2,11 +2,13 @@
 
 import argparse
 import os
+import sys
 from typing import Any
 
 from mmengine.config import Config, DictAction
 
 from mmseg_gc.config import load_config
+from mmseg_gc.errors import UserError
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -37,6 +39,13 @@ def run_parser(description: str) -> ArgumentParser:
         default="none",
         help="how the processes were started; the dist_*.sh and slurm_*.sh scripts set it",
     )
+    parser.add_argument(
+        "--gpus",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes on this machine, one a GPU; the same as dist_*.sh with N",
+    )
     parser.add_argument("--local-rank", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument(
         "--non-strict", action="store_true", help="load what fits of a checkpoint and log the rest"
@@ -56,3 +65,26 @@ def run_config(args: argparse.Namespace) -> Config:
     cfg.launcher = args.launcher
     cfg.strict_load = not args.non_strict
     return cfg
+
+
+def spread_over_gpus(args: argparse.Namespace) -> None:
+    """With ``--gpus N``, N above 1: run this command line anew as N processes, and never return.
+
+    Without a GPU they are N processes on the CPU.
+
+    Raises:
+        UserError: this machine has fewer GPUs, or a launcher has set the number already.
+    """
+    import torch
+
+    if args.gpus < 1:
+        raise UserError(f"--gpus {args.gpus} is no number of processes; give 1 or more.")
+    if args.gpus == 1 or "LOCAL_WORLD_SIZE" in os.environ:
+        return
+    if args.launcher != "none":
+        raise UserError("--gpus and --launcher both set the number of processes; leave one out.")
+    if torch.cuda.is_available() and args.gpus > torch.cuda.device_count():
+        raise UserError(f"--gpus {args.gpus}: this machine has {torch.cuda.device_count()}.")
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={args.gpus}"]
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, *launcher, *sys.argv, "--launcher", "pytorch"])

@@ -4,6 +4,7 @@ import difflib
 import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from pprint import pformat
 from typing import Any
@@ -13,6 +14,7 @@ from mmengine.config.lazy import LazyAttr, LazyObject
 from mmengine.runner import Runner
 
 from mmseg_gc.config_check import check_config
+from mmseg_gc.detection import DETECTION_SCOPE, require_detection
 from mmseg_gc.errors import UserError
 from mmseg_gc.registry import DATASETS, MODELS, SCOPE, TRANSFORMS
 
@@ -66,6 +68,8 @@ def load_config(
     if options:
         _merge(cfg, options)
     _adopt_scope(cfg)
+    if is_detection(cfg):
+        require_detection(f"detection config {cfg.filename}")
     _follow_ignore_index(cfg)
     _name_own_hooks(cfg)
     if work_dir is not None:
@@ -77,13 +81,18 @@ def load_config(
     return cfg
 
 
+def is_detection(cfg: Mapping) -> bool:
+    """Whether ``cfg`` is of a detector: mmdetection's names, parts and metric."""
+    return cfg.get("default_scope") == DETECTION_SCOPE
+
+
 def _read(path: Path) -> Config:
     if not path.is_file():
         near = difflib.get_close_matches(path.name, _names_beside(path), n=1)
         hint = f"; did you mean {path.with_name(near[0])}?" if near else "; check the path."
         raise UserError(f"config {path} doesn't exist{hint}")
     try:
-        with _own_base_files():
+        with _own_base_files(path):
             cfg = Config.fromfile(path)
         _adopt_imports(cfg, path)
         return SegConfig(cfg._to_lazy_dict(), filename=str(path))
@@ -102,8 +111,8 @@ def config_folder() -> Path:
 
 
 @contextmanager
-def _own_base_files() -> Iterator[None]:
-    """Find ``_base_ = "mmseg::gcnet/….py"`` among this package's configs.
+def _own_base_files(config: Path) -> Iterator[None]:
+    """Find ``_base_ = "mmseg::gcnet/….py"`` among this package's configs, "mmdet::" in mmdetection.
 
     mmengine looks such a file up in an installed mmsegmentation, and offers no hook for it.
     """
@@ -111,6 +120,11 @@ def _own_base_files() -> Iterator[None]:
 
     def get_cfg_path(cfg_path: str, filename: str) -> tuple[str, str | None]:
         scope, _, name = cfg_path.partition("::")
+        if scope == DETECTION_SCOPE:
+            # By the folder: mmengine asks for a distribution of that name, which isn't its name.
+            require_detection(f"detection config {config}")
+            [folder] = find_spec(DETECTION_SCOPE).submodule_search_locations
+            return str(Path(folder) / ".mim" / "configs" / name), None
         if scope not in (FOREIGN_SCOPE, SCOPE):
             return original(cfg_path, filename)
         path = config_folder() / name

@@ -2,10 +2,10 @@
 
 import difflib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mmengine.registry import Registry
+from mmengine.registry import DefaultScope, Registry
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
@@ -35,9 +35,13 @@ REGISTRY_OF_KEY: dict[str, Registry | None] = {
     "visualizer": ours.VISUALIZERS,
     "vis_backends": ours.VISBACKENDS,
     "log_processor": ours.LOG_PROCESSORS,
+    "anchor_generator": ours.TASK_UTILS,
+    "bbox_coder": ours.TASK_UTILS,
     # Taken apart by mmcv or mmengine, key by key: they say themselves what they don't know.
     "norm_cfg": None,
     "conv_cfg": None,
+    "upsample_cfg": None,
+    "roi_layer": None,
     "act_cfg": None,
     "dcn": None,
     "init_cfg": None,
@@ -60,6 +64,7 @@ DATALOADER_KEYS = set(inspect.signature(DataLoader).parameters) | {
     "num_batch_per_epoch",
     "disable_subprocess_warning",
 }
+ROI_HEADS = ("bbox_head", "mask_head")
 STARTS = (
     "model",
     "tta_model",
@@ -89,12 +94,19 @@ def check_config(cfg: Mapping) -> None:
             the data set's.
     """
     _check_top_level(cfg)
-    for name in STARTS:
-        if cfg.get(name) is not None:
-            _check_node(cfg[name], name, REGISTRY_OF_KEY.get(name))
-            if name.endswith("_dataloader"):
-                _check_keys(cfg[name], name, DATALOADER_KEYS)
-    _check_num_classes(cfg)
+    with DefaultScope.overwrite_default_scope(cfg.get("default_scope")):
+        for name in STARTS:
+            if cfg.get(name) is not None:
+                _check_node(cfg[name], name, REGISTRY_OF_KEY.get(name))
+                if name.endswith("_dataloader"):
+                    _check_keys(cfg[name], name, DATALOADER_KEYS)
+        _check_num_classes(cfg)
+
+
+def _look_up(kind: Any, registry: Registry) -> tuple[Any, Registry]:
+    """What ``kind`` names in the config's own scope, and the registry of that scope."""
+    with registry.switch_scope_and_registry(None) as scoped:
+        return scoped.get(kind) if isinstance(kind, str) else kind, scoped
 
 
 def _check_top_level(cfg: Mapping) -> None:
@@ -117,18 +129,18 @@ def _check_node(node: Any, path: str, registry: Registry | None) -> None:
             # The keys of `default_hooks` are names that a config is free to choose.
             inner = registry if path == "default_hooks" else REGISTRY_OF_KEY.get(key, registry)
             if registry is ours.MODELS and key in ("train_cfg", "test_cfg"):
-                inner = None  # the segmentor's own settings, not a loop
+                inner = None  # the model's own settings, not a loop
             if inner is not None and isinstance(value, Mapping | list | tuple):
                 _check_node(value, f"{path}.{key}", inner)
 
 
 def _check_component(node: Mapping, path: str, registry: Registry) -> None:
     kind = node["type"]
-    component = registry.get(kind) if isinstance(kind, str) else kind
+    component, scoped = _look_up(kind, registry)
     if component is None:
         raise UserError(
             f"config key {path}.type: there is no {registry.name} {kind!r} here"
-            f"{_choices(kind, sorted(registry.module_dict))}"
+            f"{_choices(kind, sorted(scoped.module_dict))}"
         )
     accepted = accepted_keys(component)
     if accepted is not None:
@@ -179,16 +191,23 @@ def _check_num_classes(cfg: Mapping) -> None:
         dataset = (cfg.get(loader) or {}).get("dataset") or {}
         for leaf in _leaf_datasets(dataset):
             classes = _class_names(leaf)
-            for name in ("decode_head", "auxiliary_head"):
-                heads = model.get(name) or []
-                for head in heads if isinstance(heads, list | tuple) else [heads]:
-                    count = head.get("num_classes", None)
-                    if classes and count is not None and count != len(classes):
-                        raise UserError(
-                            f"config key model.{name}.num_classes is {count}, but "
-                            f"{loader}.dataset ({leaf.get('type')}) has {len(classes)} classes; "
-                            "make them equal."
-                        )
+            for name, head in _heads(model):
+                count = head.get("num_classes", None)
+                if classes and count is not None and count != len(classes):
+                    raise UserError(
+                        f"config key model.{name}.num_classes is {count}, but "
+                        f"{loader}.dataset ({leaf.get('type')}) has {len(classes)} classes; "
+                        "make them equal."
+                    )
+
+
+def _heads(model: Mapping) -> Iterator[tuple[str, Mapping]]:
+    """The heads of a segmentor or a two-stage detector, by their keys."""
+    for owner, names in (("", ("decode_head", "auxiliary_head")), ("roi_head.", ROI_HEADS)):
+        for name in names:
+            heads = (model.get("roi_head") or {} if owner else model).get(name) or []
+            for head in heads if isinstance(heads, list | tuple) else [heads]:
+                yield f"{owner}{name}", head
 
 
 def _leaf_datasets(dataset: Mapping) -> list[Mapping]:
@@ -200,6 +219,5 @@ def _class_names(dataset: Mapping) -> list[str] | None:
     metainfo = dataset.get("metainfo") or {}
     if isinstance(metainfo, Mapping) and metainfo.get("classes"):
         return list(metainfo["classes"])
-    kind = dataset.get("type")
-    cls = ours.DATASETS.get(kind) if isinstance(kind, str) else kind
+    cls, _ = _look_up(dataset.get("type"), ours.DATASETS)
     return list(getattr(cls, "METAINFO", {}).get("classes") or []) or None

@@ -7,6 +7,9 @@ def _pixel_field(name: str, doc: str) -> property:
     private = f"_{name}"
 
     def getter(self: "SegDataSample") -> PixelData:
+        if private not in self:
+            hint = "; set model.test_cfg.return_logits=True" if name == "seg_logits" else ""
+            raise AttributeError(f"this sample has no {name}{hint}.")
         return getattr(self, private)
 
     def setter(self: "SegDataSample", value: PixelData) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
+from mmseg_gc.detector_names import upgrade_detector
 from mmseg_gc.errors import UserError
 
 # Parts that ImageNet classifiers and their trainers have and a backbone doesn't.
@@ -19,7 +20,7 @@ def clean_state_dict(checkpoint: Mapping) -> OrderedDict:
 
     Takes the weights from a training checkpoint or a bare state dict, drops what a data-parallel
     wrapper puts before each name, and drops the ``ema_*`` copies that mmsegmentation 0.x leaves
-    beside the averaged weights.
+    beside the averaged weights. Detectors of mmdetection 1.x get the names of 2.x.
     """
     weights = checkpoint
     for key in ("state_dict", "model"):
@@ -34,7 +35,7 @@ def clean_state_dict(checkpoint: Mapping) -> OrderedDict:
             cleaned[key] = value
     if not cleaned:
         raise UserError("the checkpoint holds no weights: no tensors under `state_dict`.")
-    return cleaned
+    return upgrade_detector(cleaned)
 
 
 def backbone_weights(weights: Mapping[str, torch.Tensor], prefix: str) -> OrderedDict:

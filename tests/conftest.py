@@ -1,5 +1,6 @@
 """Tiny data sets in their owners' layouts: what a converter leaves and the configs read."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -8,6 +9,14 @@ import pytest
 from PIL import Image
 
 IGNORED = 255
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if find_spec("mmdet") is None:
+        skip = pytest.mark.skip(reason="needs detection: run `make det`, then `make test-det`")
+        for item in items:
+            if item.get_closest_marker("det"):
+                item.add_marker(skip)
 
 
 def draw_scene(

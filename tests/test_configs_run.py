@@ -127,3 +127,26 @@ def test_row(
         metrics = runner.test()
     assert 0 <= metrics["mIoU"] <= 100
     assert runner.test_evaluator.metrics[0].confusion.sum() > 0
+
+
+def test_gc_blocks_in_the_encoder(tmp_path, cityscapes_root):
+    """The blocks that detection has, under FCN heads: they start as the identity and learn."""
+    name = "gcnet_r50-gcb-c3-c5-d8_4xb2-40k_cityscapes-512x1024.py"
+    cfg = load_config(CONFIGS / name, work_dir=tmp_path)
+    shrink(cfg, {"CityscapesDataset": cityscapes_root})
+    cfg.model.pretrained = None
+    cfg.train_cfg.max_iters = 2
+    cfg.randomness = dict(seed=0)
+    cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
+    cfg.default_hooks.checkpoint.update(interval=100, save_last=False)
+    runner = SegRunner.from_cfg(cfg)
+    model = runner.model
+    assert type(model.decode_head).__name__ == "FCNHead"
+    blocks = {k: m for k, m in model.named_modules() if k.endswith(".context_block")}
+    assert len(blocks) == 4 + 6 + 3 and not any("layer1" in name for name in blocks)
+    assert {m.ratio for m in blocks.values()} == {1 / 4}
+    runner.train()
+    last = blocks["backbone.layer4.2.context_block"].channel_add_conv[3].weight
+    assert last.abs().max() > 0
+    losses = list(runner.message_hub.get_scalar("train/loss").data[0])
+    assert 0.4 < losses[0] / (1.4 * np.log(19)) < 1.5

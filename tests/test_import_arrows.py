@@ -7,16 +7,21 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "mmseg_gc"
-BASE = {"registry", "structures", "errors", "version"}
-BESIDE = {"config", "config_check", "checkpoint", "download", "weight_names", "arguments"}
+BASE = {"registry", "structures", "errors", "version", "detection"}
+BESIDE = {
+    "config", "config_check", "checkpoint", "download", "weight_names", "detector_names",
+    "arguments",
+}  # fmt: skip
 MAY_IMPORT = {
     "errors": {"version"},
+    "detection": {"errors"},
+    "detector_names": set(),
     "registry": {"errors"},
     "structures": set(),
     "config_check": BASE,
     "config": BASE | {"config_check"},
     "download": BASE,
-    "weight_names": BASE,
+    "weight_names": BASE | {"detector_names"},
     "checkpoint": BASE | {"download", "weight_names"},
     "arguments": BASE | BESIDE,
     "models": BASE | {"checkpoint"},
@@ -33,6 +38,7 @@ INSIDE_MODELS = {
     "decode_heads": {"decode_heads", "layers", "losses"},
     "segmentors": {"segmentors", "layers"},
     "data_preprocessor": {"layers"},
+    "prepare": {"layers"},
 }
 
 

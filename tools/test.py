@@ -1,4 +1,4 @@
-"""Test a trained segmentor: whole, sliding window, or several scales and flips."""
+"""Test a trained segmentor (whole, sliding window, or several scales and flips) or detector."""
 
 from mmseg_gc.errors import UserError, cli
 
@@ -14,7 +14,24 @@ def parse_args():
         action="store_true",
         help="average over the scales and flips of the config's tta_pipeline",
     )
-    parser.add_argument("--out", help="folder for the predicted label maps (PNG)")
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "bf16", "fp16"),
+        default="fp32",
+        help="what the network computes in; bf16 and fp16 (GPU only) are faster, not exact",
+    )
+    parser.add_argument(
+        "--compile", action="store_true", help="run the network through torch.compile"
+    )
+    parser.add_argument(
+        "--batch-size", type=int, help="pictures at once, which have to be of one size"
+    )
+    parser.add_argument(
+        "--out", help="folder for the predicted label maps (PNG); of a detector, FILE.pkl"
+    )
+    parser.add_argument(
+        "--eval", nargs="+", metavar="METRIC", help="of a detector: bbox, segm or both"
+    )
     parser.add_argument(
         "--format-only",
         action="store_true",
@@ -26,9 +43,28 @@ def parse_args():
     return parser.parse_args()
 
 
+def apply_options(cfg, args) -> None:
+    from mmseg_gc.config import is_detection
+    from mmseg_gc.datasets.unlabelled import has_labels
+    from mmseg_gc.engine.detection import apply_test_options
+
+    if is_detection(cfg):
+        apply_test_options(cfg, args)
+        return
+    if args.show or args.show_dir:
+        draw_results(cfg, args)
+    if args.format_only or not has_labels(cfg.test_dataloader.dataset):
+        predict_only(cfg, args)
+    elif args.out:
+        cfg.test_evaluator.output_dir = args.out
+        if cfg.test_evaluator.type == "CityscapesMetric":
+            cfg.test_evaluator.keep_results = True
+
+
 def draw_results(cfg, args) -> None:
-    hook = cfg.default_hooks.setdefault("visualization", dict(type="SegVisualizationHook"))
-    hook.update(draw=True, show=args.show, wait_time=args.wait_time, out_dir=args.show_dir)
+    hook = cfg.default_hooks.get("visualization", dict(type="SegVisualizationHook"))
+    drawing = dict(draw=True, show=args.show, wait_time=args.wait_time, out_dir=args.show_dir)
+    cfg.default_hooks.visualization = {**hook, **drawing}
 
 
 def predict_only(cfg, args) -> None:
@@ -49,22 +85,25 @@ def predict_only(cfg, args) -> None:
 @cli
 def main() -> None:
     args = parse_args()
-    from mmseg_gc.arguments import run_config
+    from mmseg_gc.arguments import run_config, spread_over_gpus
     from mmseg_gc.checkpoint import trust_pickle
-    from mmseg_gc.datasets.unlabelled import has_labels
+    from mmseg_gc.engine.detection import choose_metrics
     from mmseg_gc.engine.runner import SegRunner, check_work_dir
     from mmseg_gc.engine.testing import prepare_test
 
     cfg = run_config(args)
-    prepare_test(cfg, args.checkpoint, aug_test=args.aug_test)
-    if args.show or args.show_dir:
-        draw_results(cfg, args)
-    if args.format_only or not has_labels(cfg.test_dataloader.dataset):
-        predict_only(cfg, args)
-    elif args.out:
-        cfg.test_evaluator.output_dir = args.out
-        if cfg.test_evaluator.type == "CityscapesMetric":
-            cfg.test_evaluator.keep_results = True
+    prepare_test(
+        cfg,
+        args.checkpoint,
+        aug_test=args.aug_test,
+        precision=args.precision,
+        compile=args.compile,
+    )
+    if args.batch_size is not None:
+        cfg.test_dataloader.batch_size = args.batch_size
+    choose_metrics(cfg, args.eval)
+    apply_options(cfg, args)
+    spread_over_gpus(args)
     check_work_dir(cfg.work_dir)
     with trust_pickle(args.trust_pickle):
         SegRunner.from_cfg(cfg).test()

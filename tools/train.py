@@ -1,4 +1,4 @@
-"""Train a segmentor from a config."""
+"""Train a segmentor or a detector from a config."""
 
 from mmseg_gc.errors import UserError, cli
 
@@ -29,13 +29,13 @@ def parse_args():
 @cli
 def main() -> None:
     args = parse_args()
-    from mmseg_gc.arguments import run_config
+    from mmseg_gc.arguments import run_config, spread_over_gpus
     from mmseg_gc.checkpoint import trust_pickle
     from mmseg_gc.engine.runner import SegRunner, check_work_dir
 
     cfg = run_config(args)
     if args.amp:
-        cfg.optim_wrapper.type = "AmpOptimWrapper"
+        cfg.optim_wrapper.type = "mmseg_gc.AmpOptimWrapper"  # whatever the config's scope
     if args.no_validate:
         for key in ("val_dataloader", "val_evaluator", "val_cfg"):
             cfg[key] = None
@@ -44,6 +44,7 @@ def main() -> None:
     if args.resume is not None:
         cfg.resume = "auto" if args.resume == "auto" else True
         cfg.load_from = cfg.get("load_from") if args.resume == "auto" else args.resume
+    spread_over_gpus(args)
     check_work_dir(cfg.work_dir)
     with trust_pickle(args.trust_pickle):
         SegRunner.from_cfg(cfg).train()

@@ -15,9 +15,10 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from mmseg_gc.checkpoint import load_checkpoint, load_into
-from mmseg_gc.config import load_config
+from mmseg_gc.config import is_detection, load_config
 from mmseg_gc.datasets.unlabelled import without_labels
 from mmseg_gc.errors import UserError
+from mmseg_gc.models import prepare_for_inference
 from mmseg_gc.models.layers.sync_bn import adapt_sync_bn
 from mmseg_gc.registry import DATASETS, MODELS, SCOPE
 from mmseg_gc.structures import SegDataSample
@@ -31,17 +32,28 @@ def init_model(
     checkpoint: str | Path | None = None,
     device: str | torch.device = "cpu",
     cfg_options: dict[str, Any] | None = None,
+    precision: str = "fp32",
+    compile: bool = False,
 ) -> nn.Module:
     """Build the segmentor of ``config`` on ``device``, with the weights of ``checkpoint``.
 
     The model comes back in eval mode with ``cfg`` and ``dataset_meta`` (classes, palette) on it.
+    With a ``checkpoint`` it is prepared for inference alone, in ``precision`` fp32, bf16 or fp16
+    and compiled or not, as `prepare_for_inference` says. Without one it is the plain model, to
+    load weights into or to train, and takes the defaults only.
 
     Raises:
-        UserError: a file can't be read, or the weights don't fit the model.
+        UserError: a file can't be read, the weights don't fit the model, the device or an
+            unprepared model can't have that ``precision`` or ``compile``, or it's a detector.
 
     Source: ``mmseg.apis.init_model``.
     """
     cfg = load_config(config, cfg_options)
+    if is_detection(cfg):
+        raise UserError(
+            f"{cfg.filename} is of a detector, and init_model is for segmentors: use "
+            "mmdet.apis.init_detector."
+        )
     init_default_scope(SCOPE)
     # The weights that training began from would be overwritten, and may need the network.
     cfg.model.pretrained = None
@@ -56,7 +68,15 @@ def init_model(
     model.dataset_meta = _dataset_meta(cfg, meta)
     model.cfg = cfg
     model = adapt_sync_bn(model, device_type=torch.device(device).type, world_size=1)
-    return model.to(device).eval()
+    model = model.to(device).eval()
+    if checkpoint is not None:
+        return prepare_for_inference(model, precision=precision, compile=compile)
+    if precision != "fp32" or compile:
+        raise UserError(
+            "init_model: precision and compile need a checkpoint; without one, load the weights "
+            "and call mmseg_gc.models.prepare_for_inference."
+        )
+    return model
 
 
 def _dataset_meta(cfg: Config, meta: dict) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from mmseg_gc.engine.hooks import (
     IterTimerHook,
     NonFiniteLossHook,
     PreemptionHook,
+    PrepareModelHook,
     ProgressBarHook,
     SegVisualizationHook,
 )
@@ -19,6 +20,7 @@ __all__ = [
     "IterTimerHook",
     "NonFiniteLossHook",
     "PreemptionHook",
+    "PrepareModelHook",
     "ProgressBarHook",
     "SegRunner",
     "SegVisualizationHook",

@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader
 
 from mmseg_gc.checkpoint import load_checkpoint, load_into, save_checkpoint
 from mmseg_gc.config import OWN_HOOKS
+from mmseg_gc.detection import has_ops
 from mmseg_gc.engine.hooks.preemption import PreemptionHook
 from mmseg_gc.engine.resume import newest_checkpoint
 from mmseg_gc.engine.samplers import InfiniteSampler, SeededDataset
@@ -38,7 +39,7 @@ from mmseg_gc.version import __version__
 
 @RUNNERS.register_module()
 class SegRunner(Runner):
-    """Train, validate and test a segmentor from a config.
+    """Train, validate and test a segmentor, or a detector, from a config.
 
     Differs from mmengine's runner in what follows. Processes without a GPU talk over gloo, and
     ``SyncBN`` works on one device and on CPUs. Validation never sees a sample twice. What a
@@ -62,8 +63,9 @@ class SegRunner(Runner):
             return super().wrap_model(model_wrapper_cfg, model)
         device = get_device()
         model = adapt_sync_bn(model, device_type=device, world_size=self.world_size)
-        if device == "cpu":
-            # oneDNN's convolutions take this layout as it is and reorder the other one.
+        if device == "cpu" and not has_ops(model):
+            # oneDNN's convolutions take this layout as it is and reorder the other one. Of mmcv's
+            # ops, DCN refuses it and RoIAlign reads the wrong pixels from it without a word.
             model = model.to(memory_format=torch.channels_last)
         model = model.to(device)
         if not self.distributed:
@@ -80,7 +82,8 @@ class SegRunner(Runner):
             gradient_as_bucket_view=True,
             # Every iteration is the same here, but for those that don't exchange gradients.
             static_graph=self.cfg.get(
-                "static_graph", not (find_unused or accumulates or self.cfg.get("compile"))
+                "static_graph",
+                not (find_unused or accumulates or self.cfg.get("compile") or has_ops(model)),
             ),
         )
 

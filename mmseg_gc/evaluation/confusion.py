@@ -65,6 +65,8 @@ def class_figures(counts: torch.Tensor, name: str, beta: float = 1) -> dict[str,
 
 def _narrow(ids: torch.Tensor) -> torch.Tensor:
     """``ids`` as uint8 where no value changes by that."""
+    if ids.dtype == torch.uint8:
+        return ids
     narrow = ids.to(torch.uint8)
     return narrow if torch.equal(narrow.to(ids.dtype), ids) else ids
 

@@ -89,7 +89,7 @@ class IoUMetric(BaseMetric):
         num_classes = len(self.dataset_meta["classes"])
         counts = torch.zeros(num_classes, num_classes, dtype=torch.int64)
         for matrix in self.results:
-            counts += matrix
+            counts += matrix.cpu()
         seen = torch.tensor(self._num_samples)
         all_reduce(counts)
         all_reduce(seen)
@@ -159,8 +159,8 @@ class IoUMetric(BaseMetric):
                 f"IoUMetric.ignore_index ({self.ignore_index})."
             ) from error
         if not self.results:
-            self.results.append(torch.zeros_like(counts, device="cpu"))
-        self.results[0] += counts.cpu()
+            self.results.append(torch.zeros_like(counts))
+        self.results[0] += counts  # on the device where the predictions are
 
     def _write(self, pred: torch.Tensor, sample: dict) -> None:
         # Label files whose zero is ignored count classes from 1.

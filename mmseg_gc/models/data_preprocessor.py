@@ -76,10 +76,11 @@ class SegDataPreProcessor(BaseDataPreprocessor):
         self.batch_augments = batch_augments
         self.test_cfg = test_cfg
 
-    def forward(self, data: dict, training: bool = False) -> dict:
+    def forward(self, data: dict, training: bool = False, raw: bool = False) -> dict:
         """``inputs`` (N, C, H, W) float32 and ``data_samples`` from lists of (C, h, w) and samples.
 
-        Pictures stay as they are, mostly uint8, until on the device: a quarter of the bytes.
+        Pictures stay as they are, mostly uint8, until on the device: a quarter of the bytes. With
+        ``raw`` test pictures that need no padding remain so, for `normalise` to finish.
         """
         data = self.cast_data(data)
         images, samples = data["inputs"], data.get("data_samples")
@@ -103,6 +104,9 @@ class SegDataPreProcessor(BaseDataPreprocessor):
                     f"A test batch holds pictures of different size, {sorted(sizes)} (h, w); "
                     f"set the test dataloader's batch_size=1."
                 )
+            if raw and not self.test_cfg:
+                inputs = images[0][None] if len(images) == 1 else torch.stack(list(images))
+                return {"inputs": inputs, "data_samples": samples}
             inputs, paddings = self._batch(images, **(self.test_cfg or {}))
             if self.test_cfg:
                 for sample, padding in zip(samples or [], paddings, strict=False):
@@ -131,14 +135,16 @@ class SegDataPreProcessor(BaseDataPreprocessor):
             device=images[0].device,
         )
         for target, image in zip(batch, images, strict=True):
-            if self.swaps_channels and image.size(0) == 3:
-                image = image[[2, 1, 0]]
-            image = image.float()
-            if self.normalises:
-                image = (image - self.mean) / self.std
-            target[:, : image.shape[1], : image.shape[2]] = image
+            target[:, : image.shape[1], : image.shape[2]] = self.normalise(image)
         paddings = [(0, width - w, 0, height - h) for h, w in zip(heights, widths, strict=True)]
         return batch, paddings
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """float32 pictures (…, C, H, W) from raw ones, in the order of channels that mean has."""
+        if self.swaps_channels and images.size(-3) == 3:
+            images = images.flip(-3)
+        images = images.float()
+        return (images - self.mean) / self.std if self.normalises else images
 
     def _pad_label(self, sample: SegDataSample, padding: tuple[int, int, int, int]) -> None:
         if "gt_sem_seg" in sample and any(padding):

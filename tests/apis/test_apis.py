@@ -41,7 +41,9 @@ def test_path_and_array_give_the_same_labels(model, picture):
 
 
 def test_aug_test_is_the_mean_over_scales_and_flips(model, picture):
+    model.test_cfg.return_logits = True
     result = inference_model(model, picture, aug_test=True)
+    del model.test_cfg["return_logits"]
     views = []
     image = cv2.imread(picture)
     for ratio in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75):

@@ -200,8 +200,9 @@ def scores():
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    rank, world_size = int(sys.argv[1]), int(sys.argv[3])
     torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{sys.argv[2]}", rank=int(sys.argv[1]), world_size=2
+        "gloo", init_method=f"file://{sys.argv[2]}", rank=rank, world_size=world_size
     )
     found = scores()
     try:
@@ -212,24 +213,25 @@ if __name__ == "__main__":
 """
 
 
-def test_two_processes_give_the_numbers_of_one(tmp_path):
+@pytest.mark.parametrize("world_size", [2, 3])
+def test_several_processes_give_the_numbers_of_one(world_size, tmp_path):
     script = tmp_path / "worker.py"
     script.write_text(WORKER)
     env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     processes = [
         subprocess.Popen(
-            [sys.executable, str(script), rank, str(tmp_path / "store")],
+            [sys.executable, str(script), str(rank), str(tmp_path / "store"), str(world_size)],
             stdout=subprocess.PIPE,
             text=True,
             env=env,
         )
-        for rank in "01"
+        for rank in range(world_size)
     ]
     alone = runpy.run_path(str(script))["scores"]()
     outputs = [process.communicate(timeout=120)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
-    first, second = (re.search(r"^FOUND (.*)", output, re.M)[1] for output in outputs)
-    assert first == second
+    assert [process.returncode for process in processes] == [0] * world_size
+    first, *others = (re.search(r"^FOUND (.*)", output, re.M)[1] for output in outputs)
+    assert all(other == first for other in others)
     *both, twice = json.loads(first)
     assert both == alone
     assert sum(map(sum, alone[4][1])) == 7 * 8 * 9

@@ -6,6 +6,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mmseg_gc.detection import require_ops
 from mmseg_gc.errors import UserError
 from mmseg_gc.registry import MODELS
 
@@ -216,9 +217,4 @@ class Bottleneck(_ResidualBlock):
 def _need_deformable_convolution(conv_cfg: dict | None) -> None:
     if conv_cfg is not None:
         raise UserError("ResNet takes either `dcn` or `conv_cfg`; leave one of them out.")
-    try:
-        import mmcv.ops  # noqa: F401  registers DCN and DCNv2
-    except ImportError as error:
-        raise UserError(
-            "ResNet's `dcn` needs mmcv with compiled ops, which `make det` installs."
-        ) from error
+    require_ops("ResNet's `dcn`")

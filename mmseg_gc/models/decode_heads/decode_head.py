@@ -7,7 +7,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmseg_gc.errors import UserError
-from mmseg_gc.models.layers import resize
+from mmseg_gc.models.layers import resize, wide
 from mmseg_gc.models.losses import CrossEntropyLoss, accuracy
 from mmseg_gc.registry import MODELS
 from mmseg_gc.structures import SegDataSample
@@ -159,7 +159,7 @@ class BaseDecodeHead(BaseModule):
         """What `loss` returns, from scores at the head's own size."""
         label = torch.stack([s.gt_sem_seg.data for s in batch_data_samples])  # (N, 1, H, W)
         label = label.squeeze(1).long()
-        seg_logits = self._resized(_wide(seg_logits), label.shape[1:])
+        seg_logits = self._resized(wide(seg_logits), label.shape[1:])
         losses: dict[str, Tensor] = {}
         several = isinstance(self.loss_decode, nn.ModuleList)
         for loss_decode in self.loss_decode if several else [self.loss_decode]:
@@ -172,7 +172,7 @@ class BaseDecodeHead(BaseModule):
     def predict_by_feat(self, seg_logits: Tensor, batch_img_metas: list[dict]) -> Tensor:
         """What `predict` returns, from scores at the head's own size."""
         meta = batch_img_metas[0]  # All pictures of a batch have one size here.
-        return self._resized(_wide(seg_logits), meta.get("pad_shape", meta["img_shape"])[:2])
+        return self._resized(wide(seg_logits), meta.get("pad_shape", meta["img_shape"])[:2])
 
     def check_labels(self, batch_data_samples: list[SegDataSample]) -> None:
         """Raise a UserError that names the picture if one of its labels is no class.
@@ -196,8 +196,3 @@ class BaseDecodeHead(BaseModule):
         label = sample.gt_sem_seg.data
         strange = (label < 0) | (label >= max(self.num_classes, 2 * (self.out_channels == 1)))
         return strange if self.ignore_index is None else strange & (label != self.ignore_index)
-
-
-def _wide(scores: Tensor) -> Tensor:
-    # Under autocast, scores are rounded once at most: interpolation is done in float32.
-    return scores.to(torch.promote_types(scores.dtype, torch.float32))

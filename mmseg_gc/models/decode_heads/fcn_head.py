@@ -68,6 +68,7 @@ class FCNHead(BaseDecodeHead):
                 f"in_channels={self.in_channels}."
             )
         self.num_convs = num_convs
+        self.input_conv: nn.Conv2d | None = None
         self.concat_input = concat_input
         widths = [self.in_channels] + [channels] * num_convs
         self.convs = nn.Sequential(
@@ -88,11 +89,47 @@ class FCNHead(BaseDecodeHead):
             act_cfg=self.act_cfg,
         )
 
+    def stack_input_convs(self) -> None:
+        """For inference, after batch norms were folded: let one convolution read the input.
+
+        The first of ``convs`` and ``conv_cat`` both see it; their filters stand side by side in
+        ``input_conv`` then, and ``conv_cat`` keeps those that see what ``convs`` made. Heads of
+        another make than the usual one stay as they are.
+        """
+        if not self.concat_input or len(self.convs) == 0:
+            return
+        first, last = self.convs[0], self.conv_cat
+        alike = all(
+            type(part.conv) is nn.Conv2d
+            and isinstance(part.norm, nn.Identity)
+            and part.conv.padding == last.conv.padding
+            and part.conv.dilation == (1, 1)
+            and part.with_activation
+            for part in (first, last)
+        )
+        if not alike:
+            return
+        width = self.in_channels
+        shape = dict(kernel_size=last.conv.kernel_size, padding=last.conv.padding)
+        conv = nn.Conv2d(width, 2 * self.channels, **shape)
+        weights = torch.cat([first.conv.weight, last.conv.weight[:, :width]])
+        conv.weight = nn.Parameter(weights.detach())
+        conv.bias = nn.Parameter(torch.cat([first.conv.bias, last.conv.bias]).detach())
+        rest = nn.Conv2d(self.channels, self.channels, bias=False, **shape)
+        rest.weight = nn.Parameter(last.conv.weight[:, width:].detach().clone())
+        self.input_conv = conv
+        first.conv, last.conv = nn.Identity(), rest
+
     def _conv_branch(self, x: Tensor) -> Tensor:
         return self.convs(x)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         x = self._transform_inputs(inputs)
+        if self.input_conv is not None:
+            x, seen = self.input_conv(x).split(self.channels, dim=1)
+            feats = self._conv_branch(x)
+            feats = self.conv_cat.activate(self.conv_cat.conv(feats).add_(seen))
+            return self.cls_seg(feats)
         feats = self._conv_branch(x)
         if self.concat_input:
             feats = self.conv_cat(torch.cat([x, feats], dim=1))

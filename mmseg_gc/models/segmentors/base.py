@@ -1,12 +1,19 @@
 """What every segmentor shares: the modes of forward, and results at the picture's own size."""
 
-import torch
 from mmengine.model import BaseModel
 from mmengine.structures import PixelData
 from torch import Tensor, nn
 
 from mmseg_gc.errors import UserError
-from mmseg_gc.models.layers import resize
+from mmseg_gc.models.segmentors.labels import label_map, labels_of
+from mmseg_gc.models.segmentors.score_maps import (
+    CroppedScores,
+    DenseScores,
+    FlippedScores,
+    ResizedScores,
+    ScoreMap,
+    SigmoidScores,
+)
 from mmseg_gc.registry import MODELS
 from mmseg_gc.structures import SegDataSample
 
@@ -78,41 +85,42 @@ class BaseSegmentor(BaseModel):
         labels follow: uint8 for up to 256 classes, else int64. A single channel is returned as the
         probability of class 1. Without samples the scores stay at the network's size.
         """
-        if data_samples is None:
-            data_samples = [SegDataSample() for _ in seg_logits]
-            results = list(seg_logits)
-        else:
-            results = [
-                self._at_original_size(logits, sample.metainfo)
-                for logits, sample in zip(seg_logits, data_samples, strict=True)
-            ]
-        for sample, logits in zip(data_samples, results, strict=True):
-            if logits.size(0) == 1:
-                logits = logits.sigmoid()
-            sample.seg_logits = PixelData(data=logits)
-            sample.pred_sem_seg = PixelData(data=labels_of(logits, self.decode_head.threshold))
-        return data_samples
+        samples = data_samples or [SegDataSample() for _ in seg_logits]
+        for logits, sample in zip(seg_logits, samples, strict=True):
+            scores = self.at_original_size(DenseScores(logits), sample.metainfo)
+            self.write_result(sample, scores, with_logits=True)
+        return samples
 
-    def _at_original_size(self, logits: Tensor, meta: dict) -> Tensor:
+    def at_original_size(self, scores: ScoreMap, meta: dict) -> ScoreMap:
+        """``scores`` of the network's input, brought to the picture that ``meta`` tells of."""
         # The data preprocessor pads when testing, transforms pad before it.
         padding = meta.get("img_padding_size", meta.get("padding_size", (0, 0, 0, 0)))
-        left, right, top, bottom = padding
-        _, height, width = logits.shape
-        logits = logits[:, top : height - bottom, left : width - right]
+        if any(padding):
+            scores = CroppedScores(scores, padding)
         if meta.get("flip"):
-            logits = logits.flip(FLIP_DIMS[meta["flip_direction"]])
-        return resize(
-            logits.unsqueeze(0),
-            size=meta["ori_shape"][:2],
-            mode="bilinear",
-            align_corners=self.align_corners,
-            warning=False,
-        ).squeeze(0)
+            scores = FlippedScores(scores, FLIP_DIMS[meta["flip_direction"]])
+        size = tuple(meta.get("ori_shape", scores.size)[:2])
+        if size != scores.size:
+            scores = ResizedScores(scores, size, self.align_corners)
+        return SigmoidScores(scores) if scores.num_channels == 1 else scores
 
+    def write_result(
+        self,
+        sample: SegDataSample,
+        scores: ScoreMap,
+        *,
+        with_logits: bool = False,
+        budget: int | None = None,
+    ) -> None:
+        """Set ``pred_sem_seg``, and ``seg_logits`` if asked for, from scores of the whole picture.
 
-def labels_of(scores: Tensor, threshold: float | None) -> Tensor:
-    """Labels (1, H, W) of scores (C, H, W); one channel is a probability held to ``threshold``."""
-    if scores.size(0) == 1:
-        return (scores > threshold).to(torch.uint8)
-    labels = scores.max(dim=0, keepdim=True).indices  # Several times as fast as argmax on CPU.
-    return labels.to(torch.uint8) if scores.size(0) <= 256 else labels
+        ``budget`` bounds the bytes that making the labels takes.
+        """
+        threshold = self.decode_head.threshold
+        if with_logits:
+            logits = scores.rows(0, scores.size[0])
+            sample.seg_logits = PixelData(data=logits)
+            labels = labels_of(logits, threshold)
+        else:
+            labels = label_map(scores, threshold, budget)
+        sample.pred_sem_seg = PixelData(data=labels)

@@ -2,16 +2,20 @@
 
 from collections.abc import Sequence
 
+import torch
 from mmengine.config import ConfigDict
 from torch import Tensor, nn
 
 from mmseg_gc.errors import UserError
+from mmseg_gc.models.layers import wide
 from mmseg_gc.models.segmentors.base import BaseSegmentor
-from mmseg_gc.models.segmentors.sliding_window import slide
+from mmseg_gc.models.segmentors.memory import parse_budget, windows_at_once
+from mmseg_gc.models.segmentors.score_maps import DenseScores, ResizedScores, ScoreMap, Size
+from mmseg_gc.models.segmentors.sliding_window import WindowScores
 from mmseg_gc.registry import MODELS
 from mmseg_gc.structures import SegDataSample
 
-TEST_KEYS = ("mode", "crop_size", "stride")
+TEST_KEYS = ("mode", "crop_size", "stride", "return_logits", "memory_budget")
 
 
 @MODELS.register_module()
@@ -19,8 +23,10 @@ class EncoderDecoder(BaseSegmentor):
     """Backbone, optional neck, decode head, and auxiliary heads that only training uses.
 
     ``test_cfg`` is ``dict(mode="whole")``, also the default, or ``dict(mode="slide", crop_size=(h,
-    w), stride=(h, w))`` in pixels of the network's input. ``pretrained`` goes to the backbone. What
-    the data preprocessor writes on padded labels becomes the heads' ``ignore_index``.
+    w), stride=(h, w))`` in pixels of the network's input. In it, ``memory_budget="2GiB"`` bounds
+    what labelling takes beside the picture, by fewer windows at once and lower bands of rows, and
+    ``return_logits=True`` keeps scores beside labels. ``pretrained`` goes to the backbone. What the
+    data preprocessor writes on padded labels becomes the heads' ``ignore_index``.
 
     Raises: UserError if heads disagree, or ``test_cfg`` has an unknown key or lacks one.
     Source: ``mmseg.models.EncoderDecoder``.
@@ -58,10 +64,20 @@ class EncoderDecoder(BaseSegmentor):
         self.out_channels = self.decode_head.out_channels
         self.train_cfg = train_cfg
         self.test_cfg = ConfigDict(test_cfg or {"mode": "whole"})
-        _windows(self.test_cfg)  # Complain now rather than after training.
+        _ = self._windows, self.memory_budget  # Complain now rather than after training.
+        self.compute_dtype: torch.dtype | None = None  # set by `prepare_for_inference`
         ignore_index = self.decode_head.ignore_index
         if ignore_index is not None and hasattr(self.data_preprocessor, "seg_pad_val"):
             self.data_preprocessor.seg_pad_val = ignore_index
+
+    @property
+    def _windows(self) -> tuple[Size, Size] | None:
+        return _windows(self.test_cfg)
+
+    @property
+    def memory_budget(self) -> int | None:
+        """Bytes that ``test_cfg.memory_budget`` allows; None: no bound."""
+        return parse_budget(self.test_cfg.get("memory_budget"))
 
     def _auxiliary_heads(self) -> dict[str, nn.Module]:
         """The auxiliary heads by the prefix of their losses."""
@@ -85,10 +101,17 @@ class EncoderDecoder(BaseSegmentor):
 
     def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
         """Scores (N, out_channels, H, W) of pictures, or windows of them, (N, 3, H, W)."""
-        # The head resizes to what the metas say, which for a window is the window's size.
+        return _dense(self._run(inputs))
+
+    def _run(self, inputs: Tensor) -> list[ScoreMap]:
+        """Scores of pictures (N, 3, H, W), normalised or still uint8, at their size."""
         size = tuple(inputs.shape[2:])
-        metas = [{**meta, "img_shape": size, "pad_shape": size} for meta in batch_img_metas]
-        return self.decode_head.predict(self.extract_feat(inputs), metas, self.test_cfg)
+        if not inputs.is_floating_point():
+            inputs = self.data_preprocessor.normalise(inputs)
+        if self.compute_dtype is not None:
+            inputs = inputs.to(self.compute_dtype, memory_format=torch.channels_last)
+        logits = wide(self.decode_head(self.extract_feat(inputs)))
+        return [ResizedScores(DenseScores(one), size, self.align_corners) for one in logits]
 
     def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
         """Losses and accuracies of all heads as ``decode.*``, ``aux.*`` or ``aux_<i>.*``."""
@@ -101,23 +124,67 @@ class EncoderDecoder(BaseSegmentor):
             for name, value in head.loss(features, data_samples, self.train_cfg).items()
         }
 
+    def test_step(self, data: dict | tuple | list) -> list[SegDataSample]:
+        """Predictions of a batch as the data loader gives it."""
+        return self.predict(**self.prepare_batch(data))
+
+    def prepare_batch(self, data: dict | tuple | list) -> dict:
+        """The ``inputs`` and ``data_samples`` that `predict` takes, on this model's device."""
+        if self._windows is not None and hasattr(self.data_preprocessor, "normalise"):
+            # Each window is normalised by itself: in float32 a whole picture is four times as big.
+            return self.data_preprocessor(data, False, raw=True)
+        return self.data_preprocessor(data, False)
+
     def predict(
         self, inputs: Tensor, data_samples: list[SegDataSample] | None = None
     ) -> list[SegDataSample]:
-        """Predictions of pictures (N, 3, H, W), written into the samples (None: new ones)."""
-        if data_samples is None:
-            size = tuple(inputs.shape[2:])
-            metas = [{"ori_shape": size, "img_shape": size, "pad_shape": size}] * len(inputs)
+        """Labels of pictures (N, 3, H, W), written into the samples (None: new ones).
+
+        With ``test_cfg.return_logits`` the scores of the whole picture too, as ``seg_logits``.
+        """
+        samples = data_samples or [SegDataSample() for _ in inputs]
+        maps = self.score_maps(inputs, [sample.metainfo for sample in samples])
+        for sample, scores in zip(samples, maps, strict=True):
+            self.write_result(
+                sample,
+                scores,
+                with_logits=self.test_cfg.get("return_logits", False),
+                budget=self.memory_budget,
+            )
+        return samples
+
+    def score_maps(self, inputs: Tensor, batch_img_metas: list[dict]) -> list[ScoreMap]:
+        """Scores of each picture of (N, 3, H, W) at its original size, not yet made."""
+        if self._windows is None:
+            maps = self._run(inputs)
         else:
-            metas = [sample.metainfo for sample in data_samples]
-        return self.postprocess_result(self.inference(inputs, metas), data_samples)
+            maps = [self._slide(picture) for picture in inputs]
+        pairs = zip(maps, batch_img_metas, strict=True)
+        return [self.at_original_size(scores, meta) for scores, meta in pairs]
+
+    def _slide(self, picture: Tensor) -> WindowScores:
+        crop, stride = self._windows
+        batch = windows_at_once(self, crop, picture.device)
+
+        def score(places: list[tuple[slice, slice]]) -> list[ScoreMap]:
+            return self._run(torch.stack([picture[:, rows, columns] for rows, columns in places]))
+
+        return WindowScores(
+            self.out_channels,
+            tuple(picture.shape[1:]),
+            picture.device,
+            crop=crop,
+            stride=stride,
+            score=score,
+            batch=batch,
+        )
 
     def _forward(self, inputs: Tensor, data_samples: list[SegDataSample] | None = None) -> Tensor:
         return self.decode_head(self.extract_feat(inputs))
 
     def inference(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
         """Scores (N, out_channels, H, W) of pictures (N, 3, H, W), as ``test_cfg`` has it."""
-        if _windows(self.test_cfg) is None:
+        if self._windows is None:
             return self.whole_inference(inputs, batch_img_metas)
         return self.slide_inference(inputs, batch_img_metas)
 
@@ -127,17 +194,14 @@ class EncoderDecoder(BaseSegmentor):
 
     def slide_inference(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
         """`inference` as the mean over overlapping windows."""
-        crop_size, stride = _windows(self.test_cfg)
-        return slide(
-            inputs,
-            crop_size,
-            stride,
-            self.out_channels,
-            lambda window: self.encode_decode(window, batch_img_metas),
-        )
+        return _dense([self._slide(picture) for picture in inputs])
 
 
-def _windows(test_cfg: dict) -> tuple[tuple[int, int], tuple[int, int]] | None:
+def _dense(maps: list[ScoreMap]) -> Tensor:
+    return torch.stack([scores.rows(0, scores.size[0]) for scores in maps])
+
+
+def _windows(test_cfg: dict) -> tuple[Size, Size] | None:
     """Crop size and stride (h, w) of sliding windows; None for whole pictures."""
     for key in test_cfg:
         if key not in TEST_KEYS:

@@ -1,12 +1,13 @@
 """Test-time augmentation: the mean prediction over several views of a picture."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator
+from itertools import groupby
 
 from mmengine.model import BaseTTAModel
-from mmengine.structures import PixelData
-from torch import Tensor, nn
+from torch import nn
 
-from mmseg_gc.models.segmentors.base import labels_of
+from mmseg_gc.models.segmentors.encoder_decoder import EncoderDecoder
+from mmseg_gc.models.segmentors.score_maps import DenseScores, MeanProbabilities, ScoreMap
 from mmseg_gc.registry import MODELS
 from mmseg_gc.structures import SegDataSample
 
@@ -31,33 +32,46 @@ class SegTTAModel(BaseTTAModel):
 
     def test_step(self, data: dict) -> list[SegDataSample]:
         """Predictions for a batch of which each value of ``data`` lists the views."""
-        return self._merged(
-            self.module.test_step({key: views[i] for key, views in data.items()})
-            for i in range(len(data["inputs"]))
-        )
+        if not isinstance(self.module, EncoderDecoder):
+            return super().test_step(data)
+        views = [
+            {key: values[i] for key, values in data.items()} for i in range(len(data["inputs"]))
+        ]
+        maps: list[list[ScoreMap]] = []  # of each view, of each picture
+        for group in self._alike(views):
+            size = len(group[0]["inputs"])
+            batch = {key: [one for view in group for one in view[key]] for key in group[0]}
+            batch = self.module.prepare_batch(batch)
+            metas = [sample.metainfo for sample in batch["data_samples"]]
+            found = self.module.score_maps(batch["inputs"], metas)
+            maps += [found[i : i + size] for i in range(0, len(found), size)]
+        samples = views[0]["data_samples"]
+        for sample, scores in zip(samples, zip(*maps, strict=True), strict=True):
+            self.module.write_result(
+                sample,
+                MeanProbabilities(scores),
+                with_logits=self.module.test_cfg.get("return_logits", False),
+                budget=self.module.memory_budget,
+            )
+        return samples
+
+    def _alike(self, views: list[dict]) -> Iterator[list[dict]]:
+        """``views`` in groups that go through the network at once."""
+        # A GPU does a picture and its mirror image in less than twice the time; a CPU does not, and
+        # would need twice the memory.
+        if next(self.module.parameters()).is_cuda and self.module.memory_budget is None:
+            yield from (list(group) for _, group in groupby(views, _sizes))
+        else:
+            yield from ([view] for view in views)
 
     def merge_preds(self, data_samples_list: list[list[SegDataSample]]) -> list[SegDataSample]:
-        """One prediction a picture from lists of its views' predictions."""
-        return self._merged(zip(*data_samples_list, strict=True))
-
-    def _merged(self, views: Iterable[list[SegDataSample]]) -> list[SegDataSample]:
-        # Views come one by one and only their sum stays: full-size scores are large.
-        views = iter(views)
-        merged = list(next(views))
-        sums = [self._probabilities(sample) for sample in merged]
-        num_views = 1
-        for samples in views:
-            num_views += 1
-            for total, sample in zip(sums, samples, strict=True):
-                total += self._probabilities(sample)
-        for sample, total in zip(merged, sums, strict=True):
-            mean = total.div_(num_views)
-            sample.seg_logits = PixelData(data=mean)
-            labels = labels_of(mean, self.module.decode_head.threshold)
-            sample.pred_sem_seg = PixelData(data=labels)
+        """One prediction a picture from lists of its views' predictions, with ``seg_logits``."""
+        merged = [views[0] for views in data_samples_list]
+        for sample, views in zip(merged, data_samples_list, strict=True):
+            maps = [DenseScores(view.seg_logits.data) for view in views]
+            self.module.write_result(sample, MeanProbabilities(maps), with_logits=True)
         return merged
 
-    def _probabilities(self, sample: SegDataSample) -> Tensor:
-        scores = sample.seg_logits.data  # (C, H, W)
-        # A single channel holds a probability already.
-        return scores.softmax(dim=0) if scores.size(0) > 1 else scores.clone()
+
+def _sizes(view: dict) -> list[tuple[int, ...]]:
+    return [tuple(picture.shape) for picture in view["inputs"]]

@@ -79,10 +79,11 @@ def test_equals_the_written_out_loop(pooling: str, fusions: tuple[str, ...]) -> 
 
 @pytest.mark.parametrize(("pooling", "fusions"), CASES)
 def test_equals_mmcv(pooling: str, fusions: tuple[str, ...]) -> None:
-    ours = fill(ContextBlock(16, 1 / 4, pooling, fusions))
-    theirs = mmcv.cnn.ContextBlock(16, 1 / 4, pooling, fusions)
+    # In float64: processors round float32 products in different order.
+    ours = fill(ContextBlock(16, 1 / 4, pooling, fusions)).double()
+    theirs = mmcv.cnn.ContextBlock(16, 1 / 4, pooling, fusions).double()
     theirs.load_state_dict(ours.state_dict(), strict=True)
-    x = torch.randn(2, 16, 5, 7, requires_grad=True)
+    x = torch.randn(2, 16, 5, 7, dtype=torch.float64, requires_grad=True)
     y = x.detach().clone().requires_grad_()
     ours(x).square().sum().backward()
     theirs(y).square().sum().backward()

@@ -6,7 +6,6 @@ import torch
 
 from mmseg_gc.errors import UserError
 from mmseg_gc.models import BaseSegmentor
-from mmseg_gc.models.segmentors.base import labels_of
 from mmseg_gc.structures import SegDataSample
 
 
@@ -68,17 +67,6 @@ def test_one_channel_becomes_a_probability(segmentor: BaseSegmentor) -> None:
     out = result(segmentor, logits, ori_shape=(1, 3))
     torch.testing.assert_close(out.seg_logits.data, logits[0].sigmoid())
     assert out.pred_sem_seg.data.tolist() == [[[1, 0, 1]]]
-
-
-@pytest.mark.parametrize(
-    ("classes", "dtype"), [(2, torch.uint8), (256, torch.uint8), (257, torch.int64)]
-)
-def test_labels_use_a_byte_where_it_is_enough(classes: int, dtype: torch.dtype) -> None:
-    scores = torch.zeros(classes, 1, 2)
-    scores[-1, 0, 1] = 1
-    labels = labels_of(scores, None)
-    assert labels.dtype == dtype
-    assert labels.tolist() == [[[0, classes - 1]]]  # The first of equals, as argmax has it.
 
 
 def test_forward_modes(segmentor: BaseSegmentor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -189,7 +189,7 @@ def test_slide_is_the_mean_of_whole_windows_and_leaves_metas_alone(gcnet_cfg: Cf
 def test_predict_of_padded_pictures(
     test_cfg: dict | None, gcnet_cfg: Cfg, labelled: Labelled
 ) -> None:
-    cfg = gcnet_cfg(test_cfg=test_cfg)
+    cfg = gcnet_cfg(test_cfg={**(test_cfg or {}), "return_logits": True})
     cfg["data_preprocessor"]["test_cfg"] = dict(size_divisor=32)
     model = random_statistics(MODELS.build(cfg))
     pictures = [torch.randint(0, 256, (3, 40, 50), dtype=torch.uint8)]
@@ -205,7 +205,7 @@ def test_predict_of_padded_pictures(
 
 
 def test_predict_without_samples_and_bare_scores(gcnet_cfg: Cfg) -> None:
-    model = random_statistics(MODELS.build(gcnet_cfg()))
+    model = random_statistics(MODELS.build(gcnet_cfg(test_cfg=dict(return_logits=True))))
     picture = torch.randn(2, 3, 40, 48)
     with torch.no_grad():
         outs = model(picture, mode="predict")

@@ -1,7 +1,10 @@
 import pytest
 import torch
 
-from mmseg_gc.models.segmentors.sliding_window import slide, window_starts
+from mmseg_gc.models.segmentors.score_maps import DenseScores
+from mmseg_gc.models.segmentors.sliding_window import WindowScores, window_starts
+
+CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize(
@@ -20,23 +23,63 @@ def test_starts_by_hand(length: int, crop: int, stride: int, starts: list[int]) 
     assert window_starts(length, crop, stride) == starts
 
 
+def windows_of(picture: torch.Tensor, score, **options) -> WindowScores:
+    def run(places):
+        return [DenseScores(score(picture[:, rows, columns])) for rows, columns in places]
+
+    return WindowScores(len(picture), tuple(picture.shape[1:]), CPU, score=run, **options)
+
+
 def test_every_pixel_is_the_mean_over_its_windows() -> None:
-    calls = iter([1.0, 2.0, 3.0, 4.0])
+    values = iter([1.0, 2.0, 3.0, 4.0])
     windows = []
 
     def score(window: torch.Tensor) -> torch.Tensor:
         windows.append(window)
-        return torch.full((1, 2, *window.shape[2:]), next(calls))
+        return torch.full_like(window, next(values))
 
-    picture = torch.arange(12.0).view(1, 1, 3, 4)
-    out = slide(picture, (2, 3), (1, 1), 2, score)
+    picture = torch.arange(12.0).view(1, 3, 4)
+    scores = windows_of(picture, score, crop=(2, 3), stride=(1, 1))
     # Rows 0-1 and 1-2, columns 0-2 and 1-3: windows 1, 2 above, and 3, 4 below.
+    expected = [[1, 1.5, 1.5, 2], [2, 2.5, 2.5, 3], [3, 3.5, 3.5, 4]]
+    assert scores.rows(0, 3)[0].tolist() == expected
     assert [w.flatten().tolist() for w in windows[1:3]] == [[1, 2, 3, 5, 6, 7], [4, 5, 6, 8, 9, 10]]
-    assert out[0, 0].tolist() == [[1, 1.5, 1.5, 2], [2, 2.5, 2.5, 3], [3, 3.5, 3.5, 4]]
-    assert torch.equal(out[0, 0], out[0, 1])
+
+
+@pytest.mark.parametrize("upwards", [False, True])
+def test_bands_in_order_run_each_window_once_and_keep_few(upwards: bool) -> None:
+    calls, kept = [], []
+
+    def score(window: torch.Tensor) -> torch.Tensor:
+        calls.append(window)
+        return window * 2
+
+    picture = torch.randn(2, 40, 9)
+    scores = windows_of(picture, score, crop=(8, 4), stride=(6, 3), batch=2)
+    bands = [(top, top + 4) for top in range(0, 40, 4)]
+    rows = {}
+    for top, bottom in reversed(bands) if upwards else bands:
+        rows[top] = scores.rows(top, bottom)
+        kept.append(len(scores._kept))
+    torch.testing.assert_close(torch.cat([rows[top] for top, _ in bands], dim=1), picture * 2)
+    assert len(calls) == len(scores.tops) * len(scores.lefts)
+    assert max(kept) == 2
+
+
+@pytest.mark.parametrize(("batch", "sizes"), [(1, [1] * 6), (2, [2, 1] * 2), (9, [3] * 2)])
+def test_windows_of_a_row_go_through_together(batch: int, sizes: list[int]) -> None:
+    seen = []
+
+    def score(places):
+        seen.append(len(places))
+        return [DenseScores(torch.zeros(1, 4, 4)) for _ in places]
+
+    WindowScores(1, (6, 10), CPU, crop=(4, 4), stride=(3, 3), score=score, batch=batch).rows(0, 6)
+    assert seen == sizes
 
 
 def test_a_picture_smaller_than_the_crop_is_one_window() -> None:
-    picture = torch.randn(2, 3, 5, 7)
-    assert torch.equal(slide(picture, (8, 8), (4, 4), 3, lambda window: window), picture)
-    assert torch.equal(slide(picture, (4, 8), (2, 4), 3, lambda window: window), picture)
+    picture = torch.randn(3, 5, 7)
+    for crop, stride in (((8, 8), (4, 4)), ((5, 8), (2, 4))):
+        scores = windows_of(picture, torch.clone, crop=crop, stride=stride)
+        assert torch.equal(scores.rows(0, 5), picture)

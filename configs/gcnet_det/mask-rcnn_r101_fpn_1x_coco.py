@@ -1,0 +1,2 @@
+_base_ = "mmdet::mask_rcnn/mask-rcnn_r101_fpn_1x_coco.py"
+model = dict(backbone=dict(type="mmseg_gc.ResNet"))

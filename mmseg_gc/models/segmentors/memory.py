@@ -1,0 +1,67 @@
+"""How much of the work to do at once, given a bound on memory."""
+
+import re
+
+import torch
+from torch import nn
+
+from mmseg_gc.errors import UserError
+from mmseg_gc.models.segmentors.score_maps import Size
+
+UNITS = {"": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+
+STEM_NUMBERS = 64  # a pixel of the window, held while the stem of a ResNetV1c works
+SCRATCH = 256 << 20  # bytes that convolutions work in, whatever the window
+
+
+def parse_budget(budget: int | str | None) -> int | None:
+    """Bytes of ``2147483648``, ``"2GiB"`` or ``"500 MB"``; None stays None.
+
+    Raises: UserError for anything else.
+    """
+    if budget is None:
+        return None
+    found = re.fullmatch(r"\s*([0-9.]+)\s*([KMG]?I?B)?\s*", str(budget), re.IGNORECASE)
+    try:
+        number = float(found[1]) * UNITS[(found[2] or "").upper()]
+    except (TypeError, ValueError, KeyError):
+        number = 0
+    if number < 1:
+        raise UserError(
+            f'test_cfg.memory_budget={budget!r} is no amount of memory; write it like "2GiB".'
+        )
+    return int(number)
+
+
+def windows_at_once(model: nn.Module, crop: Size, device: torch.device) -> int:
+    """How many windows of ``crop`` pixels (h, w) go through ``model`` together.
+
+    Raises: UserError if the model's ``memory_budget`` is too small for one.
+    """
+    need = window_bytes(model, crop)
+    if model.memory_budget is not None:
+        if need > model.memory_budget:
+            raise UserError(
+                f"test_cfg.memory_budget={model.test_cfg.memory_budget} is less than the "
+                f"{need / 2**20:.0f}MiB that one window of {crop} takes; raise it, or make "
+                f"crop_size smaller."
+            )
+        limit = model.memory_budget
+    elif device.type == "cuda":
+        limit = torch.cuda.mem_get_info(device)[0] // 2
+    else:
+        return 1  # a processor gains nothing from more
+    return max(1, limit // need)
+
+
+def window_bytes(model: nn.Module, crop: Size) -> int:
+    """Bytes that a forward of one window of ``crop`` pixels (h, w) takes at most, measured apart.
+
+    Most is held where the head's first convolution reads a padded copy of the last feature map, of
+    an eighth of the window's size, or in the stem of a small network.
+    """
+    head = model.decode_head
+    width = head.in_channels if isinstance(head.in_channels, int) else sum(head.in_channels)
+    numbers = max(STEM_NUMBERS, (2 * width + 2 * head.channels) / 64)
+    element = (model.compute_dtype or torch.float32).itemsize
+    return int(numbers * element * crop[0] * crop[1]) + SCRATCH

@@ -1,0 +1,72 @@
+import pytest
+import torch
+from torch import nn
+
+from mmseg_gc.models.layers import winograd
+from mmseg_gc.models.layers.winograd import WinogradConv2d, suits_winograd, transforms
+
+
+def test_transforms_convolve_exactly() -> None:
+    """One tile against the definition, in float64."""
+    to_domain, filters, from_domain = transforms()
+    tile = torch.randn(6, 6, dtype=torch.float64)
+    kernel = torch.randn(3, 3, dtype=torch.float64)
+    domain = (to_domain @ tile.flatten()) * (filters @ kernel.flatten())
+    out = (from_domain @ domain).view(4, 4)
+    for i in range(4):
+        for j in range(4):
+            expected = (tile[i : i + 3, j : j + 3] * kernel).sum()
+            assert out[i, j].item() == pytest.approx(expected.item(), abs=1e-12)
+
+
+def test_input_and_output_transforms_are_exact_in_bfloat16() -> None:
+    to_domain, _, from_domain = transforms()
+    for matrix in (to_domain, from_domain):
+        assert torch.equal(matrix.bfloat16().double(), matrix)
+
+
+@pytest.mark.parametrize("dilation", [1, 2, 4])
+@pytest.mark.parametrize("size", [(16, 32), (13, 7), (1, 5), (33, 18)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_equals_the_direct_convolution(dilation: int, size: tuple[int, int], bias: bool) -> None:
+    conv = nn.Conv2d(5, 6, 3, padding=dilation, dilation=dilation, bias=bias)
+    x = torch.randn(2, 5, *size)
+    with torch.no_grad():
+        out = WinogradConv2d(conv)(x)
+        torch.testing.assert_close(out, conv(x), rtol=1e-5, atol=1e-5)
+    assert out.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_work_in_pieces_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    conv = nn.Conv2d(8, 8, 3, padding=2, dilation=2)
+    x = torch.randn(1, 8, 40, 24)
+    with torch.no_grad():
+        whole = WinogradConv2d(conv)(x)
+        monkeypatch.setattr(winograd, "WORKSPACE", 1)
+        torch.testing.assert_close(WinogradConv2d(conv)(x), whole)
+
+
+def test_error_in_bfloat16_is_what_the_module_says() -> None:
+    conv = nn.Conv2d(64, 64, 3, padding=1)
+    x = torch.randn(1, 64, 32, 32).relu()
+    with torch.no_grad():
+        expected = conv.double()(x.double())
+        out = WinogradConv2d(conv.bfloat16())(x.bfloat16()).double()
+    assert (out - expected).norm() / expected.norm() < 0.025
+
+
+@pytest.mark.parametrize(
+    ("options", "suits"),
+    [
+        (dict(padding=1), True),
+        (dict(padding=4, dilation=4), True),
+        (dict(padding=1, stride=2), False),
+        (dict(padding=0), False),
+        (dict(padding=1, groups=2), False),
+        (dict(padding=1, padding_mode="reflect"), False),
+    ],
+)
+def test_which_convolutions_suit(options: dict, suits: bool) -> None:
+    assert suits_winograd(nn.Conv2d(128, 128, 3, **options)) == suits
+    assert not suits_winograd(nn.Conv2d(128, 128, 1))
+    assert not suits_winograd(nn.Conv2d(64, 128, 3, padding=1))

@@ -1,0 +1,56 @@
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from mmseg_gc.errors import UserError
+from mmseg_gc.models.segmentors.memory import parse_budget, window_bytes, windows_at_once
+from mmseg_gc.registry import MODELS
+
+SLIDE = dict(mode="slide", crop_size=(32, 32), stride=(24, 24))
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("2GiB", 2**31), ("1.5 mib", 3 * 2**19), ("500MB", 5 * 10**8), (123, 123), (None, None)],
+)
+def test_amounts(text: str | int | None, size: int | None) -> None:
+    assert parse_budget(text) == size
+
+
+@pytest.mark.parametrize("text", ["much", "2 apples", "-1GiB", 0, "1.2.3GiB", "GiB"])
+def test_what_is_no_amount(text: str | int) -> None:
+    with pytest.raises(UserError, match="memory_budget=.* is no amount of memory"):
+        parse_budget(text)
+
+
+def test_a_budget_sets_how_many_windows_go_together(gcnet_cfg: Callable[..., dict]) -> None:
+    model = MODELS.build(gcnet_cfg(test_cfg=SLIDE))
+    assert windows_at_once(model, (32, 32), CPU) == 1
+    one = window_bytes(model, (32, 32))
+    model.test_cfg.memory_budget = 3 * one + 1
+    assert windows_at_once(model, (32, 32), CPU) == 3
+    model.test_cfg.memory_budget = one - 1
+    with pytest.raises(UserError, match=r"less than the \d+MiB that one window of \(32, 32\)"):
+        windows_at_once(model, (32, 32), CPU)
+
+
+def test_a_budget_changes_no_label(gcnet_cfg: Callable[..., dict]) -> None:
+    model = MODELS.build(gcnet_cfg(test_cfg=SLIDE)).eval()
+    torch.nn.init.normal_(model.decode_head.conv_seg.weight)
+    pictures = [torch.randint(0, 256, (3, 90, 120), dtype=torch.uint8)]
+
+    def labels() -> torch.Tensor:
+        with torch.no_grad():
+            return model.test_step({"inputs": pictures})[0].pred_sem_seg.data
+
+    unbounded = labels()
+    assert unbounded.unique().numel() > 1
+    model.test_cfg.memory_budget = "1GiB"
+    assert torch.equal(labels(), unbounded)
+
+
+def test_a_wrong_budget_is_said_when_the_model_is_built(gcnet_cfg: Callable[..., dict]) -> None:
+    with pytest.raises(UserError, match="memory_budget='lots'"):
+        MODELS.build(gcnet_cfg(test_cfg=dict(memory_budget="lots")))

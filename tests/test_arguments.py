@@ -1,0 +1,57 @@
+import os
+import sys
+
+import pytest
+
+from mmseg_gc.arguments import run_parser, spread_over_gpus
+from mmseg_gc.errors import UserError
+
+
+@pytest.fixture
+def start(monkeypatch):
+    """What ``--gpus`` would turn this process into; None if it stays."""
+
+    def run(*arguments: str) -> list[str] | None:
+        started = []
+        monkeypatch.setattr(os, "execv", lambda path, command: started.append(command))
+        monkeypatch.setattr(sys, "argv", ["tools/train.py", *arguments])
+        monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+        monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+        spread_over_gpus(run_parser("").parse_args(list(arguments)))
+        return started[0] if started else None
+
+    return run
+
+
+def test_several_gpus_start_several_processes(start):
+    assert start("c.py", "--gpus", "2", "--work_dir", "w") == [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
+        "tools/train.py", "c.py", "--gpus", "2", "--work_dir", "w", "--launcher", "pytorch",
+    ]  # fmt: skip
+
+
+def test_one_process_stays(start):
+    assert start("c.py") is None
+    assert start("c.py", "--gpus", "1", "--launcher", "pytorch") is None
+
+
+def test_a_started_process_does_not_start_more(monkeypatch):
+    monkeypatch.setattr(os, "execv", lambda *args: pytest.fail("started again"))
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    spread_over_gpus(run_parser("").parse_args(["c.py", "--gpus", "2", "--launcher", "pytorch"]))
+
+
+def test_numbers_that_mean_nothing(start):
+    with pytest.raises(UserError, match="--gpus 0 is no number of processes"):
+        start("c.py", "--gpus", "0")
+    with pytest.raises(UserError, match="--gpus and --launcher both set"):
+        start("c.py", "--gpus", "2", "--launcher", "pytorch")
+
+
+def test_more_gpus_than_there_are(start, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    with pytest.raises(UserError, match="--gpus 2: this machine has 1"):
+        monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+        args = run_parser("").parse_args(["c.py", "--gpus", "2"])
+        monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+        spread_over_gpus(args)

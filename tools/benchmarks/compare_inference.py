@@ -1,0 +1,142 @@
+"""Compare inference with mmsegmentation's: seconds, memory and labels, asked in turn in one run."""
+
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+
+from mmseg_gc.errors import UserError, cli
+
+ROOT = Path(__file__).resolve().parents[2]
+SIDES = ["mmseg fp32", "mmseg bf16", "mmseg_gc fp32", "mmseg_gc bf16"]
+
+
+def parse_args():
+    from mmseg_gc.arguments import ArgumentParser
+
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--peer",
+        default=ROOT / ".venv-peer/bin/python",
+        type=Path,
+        help="interpreter that has mmsegmentation; tools/benchmarks/setup_peer.sh makes one",
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="times that each is asked")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda:0")
+    parser.add_argument("--rows", nargs="+", help="some of the rows only, such as whole slide")
+    parser.add_argument(
+        "--sides", nargs="+", choices=SIDES, default=SIDES, help="some of the sides only"
+    )
+    return parser.parse_args()
+
+
+def make_weights(path: Path) -> None:
+    """R50-D8 with random weights and statistics, from one seed."""
+    import torch
+
+    from mmseg_gc.apis import init_model
+    from mmseg_gc.checkpoint import save_checkpoint
+
+    torch.manual_seed(0)
+    model = init_model(ROOT / "configs/gcnet/gcnet_r50-d8_4xb2-40k_cityscapes-512x1024.py")
+    for module in model.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    save_checkpoint(dict(state_dict=model.state_dict(), meta={}), path)
+
+
+def start(side: str, args, weights: Path):
+    from side_by_side import Worker
+
+    package, precision = side.split()
+    ours = package == "mmseg_gc"
+    python = sys.executable if ours else str(args.peer)
+    worker = Worker(side, python, "inference_worker", [ROOT] if ours else [])
+    worker.ask(
+        "start",
+        package=package,
+        precision=precision,
+        device=args.device,
+        configs=str(ROOT / "configs/gcnet"),
+        weights=str(weights),
+    )
+    return worker
+
+
+def share_that_differs(workers: dict, folder: Path) -> dict[str, float]:
+    import numpy as np
+
+    maps = {}
+    for side, worker in workers.items():
+        worker.ask("save_labels", path=str(folder / "labels.npy"))
+        maps[side] = np.load(folder / "labels.npy")
+    reference = maps["mmseg fp32"]
+    return {side: float((labels != reference).mean()) for side, labels in maps.items()}
+
+
+def measure(workers: dict, args, folder: Path) -> list[list]:
+    from inference_worker import PICTURES, SCORES
+    from side_by_side import alternate, medians
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    known = [*PICTURES, *SCORES]
+    chosen = args.rows or known
+    for row in chosen:
+        if row not in known:
+            raise UserError(f"--rows: there is no {row!r}; choose from {', '.join(known)}.")
+    lines = []
+    for row in chosen:
+        picture = row in PICTURES
+        sides = workers if picture else {k: w for k, w in workers.items() if "fp32" in k}
+        for side, worker in sides.items():
+            say(f"{row}: loading {side}")
+            worker.ask("load" if picture else "load_scores", row=row)
+        question = "seconds" if picture else "counted_seconds"
+        asked = {side: partial(worker.ask, question) for side, worker in sides.items()}
+        # Taken first, which warms up as well.
+        memory = {side: w.ask("memory") / 2**20 for side, w in sides.items()} if picture else {}
+        seconds = medians(alternate(asked, args.rounds, say))
+        differ = share_that_differs(sides, folder) if picture else {}
+        for side, value in seconds.items():
+            base = seconds["mmseg fp32"]
+            used = (
+                f"{memory[side]:.0f} ({memory[side] / memory['mmseg fp32']:.2f})" if memory else ""
+            )
+            share = f"{differ[side]:.4%}" if differ else ""
+            lines.append([row, side, f"{value:.3f}", f"{base / value:.2f}x", used, share])
+    return lines
+
+
+@cli
+def main() -> None:
+    args = parse_args()
+    from prettytable import PrettyTable
+
+    if not args.peer.exists():
+        raise UserError(
+            f"{args.peer} doesn't exist: run tools/benchmarks/setup_peer.sh, or name an "
+            "interpreter that has mmsegmentation with --peer."
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder) / "weights.pth"
+        make_weights(weights)
+        workers = {}
+        try:
+            for name in args.sides:
+                workers[name] = start(name, args, weights)
+            lines = measure(workers, args, Path(folder))
+        finally:
+            for worker in workers.values():
+                worker.close()
+    table = PrettyTable(
+        ["work", "side", "seconds", "ratio", "MiB at peak (share)", "pixels unlike mmseg fp32"]
+    )
+    table.add_rows(lines)
+    print(table)
+
+
+if __name__ == "__main__":
+    main()

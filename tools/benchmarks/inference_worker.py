@@ -1,0 +1,153 @@
+"""One side of compare_inference.py: labels pictures with mmsegmentation or with this package."""
+
+import contextlib
+import importlib
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from side_by_side import memory_peak, serve
+
+# Of each row: config, picture (h, w), the way of testing.
+PICTURES = {
+    "whole": ("gcnet_r50-d8_4xb2-40k_cityscapes-512x1024.py", (512, 1024)),
+    "slide": ("gcnet_r50-d8_4xb2-40k_cityscapes-769x769.py", (1024, 2048)),
+    "ms+flip": ("gcnet_r50-d8_4xb2-40k_cityscapes-512x1024.py", (360, 480)),
+}
+# Of each row: classes, the network's scores (h, w), the label map (h, w).
+SCORES = {"19 classes": (19, (128, 256), (1024, 2048)), "150 classes": (150, (64, 86), (512, 683))}
+
+
+class Side:
+    """``package`` is mmseg or mmseg_gc; ``precision`` fp32, or bf16: autocast for mmseg."""
+
+    def __init__(self, package: str, configs: str, weights: str, precision: str, device: str):
+        self.package = package
+        self.configs = Path(configs)
+        self.weights = weights
+        self.precision = precision
+        self.device = device
+        self.ours = package == "mmseg_gc"
+        self.apis = importlib.import_module(f"{package}.apis")
+        if not self.ours:
+            importlib.import_module("mmseg.utils").register_all_modules(init_default_scope=True)
+
+    def load(self, row: str) -> None:
+        """Build the model of a row and prepare its picture."""
+        name, (height, width) = PICTURES[row]
+        cfg = Config.fromfile(self.configs / name)
+        cfg.model.pretrained = None
+        if row == "whole":  # at its own size
+            steps = cfg.test_dataloader.dataset.pipeline
+            steps = [step for step in steps if step["type"] != "Resize"]
+            cfg.test_dataloader.dataset.pipeline = cfg.test_pipeline = steps
+        extra = {"precision": self.precision} if self.ours else {}
+        self.model = self.apis.init_model(cfg, self.weights, device=self.device, **extra)
+        self.picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+        self.row = row
+        if row == "ms+flip" and not self.ours:
+            self._tta(cfg)
+
+    def _tta(self, cfg: Config) -> None:
+        # mmsegmentation's API has no ms+flip: this is what its test.py builds.
+        models = importlib.import_module("mmseg.registry").MODELS
+        self.tta = models.build({**cfg.tta_model, "module": self.model}).eval()
+        steps = [dict(type="LoadImageFromNDArray"), *cfg.tta_pipeline[1:]]
+        branches = steps[1]["transforms"]
+        steps[1]["transforms"] = [b for b in branches if b[0]["type"] != "LoadAnnotations"]
+        self.views = Compose(steps)
+
+    def label(self) -> None:
+        """Make ``labels`` (H, W) of the picture."""
+        autocast = not self.ours and self.precision == "bf16"
+        device_type = self.device.split(":")[0]
+        context = torch.autocast(device_type, torch.bfloat16) if autocast else None
+        with context or contextlib.nullcontext():
+            if self.row != "ms+flip":
+                result = self.apis.inference_model(self.model, self.picture)
+            elif self.ours:
+                result = self.apis.inference_model(self.model, self.picture, aug_test=True)
+            else:
+                with torch.no_grad():
+                    data = pseudo_collate([self.views(dict(img=self.picture))])
+                    result = self.tta.test_step(data)[0]
+        labels = result.pred_sem_seg.data.squeeze(0)
+        if device_type == "cuda":
+            torch.cuda.synchronize()
+        self.labels = labels
+
+    def seconds(self) -> float:
+        start = time.perf_counter()
+        self.label()
+        return time.perf_counter() - start
+
+    def memory(self) -> int:
+        """Bytes at the peak above the loaded, idle model."""
+        if not self.device.startswith("cuda"):
+            return memory_peak(self.label)
+        torch.cuda.reset_peak_memory_stats()
+        idle = torch.cuda.memory_allocated()
+        self.label()
+        return torch.cuda.max_memory_allocated() - idle
+
+    def save_labels(self, path: str) -> None:
+        np.save(path, self.labels.cpu().numpy().astype(np.uint8))
+
+    def load_scores(self, row: str) -> None:
+        """Scores of a network and true labels, both smooth as a street's are."""
+        num_classes, small, size = SCORES[row]
+        generator = torch.Generator().manual_seed(0)
+        coarse = torch.randn(1, num_classes, small[0] // 8, small[1] // 8, generator=generator)
+        self.scores = torch.nn.functional.interpolate(coarse, small, mode="bicubic")
+        self.scores += 0.1 * torch.randn(self.scores.shape, generator=generator)
+        self.truth = torch.randint(0, num_classes, size, generator=generator, dtype=torch.uint8)
+        self.size, self.num_classes = size, num_classes
+        self.scores, self.truth = self.scores.to(self.device), self.truth.to(self.device)
+        self.counted_seconds()
+
+    def counted_seconds(self) -> float:
+        """Scores to labels to what the metric keeps."""
+        start = time.perf_counter()
+        self._counted() if self.ours else self._counted_by_mmseg()
+        if self.device.startswith("cuda"):
+            torch.cuda.synchronize()
+        return time.perf_counter() - start
+
+    def _counted(self) -> torch.Tensor:
+        from mmseg_gc.evaluation.confusion import confusion_counts
+        from mmseg_gc.models.segmentors.labels import label_map
+        from mmseg_gc.models.segmentors.score_maps import DenseScores, ResizedScores
+
+        scores = ResizedScores(DenseScores(self.scores[0]), self.size, align_corners=False)
+        return confusion_counts(label_map(scores, None)[0], self.truth, self.num_classes, 255)
+
+    def _counted_by_mmseg(self) -> tuple:
+        from mmseg.evaluation import IoUMetric
+        from mmseg.models.utils import resize
+
+        # The steps of decode_head.predict_by_feat, postprocess_result and IoUMetric.process, where
+        # labels come as int64.
+        scores = resize(self.scores, size=self.size, mode="bilinear", align_corners=False)
+        scores = resize(scores, size=self.size, mode="bilinear", align_corners=False, warning=False)
+        labels = scores.squeeze(0).argmax(dim=0, keepdim=True)
+        truth = self.truth.long()
+        return IoUMetric.intersect_and_union(labels.squeeze(), truth, self.num_classes, 255)
+
+
+def main() -> None:
+    sides = []  # made when first asked for: by then what the packages print goes to stderr
+    questions = ("load", "seconds", "memory", "save_labels", "load_scores", "counted_seconds")
+    serve(
+        {"start": lambda **kwargs: sides.append(Side(**kwargs))}
+        | {
+            name: lambda name=name, **kwargs: getattr(sides[0], name)(**kwargs)
+            for name in questions
+        }
+    )
+
+
+if __name__ == "__main__":
+    main()
