@@ -7,7 +7,20 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+from mmengine.visualization import MLflowVisBackend as ScalarsOnlyBackend
+
 from mmseg_gc.errors import UserError
+from mmseg_gc.registry import VISBACKENDS
+
+
+@VISBACKENDS.register_module()
+class MLflowVisBackend(ScalarsOnlyBackend):
+    """mmengine's, whose pictures MLflow refuses because their names have no suffix."""
+
+    def add_image(self, name: str, image: np.ndarray, step: int = 0, **kwargs: Any) -> None:
+        # `**kwargs` are the visualizer's, for other backends.
+        self.experiment.log_image(image, f"{name}_{step}.png")
 
 
 class Tracker(NamedTuple):

@@ -1,6 +1,8 @@
 import importlib.util
 import json
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from mmseg_gc.engine import tracking
@@ -40,6 +42,15 @@ def test_a_package_that_is_not_installed(monkeypatch):
     monkeypatch.setattr(tracking, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="'wandb' needs .* pip install wandb"):
         add_trackers(None, ["wandb"], "run")
+
+
+def test_mlflow_gets_pictures_under_names_that_it_can_write(tmp_path):
+    got = []
+    backend = tracking.MLflowVisBackend(save_dir=str(tmp_path))
+    backend._env_initialized = True
+    backend._mlflow = SimpleNamespace(log_image=lambda image, name: got.append(name))
+    backend.add_image("val_street", np.zeros((2, 2, 3), np.uint8), step=7)
+    assert got == ["val_street_7.png"]
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("tensorboard"), reason="needs tensorboard")
