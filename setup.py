@@ -39,5 +39,6 @@ setup(
         "tests": requirements("tests"),
         "optional": requirements("optional"),
         "det": requirements("det"),
+        "track": requirements("track"),
     },
 )

@@ -11,6 +11,7 @@ import os
 import pickle
 import re
 import tempfile
+import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
@@ -111,6 +112,7 @@ def read_checkpoint(path: str | Path, map_location: str | torch.device = "cpu") 
     if path.suffix == ".safetensors":
         return _read_safetensors(path, map_location)
     try:
+        _check_sums(path)
         if _trusting_pickle:
             return torch.load(path, map_location=map_location, weights_only=False)
         with torch.serialization.safe_globals(_allowed_types()):
@@ -123,8 +125,17 @@ def read_checkpoint(path: str | Path, map_location: str | torch.device = "cpu") 
             f"checkpoint {path} asks to load {asked.group(1) or asked.group()}, which could run "
             "code, so it was refused; if you made the file yourself, pass --trust-pickle."
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(_damaged(path)) from error
+
+
+def _check_sums(path: Path) -> None:
+    """Compare the CRC-32 that torch stores for every tensor; its own reader doesn't."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise zipfile.BadZipFile(damaged)
 
 
 def _damaged(path: Path) -> str:
@@ -274,8 +285,10 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> N
         if temporary is not None and os.path.exists(temporary):
             os.unlink(temporary)
         if isinstance(error, OSError | RuntimeError):
+            # torch's writer puts an error of its own before the disk's.
+            reason = error.__context__ if isinstance(error.__context__, OSError) else error
             raise UserError(
-                f"{path} can't be written ({error}); free the disk or mend the rights."
+                f"{path} can't be written ({reason}); free the disk or mend the rights."
             ) from error
         raise
 

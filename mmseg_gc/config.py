@@ -19,9 +19,13 @@ from mmseg_gc.errors import UserError
 from mmseg_gc.registry import DATASETS, MODELS, SCOPE, TRANSFORMS
 
 FOREIGN_SCOPE = "mmseg"
+# Part of every training beside mmengine's own default hooks.
+OWN_HOOKS = {"nonfinite_loss": "NonFiniteLossHook", "preemption": "PreemptionHook"}
 RUNNER_KEYS = frozenset(inspect.signature(Runner).parameters) | {
     "default_scope",
     "runner_type",
+    "static_graph",
+    "track",
     "tta_model",
     "tta_pipeline",
 }
@@ -67,6 +71,7 @@ def load_config(
     if is_detection(cfg):
         require_detection(f"detection config {cfg.filename}")
     _follow_ignore_index(cfg)
+    _name_own_hooks(cfg)
     if work_dir is not None:
         cfg.work_dir = str(work_dir)
     elif not cfg.get("work_dir"):
@@ -215,6 +220,14 @@ def _dicts(node: Any) -> Iterator[dict]:
     elif isinstance(node, list | tuple):
         for value in node:
             yield from _dicts(value)
+
+
+def _name_own_hooks(cfg: Config) -> None:
+    """Let one key of a hook that every training has be set without naming its type."""
+    for name, kind in OWN_HOOKS.items():
+        hook = (cfg.get("default_hooks") or {}).get(name)
+        if isinstance(hook, dict):
+            hook.setdefault("type", kind)
 
 
 def head_ignore_index(model: Mapping) -> int:

@@ -1,5 +1,6 @@
 """Errors that are the user's to mend, and how the command-line tools print them."""
 
+import errno
 import functools
 import os
 import re
@@ -12,6 +13,7 @@ CLASHES = {
     "onedl-mmengine": {"mmengine", "mmengine-lite"},
     "onedl-mmcv": {"mmcv", "mmcv-lite", "mmcv-full"},
 }
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 TRACEBACK_VARIABLE = "MMSEG_GC_TRACEBACK"
 
 
@@ -20,7 +22,7 @@ class UserError(ValueError):
 
 
 def user_sentence(error: BaseException) -> str | None:
-    """The sentence of the `UserError` behind ``error``, or None if there is no such error.
+    """The sentence of the `UserError` or full disk behind ``error``, or None without one.
 
     A `UserError` raised in a data-loader worker or while a registry builds an object comes back
     re-raised with a traceback or a class name put in front; both are taken off again.
@@ -30,6 +32,9 @@ def user_sentence(error: BaseException) -> str | None:
             text = str(error).rstrip()
             text = text.rsplit("UserError: ", 1)[-1]
             return re.sub(r"^(?:class `\w+` in \S+: )+", "", text)
+        if isinstance(error, OSError) and error.errno in FULL_DISK:
+            where = f" for {error.filename}" if error.filename else ""
+            return f"the disk is full{where} ({error.strerror}); free some of it and start again."
         error = error.__cause__ or error.__context__
     return None
 

@@ -29,12 +29,12 @@ METRICS = _child(root.METRICS, "evaluation")
 HOOKS = _child(root.HOOKS, "engine")
 RUNNERS = _child(root.RUNNERS, "engine")
 OPTIM_WRAPPERS = _child(root.OPTIM_WRAPPERS, "engine")
+DATA_SAMPLERS = _child(root.DATA_SAMPLERS, "engine")
 VISUALIZERS = _child(root.VISUALIZERS, "visualization")
 INFERENCERS = _child(root.INFERENCERS, "apis")
 
 # Nothing of this package's own is in these; a user's code may register here, as in mmsegmentation,
 # and mmengine warns on every build under a scope that lacks one.
-DATA_SAMPLERS = _child(root.DATA_SAMPLERS)
 EVALUATOR = _child(root.EVALUATOR)
 FUNCTIONS = _child(root.FUNCTIONS)
 LOG_PROCESSORS = _child(root.LOG_PROCESSORS)

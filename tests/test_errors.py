@@ -1,3 +1,4 @@
+import errno
 import importlib.metadata
 import sys
 
@@ -86,3 +87,9 @@ def test_missing_libgl_names_the_cure(monkeypatch, tmp_path):
     monkeypatch.delitem(sys.modules, "cv2")
     with pytest.raises(UserError, match=r"libGL.so.1.*apt-get install libgl1"):
         check_environment()
+
+
+def test_a_full_disk_is_one_sentence():
+    full = OSError(errno.ENOSPC, "No space left on device", "work/log.json")
+    assert "full for work/log.json" in user_sentence(full)
+    assert user_sentence(OSError(errno.EIO, "Input/output error")) is None

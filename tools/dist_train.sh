@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Train on several devices: tools/dist_train.sh CONFIG GPUS [arguments of tools/train.py]
 # Several nodes: the same line on each, with NNODES, NODE_RANK, MASTER_ADDR and PORT set.
+# SIGTERM and SIGUSR1 are handed on to the processes, which save a checkpoint and end.
 set -euo pipefail
 if [ $# -lt 2 ]; then
     echo "usage: $0 CONFIG GPUS [arguments of tools/train.py]" >&2
@@ -15,4 +16,5 @@ exec "${PYTHON:-python}" -m torch.distributed.run \
     --master_addr="${MASTER_ADDR:-127.0.0.1}" \
     --master_port="${PORT:-29500}" \
     --nproc_per_node="$gpus" \
+    --signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1 \
     "$(dirname "$0")/train.py" "$config" --launcher pytorch "$@"

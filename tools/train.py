@@ -12,7 +12,8 @@ def parse_args():
         nargs="?",
         const="auto",
         metavar="CHECKPOINT",
-        help="go on from CHECKPOINT, or from the newest one in the work dir",
+        help="go on from CHECKPOINT; auto, as without a value: from the newest whole one in the "
+        "work dir, or start if there is none",
     )
     parser.add_argument("--amp", action="store_true", help="train in mixed precision")
     validate = parser.add_mutually_exclusive_group()
@@ -41,8 +42,8 @@ def main() -> None:
     elif args.validate and cfg.get("val_dataloader") is None:
         raise UserError(f"--validate: {args.config} has no val_dataloader; add one.")
     if args.resume is not None:
-        cfg.resume = True
-        cfg.load_from = None if args.resume == "auto" else args.resume
+        cfg.resume = "auto" if args.resume == "auto" else True
+        cfg.load_from = cfg.get("load_from") if args.resume == "auto" else args.resume
     spread_over_gpus(args)
     check_work_dir(cfg.work_dir)
     with trust_pickle(args.trust_pickle):

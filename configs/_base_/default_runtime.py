@@ -7,6 +7,7 @@ env_cfg = dict(
 )
 vis_backends = [dict(type="LocalVisBackend")]
 visualizer = dict(type="SegLocalVisualizer", vis_backends=vis_backends, name="visualizer")
+track = None  # "tensorboard", "wandb", "mlflow", or a list of them
 log_processor = dict(by_epoch=False)
 log_level = "INFO"
 load_from = None

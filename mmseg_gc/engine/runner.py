@@ -1,42 +1,55 @@
 """mmengine's runner with safe reading, atomic writing, and processes that may have no GPU."""
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import mmengine
 import torch
 from mmengine.device import get_device
-from mmengine.dist import is_distributed
-from mmengine.fileio import LocalBackend, register_backend
+from mmengine.dist import (
+    broadcast_object_list,
+    get_rank,
+    is_distributed,
+    is_main_process,
+    master_only,
+)
 from mmengine.model import MMDistributedDataParallel, is_model_wrapper
 from mmengine.runner import Runner
+from mmengine.runner.checkpoint import weights_to_cpu
+from mmengine.utils import apply_to
+from mmengine.visualization import Visualizer
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mmseg_gc.checkpoint import load_checkpoint, load_into, write_atomically
+from mmseg_gc.checkpoint import load_checkpoint, load_into, save_checkpoint
+from mmseg_gc.config import OWN_HOOKS
 from mmseg_gc.detection import has_ops
+from mmseg_gc.engine.hooks.preemption import PreemptionHook
+from mmseg_gc.engine.resume import newest_checkpoint
+from mmseg_gc.engine.samplers import InfiniteSampler, SeededDataset
+from mmseg_gc.engine.tracking import add_trackers
+from mmseg_gc.engine.workers import start_worker
 from mmseg_gc.errors import UserError
 from mmseg_gc.models.layers.sync_bn import adapt_sync_bn
-from mmseg_gc.registry import RUNNERS
-
-
-class AtomicLocalBackend(LocalBackend):
-    """Local files that are the old version or the whole new one at every moment."""
-
-    def put(self, obj: bytes | memoryview, filepath: str | Path) -> None:
-        write_atomically(filepath, lambda file: file.write(obj))
-
-
-register_backend("atomic_local", AtomicLocalBackend, force=True)
+from mmseg_gc.registry import DATA_SAMPLERS, DATASETS, RUNNERS
+from mmseg_gc.version import __version__
 
 
 @RUNNERS.register_module()
 class SegRunner(Runner):
     """Train, validate and test a segmentor, or a detector, from a config.
 
-    Differs from mmengine's runner in four places: processes without a GPU talk over gloo,
-    ``SyncBN`` works on one device and on CPUs, validation never sees a sample twice, and weights
-    are read and written by `mmseg_gc.checkpoint` alone. ``cfg.strict_load=False`` loads what fits.
+    Differs from mmengine's runner in what follows. Processes without a GPU talk over gloo, and
+    ``SyncBN`` works on one device and on CPUs. Validation never sees a sample twice. What a
+    training draws at random depends on the seed and the place in the run alone. Weights are read
+    and written by `mmseg_gc.checkpoint` alone.
+
+    Config keys beyond mmengine's: ``strict_load=False`` loads what fits; ``resume="auto"`` goes on
+    from the newest whole checkpoint of the work dir, or starts from ``load_from`` if there is
+    none; ``track`` names what to log to beside the work dir (`mmseg_gc.engine.tracking`);
+    ``static_graph=False`` is for models whose graph changes between iterations.
     """
 
     def setup_env(self, env_cfg: dict) -> None:
@@ -54,15 +67,36 @@ class SegRunner(Runner):
             # oneDNN's convolutions take this layout as it is and reorder the other one. Of mmcv's
             # ops, DCN refuses it and RoIAlign reads the wrong pixels from it without a word.
             model = model.to(memory_format=torch.channels_last)
+        model = model.to(device)
         if not self.distributed:
-            return model.to(device)
-        if device == "cpu" and model_wrapper_cfg is None:
-            return MMDistributedDataParallel(
-                module=model,
-                broadcast_buffers=False,
-                find_unused_parameters=self.cfg.get("find_unused_parameters", False),
-            )
-        return super().wrap_model(model_wrapper_cfg, model)
+            return model
+        if model_wrapper_cfg is not None:
+            return super().wrap_model(model_wrapper_cfg, model)
+        find_unused = self.cfg.get("find_unused_parameters", False)
+        accumulates = (self.cfg.get("optim_wrapper") or {}).get("accumulative_counts", 1) > 1
+        return MMDistributedDataParallel(
+            module=model,
+            device_ids=None if device == "cpu" else [int(os.environ["LOCAL_RANK"])],
+            broadcast_buffers=False,
+            find_unused_parameters=find_unused,
+            gradient_as_bucket_view=True,
+            # Every iteration is the same here, but for those that don't exchange gradients.
+            static_graph=self.cfg.get(
+                "static_graph",
+                not (find_unused or accumulates or self.cfg.get("compile") or has_ops(model)),
+            ),
+        )
+
+    def register_default_hooks(self, hooks: dict | None = None) -> None:
+        own = {name: dict(type=kind) for name, kind in OWN_HOOKS.items()}
+        hooks = {**own, **(hooks or {})}
+        off = [name for name in OWN_HOOKS if hooks[name] is None]  # mmengine takes out its own
+        super().register_default_hooks({k: hook for k, hook in hooks.items() if k not in off})
+
+    def build_visualizer(self, visualizer: dict | None = None) -> Visualizer:
+        if self.cfg.get("track"):
+            visualizer = add_trackers(visualizer, self.cfg.track, self.work_dir)
+        return super().build_visualizer(visualizer)
 
     @staticmethod
     def build_dataloader(
@@ -75,7 +109,35 @@ class SegRunner(Runner):
                 sampler.setdefault("round_up", False)
             if dataloader.get("num_workers", 0) == 0:
                 dataloader["persistent_workers"] = False  # torch refuses it without workers
+            elif "worker_init_fn" not in dataloader:
+                dataloader["worker_init_fn"] = dict(
+                    type=start_worker,
+                    num_workers=dataloader["num_workers"],
+                    rank=get_rank(),
+                    seed=seed,
+                    disable_subprocess_warning=dataloader.pop("disable_subprocess_warning", False),
+                )
+            _seed_samples(dataloader)
         return Runner.build_dataloader(dataloader, seed, diff_rank_seed)
+
+    def train(self) -> nn.Module:
+        try:
+            return super().train()
+        finally:
+            for hook in self.hooks:
+                if isinstance(hook, PreemptionHook):
+                    hook.release()
+
+    def load_or_resume(self) -> None:
+        if self._resume == "auto" or (self._resume and self._load_from is None):
+            # One rank looks, so that all go on from the same file.
+            found = [newest_checkpoint(self.work_dir) if is_main_process() else None]
+            broadcast_object_list(found)
+            if found[0] is None:
+                self.logger.warning(f"{self.work_dir} has no checkpoint: the run begins anew.")
+            self._resume = found[0] is not None
+            self._load_from = found[0] or self._load_from
+        super().load_or_resume()
 
     def load_checkpoint(
         self,
@@ -108,10 +170,71 @@ class SegRunner(Runner):
                 evaluator.dataset_meta = {**(evaluator.dataset_meta or {}), **stored}
                 self.visualizer.dataset_meta = evaluator.dataset_meta
 
-    def save_checkpoint(self, *args, backend_args: dict | None = None, **kwargs) -> None:
-        # Positional and keyword arguments are mmengine's.
-        backend_args = backend_args or dict(backend="atomic_local")
-        super().save_checkpoint(*args, backend_args=backend_args, **kwargs)
+    @master_only
+    def save_checkpoint(
+        self,
+        out_dir: str,
+        filename: str,
+        file_client_args: dict | None = None,
+        save_optimizer: bool = True,
+        save_param_scheduler: bool = True,
+        meta: dict | None = None,
+        by_epoch: bool = True,
+        backend_args: dict | None = None,
+    ) -> None:
+        """Write the run's state to ``out_dir/filename``, atomically.
+
+        Source: ``mmengine.runner.Runner.save_checkpoint``, of which this has the arguments; those
+        for remote storage are refused.
+
+        Raises:
+            UserError: the file can't be written; an older one stays as it was.
+        """
+        if file_client_args or backend_args:
+            raise UserError("checkpoints are written to local folders; leave out backend_args.")
+        done = dict(epoch=self.epoch + by_epoch, iter=self.iter + (not by_epoch))
+        model = self.model.module if is_model_wrapper(self.model) else self.model
+        checkpoint = {
+            "meta": {
+                **done,
+                **(meta or {}),
+                "cfg": self.cfg.pretty_text,
+                "seed": self.seed,
+                "experiment_name": self.experiment_name,
+                "time": time.strftime("%Y%m%d_%H%M%S"),
+                "mmseg_gc_version": __version__,
+                "mmengine_version": mmengine.__version__,
+            },
+            "state_dict": weights_to_cpu(model.state_dict()),
+            "message_hub": _on_cpu(self.message_hub.state_dict()),
+        }
+        if hasattr(self.train_dataloader.dataset, "metainfo"):
+            checkpoint["meta"]["dataset_meta"] = self.train_dataloader.dataset.metainfo
+        if save_optimizer:
+            checkpoint["optimizer"] = _on_cpu(self.optim_wrapper.state_dict())
+        if save_param_scheduler and self.param_schedulers is not None:
+            checkpoint["param_schedulers"] = [s.state_dict() for s in self.param_schedulers]
+        self.call_hook("before_save_checkpoint", checkpoint=checkpoint)
+        save_checkpoint(checkpoint, Path(out_dir, filename))
+
+
+def _on_cpu(state: dict) -> dict:
+    return apply_to(state, lambda value: hasattr(value, "cpu"), lambda value: value.cpu())
+
+
+def _seed_samples(dataloader: dict) -> None:
+    """Let the samples of an endless sampler be augmented by their place in the run."""
+    sampler, dataset = dataloader.get("sampler"), dataloader.get("dataset")
+    if not (isinstance(sampler, dict) and isinstance(dataset, dict)):
+        return
+    kind = sampler["type"]
+    if (DATA_SAMPLERS.get(kind) if isinstance(kind, str) else kind) is not InfiniteSampler:
+        return
+    sampler["type"] = InfiniteSampler
+    dataset = DATASETS.build(dataset)
+    if hasattr(dataset, "full_init"):
+        dataset.full_init()
+    dataloader["dataset"] = SeededDataset(dataset)
 
 
 def _require_training_state(checkpoint: dict, filename: str) -> None:

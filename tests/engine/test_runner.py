@@ -9,19 +9,11 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from mmseg_gc.checkpoint import load_checkpoint
 from mmseg_gc.engine import AmpOptimWrapper
-from mmseg_gc.engine.runner import AtomicLocalBackend, SegRunner, check_work_dir
+from mmseg_gc.engine.runner import SegRunner, check_work_dir
 from mmseg_gc.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "configs/gcnet/gcnet_r18-d8_1xb8-20k_camvid-360x480.py"
-
-
-def test_files_are_replaced_whole(tmp_path):
-    backend = AtomicLocalBackend()
-    backend.put(b"old", tmp_path / "x")
-    backend.put(memoryview(b"new"), tmp_path / "x")
-    assert (tmp_path / "x").read_bytes() == b"new"
-    assert os.listdir(tmp_path) == ["x"]
 
 
 def test_a_file_where_the_work_dir_should_be(tmp_path):

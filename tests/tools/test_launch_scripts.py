@@ -40,7 +40,8 @@ def launch(tmp_path):
 def test_one_node(launch):
     out = launch("tools/dist_train.sh", "c.py", "4", "--work_dir", "a b").stdout
     assert "--nnodes=1 --node_rank=0 --master_addr=127.0.0.1 --master_port=29500" in out
-    assert "--nproc_per_node=4 tools/train.py c.py --launcher pytorch --work_dir a b" in out
+    assert "--nproc_per_node=4 --signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1" in out
+    assert "tools/train.py c.py --launcher pytorch --work_dir a b" in out
 
 
 def test_several_nodes_by_variables(launch):

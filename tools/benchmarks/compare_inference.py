@@ -8,6 +8,7 @@ from pathlib import Path
 from mmseg_gc.errors import UserError, cli
 
 ROOT = Path(__file__).resolve().parents[2]
+SIDES = ["mmseg fp32", "mmseg bf16", "mmseg_gc fp32", "mmseg_gc bf16"]
 
 
 def parse_args():
@@ -23,6 +24,9 @@ def parse_args():
     parser.add_argument("--rounds", type=int, default=5, help="times that each is asked")
     parser.add_argument("--device", default="cpu", help="cpu or cuda:0")
     parser.add_argument("--rows", nargs="+", help="some of the rows only, such as whole slide")
+    parser.add_argument(
+        "--sides", nargs="+", choices=SIDES, default=SIDES, help="some of the sides only"
+    )
     return parser.parse_args()
 
 
@@ -92,8 +96,9 @@ def measure(workers: dict, args, folder: Path) -> list[list]:
             worker.ask("load" if picture else "load_scores", row=row)
         question = "seconds" if picture else "counted_seconds"
         asked = {side: partial(worker.ask, question) for side, worker in sides.items()}
-        seconds = medians(alternate(asked, args.rounds, say))
+        # Taken first, which warms up as well.
         memory = {side: w.ask("memory") / 2**20 for side, w in sides.items()} if picture else {}
+        seconds = medians(alternate(asked, args.rounds, say))
         differ = share_that_differs(sides, folder) if picture else {}
         for side, value in seconds.items():
             base = seconds["mmseg fp32"]
@@ -118,10 +123,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "weights.pth"
         make_weights(weights)
-        names = [f"{package} {p}" for package in ("mmseg", "mmseg_gc") for p in ("fp32", "bf16")]
         workers = {}
         try:
-            for name in names:
+            for name in args.sides:
                 workers[name] = start(name, args, weights)
             lines = measure(workers, args, Path(folder))
         finally:

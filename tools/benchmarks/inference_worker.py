@@ -50,7 +50,6 @@ class Side:
         self.row = row
         if row == "ms+flip" and not self.ours:
             self._tta(cfg)
-        self.label()
 
     def _tta(self, cfg: Config) -> None:
         # mmsegmentation's API has no ms+flip: this is what its test.py builds.
@@ -61,8 +60,8 @@ class Side:
         steps[1]["transforms"] = [b for b in branches if b[0]["type"] != "LoadAnnotations"]
         self.views = Compose(steps)
 
-    def label(self) -> torch.Tensor:
-        """The label map (H, W) of the picture."""
+    def label(self) -> None:
+        """Make ``labels`` (H, W) of the picture."""
         autocast = not self.ours and self.precision == "bf16"
         device_type = self.device.split(":")[0]
         context = torch.autocast(device_type, torch.bfloat16) if autocast else None
@@ -78,7 +77,7 @@ class Side:
         labels = result.pred_sem_seg.data.squeeze(0)
         if device_type == "cuda":
             torch.cuda.synchronize()
-        return labels
+        self.labels = labels
 
     def seconds(self) -> float:
         start = time.perf_counter()
@@ -95,7 +94,7 @@ class Side:
         return torch.cuda.max_memory_allocated() - idle
 
     def save_labels(self, path: str) -> None:
-        np.save(path, self.label().cpu().numpy().astype(np.uint8))
+        np.save(path, self.labels.cpu().numpy().astype(np.uint8))
 
     def load_scores(self, row: str) -> None:
         """Scores of a network and true labels, both smooth as a street's are."""

@@ -1,0 +1,98 @@
+"""Stop a training between two iterations when its machine is asked back."""
+
+import signal
+import threading
+
+import torch
+from mmengine.dist import all_reduce, barrier
+from mmengine.hooks import EMAHook, Hook
+from mmengine.runner import Runner
+
+from mmseg_gc.engine.hooks.checkpoint import CheckpointHook
+from mmseg_gc.registry import HOOKS
+
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+
+
+class Preempted(SystemExit):
+    """Ends the process with 128 + the signal's number, as if the signal had: 143 or 138."""
+
+
+@HOOKS.register_module()
+class PreemptionHook(Hook):
+    """On SIGTERM or SIGUSR1 finish the iteration, save a checkpoint, and leave.
+
+    Under several processes it's enough that one of them is signalled. During a validation the
+    state before it is saved, and the validation is made up for on resume. A second signal changes
+    nothing: schedulers send several.
+
+    Raises:
+        Preempted: a `SystemExit`, once the checkpoint is written.
+    """
+
+    priority = "LOWEST"
+
+    def __init__(self):
+        self.received = 0
+        self._handlers: dict = {}
+
+    def before_train(self, runner: Runner) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self._handlers = {number: signal.signal(number, self._note) for number in SIGNALS}
+
+    def _note(self, number: int, frame: object) -> None:
+        self.received = self.received or number
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: dict | None = None,
+    ) -> None:
+        received = torch.tensor(self.received)
+        all_reduce(received, "max")
+        if received and runner.optim_wrapper.should_update():
+            self.received = int(received)
+            hook = _checkpoint_hook(runner)
+            if hook is not None:
+                hook.save_iteration(runner, runner.iter + 1)
+            barrier()  # a rank that leaves takes those that are still saving with it
+            self._leave(runner, hook, runner.iter + 1)
+
+    def after_val_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: list | None = None,
+    ) -> None:
+        # Ranks have different numbers of pictures here, so that they can't agree; they needn't.
+        if not self.received:
+            return
+        hook = _checkpoint_hook(runner)
+        if hook is not None and runner.optim_wrapper.should_update():
+            for ema in runner.hooks:
+                if isinstance(ema, EMAHook):
+                    ema.after_val_epoch(runner)  # puts the trained weights back
+            hook.save_during_validation(runner)
+        self._leave(runner, hook, runner.iter)
+
+    def _leave(self, runner: Runner, hook: CheckpointHook | None, iterations: int) -> None:
+        last = hook.last_ckpt if hook is not None else None
+        runner.logger.warning(
+            f"Stopped by {signal.Signals(self.received).name} after {iterations} iterations; "
+            f"--resume auto goes on from {last}."
+        )
+        runner.visualizer.close()
+        raise Preempted(128 + self.received)
+
+    def release(self) -> None:
+        """Give the signals back to whom they belonged before the training."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers = {}
+
+
+def _checkpoint_hook(runner: Runner) -> CheckpointHook | None:
+    return next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)

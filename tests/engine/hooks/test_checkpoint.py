@@ -1,0 +1,189 @@
+"""What a checkpoint has to hold, and what a folder of them looks like after any accident."""
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from mmseg_gc import checkpoint as writing
+from mmseg_gc.checkpoint import load_checkpoint
+from mmseg_gc.errors import UserError
+
+ENGINE = Path(__file__).parents[1]
+
+
+class PowerCut(BaseException):
+    pass
+
+
+def cut(*args, **kwargs):
+    raise PowerCut
+
+
+def crash(toy, work_dir, moment="after_train_iter", iteration=3, **keys):
+    hooks = [*keys.pop("hooks", []), toy.DoHook(cut, moment, iteration)]
+    with pytest.raises(PowerCut):
+        toy.build(work_dir, hooks=hooks, **keys).train()
+
+
+def names(work_dir):
+    return sorted(path.name for path in work_dir.iterdir() if path.name[:2] != "20")
+
+
+@pytest.fixture(scope="module")
+def peace(toy, tmp_path_factory):
+    """The folder of a run that was never stopped."""
+    work_dir = tmp_path_factory.mktemp("peace") / "run"
+    toy.build(work_dir).train()
+    return work_dir
+
+
+def test_killed_for_real(tmp_path):
+    """SIGKILL to real processes with workers and EMA, once while saving."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment["PYTHONPATH"] = os.pathsep.join([str(ENGINE.parents[1]), str(ENGINE)])
+    finished = subprocess.run(
+        [sys.executable, ENGINE / "kill_toy.py", tmp_path],
+        env=environment, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert finished.stdout.count("identical") == 2
+
+
+@pytest.mark.parametrize(
+    ("moment", "iteration"),
+    [
+        ("after_train_iter", 5),
+        ("before_val", 4),  # saved, not yet validated
+        ("after_val_iter", 4),
+        ("after_val_epoch", 6),  # scored, neither the best nor the note of it saved
+        ("before_train_iter", 4),  # right after a validation
+        ("before_val", 8),  # all iterations done, the last validation missing
+    ],
+)
+def test_stopped_anywhere(toy, peace, tmp_path, assert_same_end, moment, iteration):
+    crash(toy, tmp_path / "run", moment, iteration)
+    toy.build(tmp_path / "run", workers=2 if iteration == 5 else 0).train()
+    assert_same_end(tmp_path / "run/iter_8.pth", peace / "iter_8.pth")
+    assert names(tmp_path / "run") == names(peace)
+
+
+def test_every_part_that_keeps_a_state(toy, tmp_path, assert_same_end):
+    """EMA, bfloat16, clipping, a learning rate that follows the score; killed within a step."""
+    keys = dict(
+        hooks=[dict(type="EMAHook")],
+        optim_wrapper=dict(
+            type="AmpOptimWrapper",
+            optimizer=dict(type="SGD", lr=0.1, momentum=0.9),
+            clip_grad=dict(max_norm=1.0),
+            accumulative_counts=4,
+        ),
+        scores=(3.0, 2.0, 1.0, 1.0),
+        param_scheduler=[
+            dict(type="ReduceOnPlateauLR", monitor="mIoU", rule="greater", patience=0, factor=0.1)
+        ],
+    )
+    toy.build(tmp_path / "peace", **keys).train()
+    # Iterations 2 and 6 are due, but in the middle of a step of four.
+    assert [n for n in names(tmp_path / "peace") if n[0] == "i"] == ["iter_4.pth", "iter_8.pth"]
+    crash(toy, tmp_path / "run", iteration=7, **keys)
+    toy.build(tmp_path / "run", **keys).train()
+    assert_same_end(tmp_path / "run/iter_8.pth", tmp_path / "peace/iter_8.pth")
+    schedule = load_checkpoint(tmp_path / "run/iter_8.pth")["param_schedulers"][0]
+    assert schedule["_last_value"][0] < 0.1
+
+
+def test_a_run_without_a_seed_keeps_the_one_it_drew(toy, tmp_path, assert_same_end):
+    toy.build(tmp_path / "peace", seed=None).train()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "peace/iter_4.pth").rename(tmp_path / "run/iter_4.pth")
+    toy.build(tmp_path / "run", seed=None).train()
+    assert_same_end(tmp_path / "run/iter_8.pth", tmp_path / "peace/iter_8.pth")
+
+
+def test_accidents_while_writing(toy, peace, tmp_path, monkeypatch, assert_same_end):
+    """After the whole file and before its name; after its name and before `last_checkpoint`."""
+    run, replace = tmp_path / "run", os.replace
+    crash(toy, run, "after_train_iter", 3)
+    for name in ("iter_4.pth", "last_checkpoint"):
+
+        def stop(source, target, name=name):
+            return cut() if Path(target).name == name else replace(source, target)
+
+        with monkeypatch.context() as patch, pytest.raises(PowerCut):
+            patch.setattr(writing.os, "replace", stop)
+            toy.build(run).train()
+        (run / f".{name}.leftover").touch()  # what SIGKILL would have left
+        (run / ".iter_4.pth.leftover").touch()
+        assert (run / "last_checkpoint").read_text().endswith("iter_2.pth")
+    toy.build(run).train()
+    assert_same_end(run / "iter_8.pth", peace / "iter_8.pth")
+    assert names(run) == names(peace)
+
+
+def test_a_full_disk_leaves_the_older_ones(toy, peace, tmp_path, monkeypatch, assert_same_end):
+    def half(checkpoint, file):
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    run = tmp_path / "run"
+    crash(toy, run)
+    before = {path: (run / path).read_bytes() for path in names(run)}
+    with monkeypatch.context() as patch, pytest.raises(UserError, match=r"iter_4.pth can't be wr"):
+        patch.setattr(torch, "save", half)
+        toy.build(run).train()
+    assert {path: (run / path).read_bytes() for path in names(run)} == before
+    toy.build(run).train()
+    assert_same_end(run / "iter_8.pth", peace / "iter_8.pth")
+
+
+def test_the_best_is_the_first_of_equals_and_never_absent(toy, tmp_path):
+    scores = (1.0, 3.0, 3.0, 2.0)
+    toy.build(tmp_path / "run", scores=scores).train()
+    best = [name for name in names(tmp_path / "run") if name.startswith("best")]
+    assert best == ["best_mIoU_iter_4.pth"]
+    state = load_checkpoint(tmp_path / "run" / best[0])
+    trained = load_checkpoint(tmp_path / "run/iter_4.pth")
+    assert "optimizer" not in state
+    assert all(torch.equal(v, trained["state_dict"][k]) for k, v in state["state_dict"].items())
+
+    # Stopped after the new best is written and before the old one goes.
+    run = tmp_path / "stopped"
+    crash(toy, run, "after_train_iter", 3, scores=scores)
+    kept = (run / "best_mIoU_iter_2.pth").read_bytes()
+    toy.build(run, scores=scores).train()
+    (run / "best_mIoU_iter_2.pth").write_bytes(kept)
+    toy.build(run, iterations=8, scores=scores).train()
+    assert "best_mIoU_iter_2.pth" not in names(run)
+    assert "best_mIoU_iter_4.pth" in names(run)
+
+
+def test_only_so_many_are_kept(toy, tmp_path):
+    keys = {"default_hooks.checkpoint.max_keep_ckpts": 2}
+    crash(toy, tmp_path / "run", iteration=7, **keys)
+    kept = [name for name in names(tmp_path / "run") if name.startswith("iter")]
+    assert kept == ["iter_4.pth", "iter_6.pth"]
+    (tmp_path / "run/iter_2.pth").touch()  # not of this run any more: left alone
+    toy.build(tmp_path / "run", **keys).train()
+    kept = [name for name in names(tmp_path / "run") if name.startswith("iter")]
+    assert kept == ["iter_2.pth", "iter_6.pth", "iter_8.pth"]
+
+
+def test_a_misspelt_key_is_named(toy, tmp_path):
+    with pytest.raises(TypeError, match="max_keep_ckpt"):
+        toy.build(tmp_path, **{"default_hooks.checkpoint.max_keep_ckpt": 2})
+
+
+def test_a_checkpoint_of_mmengine_goes_on_with_a_warning(toy, tmp_path, capfd):
+    crash(toy, tmp_path / "run")
+    path = tmp_path / "run/iter_2.pth"
+    state = load_checkpoint(path)
+    del state["resume_state"]
+    torch.save(state, path)
+    toy.build(tmp_path / "run").train()
+    assert "has no random states" in "".join(capfd.readouterr())
+    assert (tmp_path / "run/iter_8.pth").is_file()

@@ -1,0 +1,53 @@
+import os
+import signal
+
+import pytest
+import torch
+
+from mmseg_gc.checkpoint import load_checkpoint
+
+
+def send(number):
+    return lambda runner: os.kill(os.getpid(), number)
+
+
+def stop(toy, work_dir, number=signal.SIGTERM, moment="before_train_iter", iteration=2, **keys):
+    hooks = [*keys.pop("hooks", []), toy.DoHook(send(number), moment, iteration)]
+    with pytest.raises(SystemExit) as stopped:
+        toy.build(work_dir, hooks=hooks, **keys).train()
+    return stopped.value.code
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 138)], ids=["TERM", "USR1"]
+)
+def test_the_iteration_is_finished_and_saved(toy, tmp_path, assert_same_end, number, status):
+    toy.build(tmp_path / "peace").train()
+    before = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGUSR1)]
+    assert stop(toy, tmp_path / "run", number) == status
+    assert (tmp_path / "run/last_checkpoint").read_text().endswith("iter_3.pth")
+    assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGUSR1)] == before
+    toy.build(tmp_path / "run").train()
+    assert_same_end(tmp_path / "run/iter_8.pth", tmp_path / "peace/iter_8.pth")
+
+
+def test_a_validation_is_left_at_once(toy, tmp_path, assert_same_end):
+    """At iteration 3, which isn't saved yet, while EMA has lent its weights to the model."""
+    keys = dict(hooks=[dict(type="EMAHook", momentum=0.2)], val_interval=3, scores=(1.0,))
+    toy.build(tmp_path / "peace", **keys).train()
+    assert stop(toy, tmp_path / "run", moment="before_val", iteration=3, **keys) == 143
+    assert not load_checkpoint(tmp_path / "run/iter_3.pth")["resume_state"]["validated"]
+    toy.build(tmp_path / "run", **keys).train()
+    assert_same_end(tmp_path / "run/iter_8.pth", tmp_path / "peace/iter_8.pth")
+
+
+def test_a_step_of_several_iterations_is_finished(toy, tmp_path):
+    wrapper = dict(optimizer=dict(type="SGD", lr=0.1), accumulative_counts=3)
+    stop(toy, tmp_path / "run", val_interval=100, iteration=3, optim_wrapper=wrapper)
+    assert (tmp_path / "run/last_checkpoint").read_text().endswith("iter_6.pth")
+
+
+def test_more_signals_change_nothing(toy, tmp_path):
+    hooks = [toy.DoHook(send(signal.SIGTERM), "before_train_iter", 2)]
+    assert stop(toy, tmp_path / "run", signal.SIGUSR1, "before_train_iter", 2, hooks=hooks) == 143
+    assert torch.load(tmp_path / "run/iter_3.pth", weights_only=False)["meta"]["iter"] == 3
