@@ -231,6 +231,8 @@ def _seed_samples(dataloader: dict) -> None:
     sampler, dataset = dataloader.get("sampler"), dataloader.get("dataset")
     if not (isinstance(sampler, dict) and isinstance(dataset, dict)):
         return
+    if dataloader.get("batch_sampler"):
+        return  # it may look pictures up by their index, which a `Draw` isn't
     kind = sampler["type"]
     if (DATA_SAMPLERS.get(kind) if isinstance(kind, str) else kind) is not InfiniteSampler:
         return
