@@ -42,9 +42,7 @@ class MMSegInferencer:
         compile: bool = False,
     ):
         device = device or ("cuda:0" if torch.cuda.is_available() else "cpu")
-        self.model = init_model(
-            model, weights, device=device, precision=precision, compile=compile
-        )
+        self.model = init_model(model, weights, device=device, precision=precision, compile=compile)
         self.show_progress = show_progress
         known = DATASETS.get(dataset_name).METAINFO if dataset_name else self.model.dataset_meta
         self.visualizer = SegLocalVisualizer(
