@@ -19,8 +19,11 @@ from mmseg_gc.errors import UserError
 from mmseg_gc.registry import DATASETS, MODELS, SCOPE, TRANSFORMS
 
 FOREIGN_SCOPE = "mmseg"
-# Part of every training beside mmengine's own default hooks.
-OWN_HOOKS = {"nonfinite_loss": "NonFiniteLossHook", "preemption": "PreemptionHook"}
+# Part of every training, of detectors too, beside mmengine's own default hooks.
+OWN_HOOKS = {
+    "nonfinite_loss": f"{SCOPE}.NonFiniteLossHook",
+    "preemption": f"{SCOPE}.PreemptionHook",
+}
 RUNNER_KEYS = frozenset(inspect.signature(Runner).parameters) | {
     "default_scope",
     "runner_type",

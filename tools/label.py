@@ -13,6 +13,7 @@ def parse_args():
     parser.add_argument("--out-dir", default="labelled", help="gets pred/ (ids) and vis/ (drawn)")
     parser.add_argument("--device", help="such as cpu or cuda:0; default: a GPU if there is one")
     parser.add_argument("--aug-test", action="store_true", help="average over scales and flips")
+    parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), default="fp32")
     return parser.parse_args()
 
 
@@ -21,7 +22,9 @@ def main() -> None:
     args = parse_args()
     from mmseg_gc.apis import MMSegInferencer
 
-    inferencer = MMSegInferencer(args.config, args.checkpoint, device=args.device)
+    inferencer = MMSegInferencer(
+        args.config, args.checkpoint, device=args.device, precision=args.precision
+    )
     inferencer(args.pictures, out_dir=args.out_dir, aug_test=args.aug_test)
     print(f"Label maps are in {args.out_dir}/pred, drawn pictures in {args.out_dir}/vis.")
 

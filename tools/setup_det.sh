@@ -23,7 +23,7 @@ wheels=${MMCV_WHEELS:-${XDG_CACHE_HOME:-$HOME/.cache}/mmseg_gc}/$name
 shopt -s nullglob
 mmcv=("$wheels"/onedl_mmcv-*.whl)
 if [[ ${#mmcv[@]} -eq 0 ]]; then
-    echo "Compiling mmcv's ops against $name, once: some 20 minutes on two cores…"
+    echo "Compiling mmcv's ops against $name, once: 78 files, each some 10 s of one core…"
     # Not from pip's cache, which may hold the wheel without ops that segmentation installs. The
     # debug symbols that Python was built with would double the time. Moved when it is whole.
     MMCV_WITH_OPS=1 MAX_JOBS=${MAX_JOBS:-$(nproc)} CFLAGS="-O3 -g0 -DNDEBUG -fwrapv" \

@@ -38,9 +38,11 @@ class MMSegInferencer:
         dataset_name: str | None = None,
         device: str | None = None,
         show_progress: bool = True,
+        precision: str = "fp32",
+        compile: bool = False,
     ):
         device = device or ("cuda:0" if torch.cuda.is_available() else "cpu")
-        self.model = init_model(model, weights, device=device)
+        self.model = init_model(model, weights, device=device, precision=precision, compile=compile)
         self.show_progress = show_progress
         known = DATASETS.get(dataset_name).METAINFO if dataset_name else self.model.dataset_meta
         self.visualizer = SegLocalVisualizer(

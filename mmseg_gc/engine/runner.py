@@ -119,6 +119,8 @@ class SegRunner(Runner):
                     seed=seed,
                     disable_subprocess_warning=dataloader.pop("disable_subprocess_warning", False),
                 )
+            # Pinned batches travel to a GPU while it still works on the last one.
+            dataloader.setdefault("pin_memory", torch.cuda.is_available())
             _seed_samples(dataloader)
         return Runner.build_dataloader(dataloader, seed, diff_rank_seed)
 
@@ -229,6 +231,8 @@ def _seed_samples(dataloader: dict) -> None:
     sampler, dataset = dataloader.get("sampler"), dataloader.get("dataset")
     if not (isinstance(sampler, dict) and isinstance(dataset, dict)):
         return
+    if dataloader.get("batch_sampler"):
+        return  # it may look pictures up by their index, which a `Draw` isn't
     kind = sampler["type"]
     if (DATA_SAMPLERS.get(kind) if isinstance(kind, str) else kind) is not InfiniteSampler:
         return

@@ -1,12 +1,26 @@
 """Experiment trackers by one config key: ``track = "tensorboard"``, or a list of names."""
 
 import difflib
+import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+from mmengine.visualization import MLflowVisBackend as ScalarsOnlyBackend
+
 from mmseg_gc.errors import UserError
+from mmseg_gc.registry import VISBACKENDS
+
+
+@VISBACKENDS.register_module()
+class MLflowVisBackend(ScalarsOnlyBackend):
+    """mmengine's, whose pictures MLflow refuses because their names have no suffix."""
+
+    def add_image(self, name: str, image: np.ndarray, step: int = 0, **kwargs: Any) -> None:
+        # `**kwargs` are the visualizer's, for other backends.
+        self.experiment.log_image(image, f"{name}_{step}.png")
 
 
 class Tracker(NamedTuple):
@@ -27,8 +41,9 @@ TRACKERS = {
 def add_trackers(visualizer: dict | None, names: str | Sequence[str], work_dir: str) -> dict:
     """``visualizer`` with the backends of ``names`` beside those that it has.
 
-    W&B and MLflow call the run by its work dir's name. Where they write is theirs to decide:
-    ``WANDB_MODE``, ``WANDB_PROJECT`` and ``MLFLOW_TRACKING_URI`` in the environment count.
+    W&B and MLflow call the run by its work dir's name. Their own variables say where they write:
+    ``WANDB_MODE``, ``WANDB_PROJECT``, ``MLFLOW_TRACKING_URI``; without the last, MLflow keeps
+    ``mlflow.db`` in the work dir.
 
     Raises:
         UserError: a name that isn't in `TRACKERS`, or a package that isn't installed.
@@ -39,7 +54,7 @@ def add_trackers(visualizer: dict | None, names: str | Sequence[str], work_dir: 
     for name in [names] if isinstance(names, str) else names:
         tracker = _installed(name)
         if tracker.backend["type"] not in taken:
-            backends.append({**tracker.backend, **_run_name(name, Path(work_dir).name)})
+            backends.append({**tracker.backend, **_named(name, Path(work_dir).resolve())})
     visualizer["vis_backends"] = backends
     return visualizer
 
@@ -58,9 +73,18 @@ def _installed(name: str) -> Tracker:
     return tracker
 
 
-def _run_name(tracker: str, name: str) -> dict[str, Any]:
+def _named(tracker: str, work_dir: Path) -> dict[str, Any]:
+    """How ``tracker`` calls the run, and where MLflow keeps it if nothing else is said."""
+    name = work_dir.name
     if tracker == "wandb":
         return dict(init_kwargs=dict(name=name))
     if tracker == "mlflow":
-        return dict(run_name=name)
+        server = os.environ.get("MLFLOW_TRACKING_URI")
+        return dict(
+            exp_name=os.environ.get("MLFLOW_EXPERIMENT_NAME", name),
+            run_name=name,
+            # MLflow has given up the plain files that mmengine would choose.
+            tracking_uri=server or f"sqlite:///{work_dir}/mlflow.db",
+            artifact_location=None if server else f"file://{work_dir}/mlflow",
+        )
     return {}

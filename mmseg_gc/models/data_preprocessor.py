@@ -80,8 +80,8 @@ class SegDataPreProcessor(BaseDataPreprocessor):
         """``inputs`` (N, C, H, W) float32 and ``data_samples`` from lists of (C, h, w) and samples.
 
         Pictures and labels stay as they are, mostly uint8, until on the device: a quarter and an
-        eighth of the bytes. Labels to train on leave as int64. With ``raw`` test pictures that need no padding
-        remain as they are, for `normalise` to finish.
+        eighth of the bytes. Labels to train on leave as int64. With ``raw``, test pictures that
+        need no padding remain as they are, for `normalise` to finish.
         """
         data = self.cast_data(data)
         images, samples = data["inputs"], data.get("data_samples")

@@ -1,6 +1,8 @@
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -48,45 +50,78 @@ def test_the_cpu_trains_in_bfloat16_alone():
     assert AmpOptimWrapper(optimizer=optimizer).cast_dtype == torch.bfloat16
 
 
-def test_two_processes_train_and_validate(camvid_root, tmp_path):
-    """The scripts themselves: gloo, all-reduce BN, and a score over every sample once."""
-    options = [
+@pytest.fixture
+def environment():
+    return {
+        **os.environ, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT),
+    }  # fmt: skip
+
+
+@pytest.fixture
+def small_run(camvid_root):
+    """Options that let the CamVid config run on four small pictures without chance in the model."""
+    return [
         "--cfg-options", "model.pretrained=None", "randomness.seed=0",
         *[f"{s}_dataloader.dataset.data_root={camvid_root}" for s in ("train", "val", "test")],
         *[f"{s}_dataloader.num_workers=0" for s in ("train", "val", "test")],
-        "train_dataloader.batch_size=1", "train_dataloader.dataset.pipeline.3.crop_size=(32,48)",
+        "train_dataloader.dataset.pipeline.3.crop_size=(32,48)",
         "model.data_preprocessor.size=(32,48)", "test_dataloader.dataset.pipeline.1.scale=(96,72)",
-        "val_dataloader.dataset.pipeline.1.scale=(96,72)", "train_cfg.max_iters=2",
-        "train_cfg.val_interval=2",
+        "val_dataloader.dataset.pipeline.1.scale=(96,72)",
+        "model.decode_head.dropout_ratio=0", "model.auxiliary_head.dropout_ratio=0",
+        "default_hooks.checkpoint.interval=1", "default_hooks.logger.interval=1",
     ]  # fmt: skip
-    environment = {
-        **os.environ, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1", "PORT": "29611",
-        "PYTHONPATH": str(ROOT),
-    }  # fmt: skip
 
-    def run(*command):
-        return subprocess.run(
-            [*map(str, command), "--work-dir", tmp_path, *options],
-            env=environment, cwd=ROOT, capture_output=True, text=True, timeout=300,
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_with_twice_the_batch(small_run, environment, tmp_path):
+    """The scripts themselves, on the real model: gloo, all-reduce BN, every sample scored once."""
+    train = ["--cfg-options", "train_cfg.max_iters=2", "train_cfg.val_interval=2", *small_run[1:]]
+
+    def run(*command, batch_size, port="29611"):
+        finished = subprocess.run(
+            [*map(str, command), *train, f"train_dataloader.batch_size={batch_size}"],
+            env=environment | {"PORT": port}, cwd=ROOT, capture_output=True, text=True, timeout=300,
         )  # fmt: skip
+        assert finished.returncode == 0, finished.stderr[-2000:]
+        return finished.stdout + finished.stderr
 
-    finished = run("tools/dist_train.sh", CONFIG, 2, "--validate")
-    assert finished.returncode == 0, finished.stderr[-2000:]
-    assert "SyncBN layers run as AllReduceBatchNorm2d" in finished.stdout + finished.stderr
-    weights = load_checkpoint(tmp_path / "iter_2.pth")["state_dict"]
-    assert all(value.isfinite().all() for value in weights.values())
-    assert not any(key.startswith("module.") for key in weights)
+    two, one = tmp_path / "two", tmp_path / "one"
+    said = run("tools/dist_train.sh", CONFIG, 2, "--validate", "--work-dir", two, batch_size=1)
+    assert "SyncBN layers run as AllReduceBatchNorm2d" in said and "Bicyclist" in said
+    run(sys.executable, "tools/train.py", CONFIG, "--work-dir", one, batch_size=2)
 
-    # Validation on two processes has scored every picture once.
-    assert "Bicyclist" in finished.stdout + finished.stderr
+    ends = [load_checkpoint(folder / "iter_1.pth") for folder in (one, two)]
+    assert ends[0]["state_dict"].keys() == ends[1]["state_dict"].keys()
+    # After the first step the momentum is the gradient and the weight's decay.
+    for number, state in ends[0]["optimizer"]["state"].items():
+        expected = state["momentum_buffer"]
+        got = ends[1]["optimizer"]["state"][number]["momentum_buffer"]
+        assert (got - expected).abs().max() <= 1e-3 * expected.abs().max() + 1e-6, number
 
 
-def test_a_failing_worker_ends_the_job(tmp_path):
-    environment = {**os.environ, "PYTHON": sys.executable, "PORT": "29612", "PYTHONPATH": str(ROOT)}
+@pytest.mark.slow
+def test_a_killed_rank_ends_the_job(small_run, environment, tmp_path):
+    log = tmp_path / "log"
+    with log.open("w") as output:
+        job = subprocess.Popen(
+            ["tools/dist_train.sh", str(CONFIG), "2", "--work-dir", str(tmp_path / "run"),
+             *small_run, "train_cfg.max_iters=500", "train_dataloader.batch_size=1"],
+            env=environment | {"PORT": "29613"}, cwd=ROOT, stdout=output, stderr=output,
+        )  # fmt: skip
+    deadline = time.monotonic() + 200
+    while "Iter(train) [  2/500]" not in log.read_text() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    children = subprocess.run(["pgrep", "-P", str(job.pid)], capture_output=True, text=True).stdout
+    os.kill(int(children.split()[-1]), signal.SIGKILL)
+    assert job.wait(120) != 0
+    assert "SIGKILL" in log.read_text()
+
+
+def test_a_failing_worker_ends_the_job(environment, tmp_path):
     finished = subprocess.run(
         ["tools/dist_train.sh", str(CONFIG), "2", "--work-dir", str(tmp_path), "--cfg-options",
          "train_dataloader.dataset.data_root=nowhere", "model.pretrained=None"],
-        env=environment, cwd=ROOT, capture_output=True, text=True, timeout=200,
+        env=environment | {"PORT": "29612"}, cwd=ROOT, capture_output=True, text=True, timeout=200,
     )  # fmt: skip
     assert finished.returncode != 0
     assert "nowhere" in finished.stderr

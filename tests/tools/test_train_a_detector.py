@@ -29,6 +29,10 @@ def options(camvid_root, run_tool):
         "--cfg-options",
         *[f"{loader}.dataset.data_root={camvid_root}" for loader in loaders],
         *[f"{loader}.num_workers=0" for loader in loaders],
+        *[
+            f"{split}_evaluator.ann_file={camvid_root}/annotations/instances_val.json"
+            for split in ("val", "test")
+        ],
         "train_dataloader.batch_size=1",
         "train_dataloader.dataset.pipeline.2.scale=(96,72)",
         "test_dataloader.dataset.pipeline.1.scale=(96,72)",

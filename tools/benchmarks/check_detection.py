@@ -20,7 +20,9 @@ from pathlib import Path
 from mmseg_gc.errors import cli
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "gcnet_det"
-TOLERANCE = 1e-5  # of the largest output: two orders of one sum differ by about as much
+# Of the largest output. A GC block adds up in another order than mmcv's, and some 100 layers with
+# batch norm over a few pixels widen that rounding; in float64 it stays below any doubt.
+TOLERANCES = {"float32": 5e-5, "float64": 1e-12}
 SCALE = (128, 96)
 SEED = 0
 
@@ -119,17 +121,15 @@ def randomise(backbone) -> None:
 
     torch.manual_seed(SEED)
     for name, value in backbone.state_dict().items():
-        if (
-            name.endswith("running_var")
-            or (".bn" in name or name.startswith("bn"))
-            and (name.endswith("weight"))
-        ):
+        if name.endswith("bn3.weight"):
+            value.uniform_(0.1, 0.3)  # a whole branch each block would add up to very large numbers
+        elif name.endswith(("running_var", "bn1.weight", "bn2.weight", "downsample.1.weight")):
             value.uniform_(0.5, 1)
+        elif "conv_offset.weight" in name:
+            value.normal_(0, 1e-4)  # offsets below a pixel: far ones would turn rounding into chaos
         elif name.endswith(("bias", "running_mean")) or "context_block" in name:
             value.normal_(0, 0.1)
-        elif "conv_offset" in name:
-            value.normal_(0, 0.02)
-        elif name.endswith("weight") and value.dim() == 4:
+        elif name.endswith("weight"):
             torch.nn.init.kaiming_normal_(value)
 
 
@@ -142,24 +142,27 @@ def compare(ours, theirs) -> dict:
     same_keys = list(state) == list(other) and all(
         state[key].shape == other[key].shape for key in state
     )
-    randomise(ours.backbone)
-    theirs.backbone.load_state_dict(ours.backbone.state_dict())
-    pictures = torch.randn(2, 3, *reversed(SCALE))
-    worst = 0.0
-    for training in (False, True):
-        outputs = []
-        for model in (ours, theirs):
-            model.backbone.train(training)
-            with torch.no_grad():
-                outputs.append(model.backbone(pictures))
-        for a, b in zip(*outputs, strict=True):
-            worst = max(worst, ((a - b).abs().max() / b.abs().max()).item())
+    differences = {}
+    for dtype in TOLERANCES:
+        randomise(ours.backbone)
+        theirs.backbone.load_state_dict(ours.backbone.state_dict())
+        pictures = torch.randn(2, 3, *reversed(SCALE)).to(getattr(torch, dtype))
+        differences[dtype] = 0.0
+        for training in (False, True):
+            outputs = []
+            for model in (ours, theirs):
+                model.backbone.to(pictures.dtype).train(training)
+                with torch.no_grad():
+                    outputs.append(model.backbone(pictures))
+            for a, b in zip(*outputs, strict=True):
+                worst = ((a - b).abs().max() / b.abs().max()).item()
+                differences[dtype] = max(differences[dtype], worst)
     return dict(
         params=round(counts[0] / 1e6, 2),
         reference_params=round(counts[1] / 1e6, 2),
         same_params=counts[0] == counts[1],
         same_keys=same_keys,
-        difference=worst,
+        differences=differences,
     )
 
 
@@ -203,7 +206,7 @@ def check(path: Path, root: Path) -> dict:
         not source.startswith("DIFFERS")
         and row["same_params"]
         and row["same_keys"]
-        and row["difference"] <= TOLERANCE
+        and all(row["differences"][dtype] <= limit for dtype, limit in TOLERANCES.items())
         and row["moved"]
         and row["shape_ok"]
         and row["boxes"] > 0
@@ -216,7 +219,7 @@ def table(rows: list[dict]):
     from prettytable import PrettyTable
 
     lines = PrettyTable(
-        ["config", "compared with", "params (M)", "its (M)", "keys", "outputs", "loss of a step",
+        ["config", "compared with", "params (M)", "its (M)", "keys", *TOLERANCES, "loss of a step",
          "boxes of a batch", ""]
     )  # fmt: skip
     lines.align["config"] = "l"
@@ -228,7 +231,7 @@ def table(rows: list[dict]):
                 row["params"],
                 row["reference_params"],
                 "equal" if row["same_keys"] else "DIFFER",
-                f"{row['difference']:.1e}",
+                *[f"{row['differences'][dtype]:.1e}" for dtype in TOLERANCES],
                 f"{row['loss']:.3f}",
                 row["boxes"],
                 "ok" if row["ok"] else "DIFFERS",

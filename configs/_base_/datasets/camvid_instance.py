@@ -55,6 +55,10 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 
-# Without `ann_file` it scores against the annotations that the data set has read.
-val_evaluator = dict(type="CocoMetric", metric=["bbox", "segm"], classwise=True)
+val_evaluator = dict(
+    type="CocoMetric",
+    ann_file=data_root + "annotations/instances_val.json",
+    metric=["bbox", "segm"],
+    classwise=True,
+)
 test_evaluator = val_evaluator

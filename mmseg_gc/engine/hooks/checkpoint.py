@@ -141,8 +141,8 @@ class CheckpointHook(PeriodicCheckpointHook):
             return
         loop = runner.train_loop
         loop._decide_current_val_interval()
-        at_interval = runner.iter % loop.val_interval == 0 or runner.iter == loop.max_iters
-        if at_interval and runner.iter >= loop.val_begin:
+        done, last = (loop.epoch, loop.max_epochs) if self.by_epoch else (loop.iter, loop.max_iters)
+        if done >= loop.val_begin and (done % loop.val_interval == 0 or done == last):
             runner.logger.info(f"Validating iteration {runner.iter}, as the stopped run had not.")
             runner.val_loop.run()
 

@@ -30,7 +30,7 @@ class NonFiniteLossHook(Hook):
     def __init__(self, tolerate: int = 0):
         if tolerate < 0:
             raise UserError(
-                f"config key tolerate of NonFiniteLossHook is {tolerate}; give 0 or more."
+                f"config key default_hooks.nonfinite_loss.tolerate is {tolerate}; give 0 or more."
             )
         self.tolerate = tolerate
         self._here: torch.Tensor | None = None

@@ -24,7 +24,8 @@ class PreemptionHook(Hook):
 
     Under several processes it's enough that one of them is signalled. During a validation the
     state before it is saved, and the validation is made up for on resume. A second signal changes
-    nothing: schedulers send several.
+    nothing: schedulers send several. A training that counts epochs can't go on within one, so that
+    it leaves what the last epoch saved.
 
     Raises:
         Preempted: a `SystemExit`, once the checkpoint is written.
@@ -82,7 +83,7 @@ class PreemptionHook(Hook):
         last = hook.last_ckpt if hook is not None else None
         runner.logger.warning(
             f"Stopped by {signal.Signals(self.received).name} after {iterations} iterations; "
-            f"--resume auto goes on from {last}."
+            + (f"--resume auto goes on from {last}." if last else "nothing was saved yet.")
         )
         runner.visualizer.close()
         raise Preempted(128 + self.received)

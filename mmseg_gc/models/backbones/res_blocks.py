@@ -148,6 +148,7 @@ class Bottleneck(_ResidualBlock):
         dcn = dict(dcn or {})
         if dcn.pop("fallback_on_stride", False) and conv2_stride > 1:
             dcn = {}
+        self.deformable = bool(dcn)
         if dcn:
             _need_deformable_convolution(conv_cfg)
         self.conv2 = build_conv_layer(
@@ -210,6 +211,8 @@ class Bottleneck(_ResidualBlock):
 
     def _branch(self, x: Tensor) -> Tensor:
         x = self._plugged(self.relu(self.norm1(self.conv1(x))), "after_conv1")
+        if self.deformable:
+            x = x.contiguous()  # mmcv's op takes no channels_last
         x = self._plugged(self.relu(self.norm2(self.conv2(x))), "after_conv2")
         return self._plugged(self.norm3(self.conv3(x)), "after_conv3")
 

@@ -187,3 +187,31 @@ def test_a_checkpoint_of_mmengine_goes_on_with_a_warning(toy, tmp_path, capfd):
     toy.build(tmp_path / "run").train()
     assert "has no random states" in "".join(capfd.readouterr())
     assert (tmp_path / "run/iter_8.pth").is_file()
+
+
+def by_epochs(epochs):
+    """Keys that let the toy training count epochs of four iterations."""
+    return {
+        "train_cfg": dict(_delete_=True, type="EpochBasedTrainLoop", max_epochs=epochs),
+        "train_dataloader.sampler": dict(type="DefaultSampler", shuffle=True),
+        "default_hooks.checkpoint.by_epoch": True,
+        "default_hooks.checkpoint.interval": 1,
+        "default_hooks.checkpoint.max_keep_ckpts": 2,
+        "param_scheduler": [dict(type="PolyLR", eta_min=0, end=9, by_epoch=True)],
+        "log_processor.by_epoch": True,
+    }
+
+
+def test_a_training_that_counts_epochs(toy, tmp_path):
+    run = tmp_path / "run"
+    crash(toy, run, "before_val", 8, **by_epochs(3))  # epoch 2 is saved, not validated
+    assert [name for name in names(run) if name.startswith("epoch")] == [
+        "epoch_1.pth",
+        "epoch_2.pth",
+    ]
+    toy.build(run, **by_epochs(3)).train()
+    kept = ["best_mIoU_epoch_1.pth", "epoch_2.pth", "epoch_3.pth", "last_checkpoint"]
+    assert names(run) == kept
+    state = load_checkpoint(run / "epoch_3.pth")
+    assert (state["meta"]["epoch"], state["meta"]["iter"]) == (3, 12)
+    assert state["resume_state"]["validated"]

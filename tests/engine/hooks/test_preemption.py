@@ -51,3 +51,15 @@ def test_more_signals_change_nothing(toy, tmp_path):
     hooks = [toy.DoHook(send(signal.SIGTERM), "before_train_iter", 2)]
     assert stop(toy, tmp_path / "run", signal.SIGUSR1, "before_train_iter", 2, hooks=hooks) == 143
     assert torch.load(tmp_path / "run/iter_3.pth", weights_only=False)["meta"]["iter"] == 3
+
+
+def test_within_an_epoch_the_last_one_stands(toy, tmp_path):
+    keys = {
+        "train_cfg": dict(_delete_=True, type="EpochBasedTrainLoop", max_epochs=3),
+        "train_dataloader.sampler": dict(type="DefaultSampler", shuffle=True),
+        "default_hooks.checkpoint.by_epoch": True,
+        "default_hooks.checkpoint.interval": 1,
+    }
+    assert stop(toy, tmp_path / "run", iteration=6, **keys) == 143
+    saved = sorted(path.name for path in (tmp_path / "run").glob("epoch_*.pth"))
+    assert saved == ["epoch_1.pth"]
