@@ -1,11 +1,14 @@
 """Mixed precision by one config key, on a GPU or on the CPU."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from mmengine.logging import print_log
 from mmengine.optim import AmpOptimWrapper as GpuAmpOptimWrapper
 from mmengine.optim import OptimWrapper
+from torch import Tensor, nn
 from torch.amp import GradScaler
 
 from mmseg_gc.errors import UserError
@@ -16,7 +19,8 @@ from mmseg_gc.registry import OPTIM_WRAPPERS
 class AmpOptimWrapper(GpuAmpOptimWrapper):
     """Train under autocast: as mmengine's on a GPU, in bfloat16 on a CPU.
 
-    bfloat16 keeps float32's range, so the loss isn't scaled on the CPU.
+    bfloat16 keeps float32's range, so the loss isn't scaled on the CPU. There weights are cast once
+    more in the backward pass, rather than be kept as bfloat16 beside float32.
 
     Raises:
         UserError: another dtype than bfloat16 is asked for on a CPU.
@@ -47,3 +51,31 @@ class AmpOptimWrapper(GpuAmpOptimWrapper):
         self._scale_update_param = None
         self.loss_scaler = GradScaler("cpu", enabled=False)
         self.cast_dtype = torch.bfloat16
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        # A compiled model keeps what its compiler chooses.
+        if torch.cuda.is_available() or hasattr(model.forward, "_torchdynamo_orig_callable"):
+            with super().optim_context(model):
+                yield
+            return
+        with (
+            OptimWrapper.optim_context(self, model),
+            torch.autocast("cpu", self.cast_dtype, cache_enabled=False),
+            torch.autograd.graph.saved_tensors_hooks(_uncast, _cast_again),
+        ):
+            yield
+
+
+def _uncast(tensor: Tensor) -> Tensor | tuple[Tensor, torch.dtype]:
+    """The parameter that ``tensor`` is a copy of, and the copy's dtype; or else ``tensor``."""
+    node = tensor.grad_fn
+    if node is not None and node.name() == "ToCopyBackward0":
+        parameter = getattr(node.next_functions[0][0], "variable", None)
+        if parameter is not None:
+            return parameter, tensor.dtype
+    return tensor
+
+
+def _cast_again(saved: Tensor | tuple[Tensor, torch.dtype]) -> Tensor:
+    return saved[0].detach().to(saved[1]) if isinstance(saved, tuple) else saved

@@ -13,8 +13,9 @@ from mmseg_gc.models.layers.winograd import transforms
 LEAST_CHANNELS = 256
 LEAST_WEIGHTS = 512 * 512
 LEAST_PIXELS = 1024
-WORKSPACE = 96 << 20  # bytes of transformed input that are held at once
-KERNEL_BYTES = 64 << 20  # and of transformed kernels
+# So many numbers of the transformed input, and of transformed kernels, are held at once.
+WORKSPACE = 24 << 20
+KERNELS = 22 << 20
 CACHED = 4 << 20  # bytes that are gathered before they are transformed
 
 
@@ -126,9 +127,8 @@ def _transformed(kernels: Tensor, filters: Tensor) -> Tensor:
 
 
 def _blocks(channels: int, count: int, filters: Tensor) -> list[slice]:
-    """Slices of ``count`` kernels, so many at a time as make ``KERNEL_BYTES`` when transformed."""
-    size = filters.shape[0] * channels * filters.element_size()
-    step = max(KERNEL_BYTES // size // 16 * 16, 16)
+    """Slices of ``count`` kernels, so many at a time as make ``KERNELS`` when transformed."""
+    step = max(KERNELS // (filters.shape[0] * channels) // 16 * 16, 16)
     return [slice(start, min(start + step, count)) for start in range(0, count, step)]
 
 
@@ -166,15 +166,15 @@ def _transformed_tiles(x: Tensor) -> Iterator[tuple[slice, Tensor]]:
     n, channels, height, width = x.shape
     rows, cols = -(-height // tile), -(-width // tile)
     padding = (0, 0, 1, cols * tile - width + 1, 1, rows * tile - height + 1)
-    row_bytes = points * cols * channels * x.element_size()
-    at_once = max(WORKSPACE // (rows * row_bytes), 1)
-    rows_at_once = max(CACHED // row_bytes, 1)
-    gathered = x.new_empty(points * min(rows_at_once, rows) * cols * channels)
-    tiles = _scratch(x, points * min(at_once, n) * rows * cols * channels)
+    row = points * cols * channels
+    at_once = max(WORKSPACE // (rows * row), 1)
+    rows_at_once = max(CACHED // (row * x.element_size()), 1)
+    gathered = x.new_empty(row * min(rows_at_once, rows))
+    tiles = _scratch(x, row * rows * min(at_once, n))
     for start in range(0, n, at_once):
         part = slice(start, min(start + at_once, n))
         row_count = (part.stop - start) * rows
-        out = tiles[: points * row_count * cols * channels].view(points, row_count, -1)
+        out = tiles[: row * row_count].view(points, row_count, -1)
         for number, picture in enumerate(x[part].permute(0, 2, 3, 1)):
             padded = F.pad(picture, padding)
             down, right, _ = padded.stride()
