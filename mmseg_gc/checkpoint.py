@@ -35,6 +35,7 @@ from mmseg_gc.weight_names import (
 )
 
 __all__ = [
+    "DamagedCheckpointError",
     "clean_state_dict",
     "load_backbone",
     "load_checkpoint",
@@ -56,6 +57,11 @@ TORCHVISION_FILES = {
     "resnext50_32x4d": "resnext50_32x4d-7cdf4587.pth",
     "resnext101_32x8d": "resnext101_32x8d-8ba56ff5.pth",
 }
+
+
+class DamagedCheckpointError(UserError):
+    """A checkpoint was cut off or its content changed; an older one may be whole."""
+
 
 _trusting_pickle = False
 
@@ -120,13 +126,13 @@ def read_checkpoint(path: str | Path, map_location: str | torch.device = "cpu") 
     except pickle.UnpicklingError as error:
         asked = re.search(r"GLOBAL ([\w.]+)|getattr\(.*\)", str(error))
         if asked is None:
-            raise UserError(_damaged(path)) from error
+            raise DamagedCheckpointError(_damaged(path)) from error
         raise UserError(
             f"checkpoint {path} asks to load {asked.group(1) or asked.group()}, which could run "
             "code, so it was refused; if you made the file yourself, pass --trust-pickle."
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(_damaged(path)) from error
+        raise DamagedCheckpointError(_damaged(path)) from error
 
 
 def _check_sums(path: Path) -> None:
@@ -155,7 +161,7 @@ def _read_safetensors(path: Path, map_location: str | torch.device) -> dict:
             state_dict = OrderedDict((key, file.get_tensor(key)) for key in file.keys())  # noqa: SIM118
             metadata = file.metadata() or {}
     except Exception as error:  # safetensors raises a bare exception type of its own
-        raise UserError(_damaged(path)) from error
+        raise DamagedCheckpointError(_damaged(path)) from error
     meta = json.loads(metadata["mmseg_gc"]) if "mmseg_gc" in metadata else {}
     return {"meta": meta, "state_dict": state_dict}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mmengine.logging import MMLogger
 
-from mmseg_gc.checkpoint import read_checkpoint
+from mmseg_gc.checkpoint import DamagedCheckpointError, read_checkpoint
 from mmseg_gc.errors import UserError
 
 
@@ -16,14 +16,14 @@ def newest_checkpoint(work_dir: str | Path) -> str | None:
     is passed over with a warning that names it.
 
     Raises:
-        UserError: there are checkpoints, and all are damaged.
+        UserError: there are checkpoints, and all are damaged; or one could run code.
     """
     logger = MMLogger.get_current_instance()
     candidates = _candidates(Path(work_dir))
     for path in candidates:
         try:
             checkpoint = read_checkpoint(path)
-        except UserError as error:
+        except DamagedCheckpointError as error:
             logger.warning(f"Passed over: {error}")
             continue
         if "optimizer" in checkpoint:
