@@ -38,8 +38,9 @@ def zoo(folder: Path) -> list[Path]:
     """The published rows among the configs."""
     return [
         path
-        for path in sorted((folder / "gcnet").glob("gcnet_r*.py"))
-        if any(name in path.name for name in ("cityscapes", "ade20k", "voc12aug"))
+        for path in sorted((folder / "gcnet").glob("gcnet_r*-d8_*.py"))
+        if "-gcb-" not in path.name
+        and any(name in path.name for name in ("cityscapes", "ade20k", "voc12aug"))
     ]
 
 
