@@ -15,8 +15,9 @@ TITLES = {
     "reference": "mmsegmentation's {} configs build on both sides, unchanged",
     "ours": "our {} configs build on both sides, all but default_scope unchanged",
 }
-# The package's own name, and a second copy of what the runner takes from the model.
-UNREAD = ("default_scope", "data_preprocessor.")
+# The package's own name, a second copy of what the runner takes from the model, and keys that only
+# ours have: they log elsewhere and keep the best weights, and change no number.
+UNREAD = ("default_scope", "data_preprocessor.", "track", "default_hooks.checkpoint.save_best")
 
 
 def configs(side: Side) -> Results:
