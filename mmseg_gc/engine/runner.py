@@ -1,5 +1,6 @@
 """mmengine's runner with safe reading, atomic writing, and processes that may have no GPU."""
 
+import atexit
 import os
 import time
 from collections.abc import Callable
@@ -57,6 +58,7 @@ class SegRunner(Runner):
         if self.distributed and not torch.cuda.is_available() and not is_distributed():
             # mmengine sets a CUDA device before it starts any process group.
             torch.distributed.init_process_group("gloo")
+            atexit.register(_leave_process_group)
         super().setup_env(env_cfg)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
@@ -224,6 +226,13 @@ class SegRunner(Runner):
 
 def _on_cpu(state: dict) -> dict:
     return apply_to(state, lambda value: hasattr(value, "cpu"), lambda value: value.cpu())
+
+
+def _leave_process_group() -> None:
+    # gloo's threads may still hold Python objects; one that lets go of them while the interpreter
+    # shuts down aborts the process, work done and all.
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _seed_samples(dataloader: dict) -> None:
