@@ -45,15 +45,7 @@ def prepare_for_inference(
         if part is None:
             continue
         part.requires_grad_(False)
-        classifier = getattr(part, "conv_seg", None)
-        if classifier is not None and dtype is not torch.float32:
-            # Scores of eight significant bits would tie at many a border.
-            part.conv_seg = None
-            part.to(dtype)
-            part.conv_seg = nn.Sequential(_ToFloat32(), classifier)
-        part.to(dtype)
-        if classifier is not None:
-            classifier.float()
+        _cast(part, dtype)
         if on_cpu:
             _use_winograd(part)
         if not has_ops(part):  # of mmcv's, DCN takes NCHW alone
@@ -74,6 +66,17 @@ def _check(precision: str, compile: bool, on_cpu: bool) -> None:
             "compile=True needs a C++ compiler, and none is on the PATH: install g++, or leave "
             "compile out."
         )
+
+
+def _cast(part: nn.Module, dtype: torch.dtype) -> None:
+    classifier = getattr(part, "conv_seg", None)
+    if classifier is None or dtype is torch.float32:
+        part.to(dtype)
+        return
+    # Scores of eight significant bits would tie at many a border.
+    part.conv_seg = None
+    part.to(dtype)
+    part.conv_seg = nn.Sequential(_ToFloat32(), classifier.float())
 
 
 class _ToFloat32(nn.Module):
