@@ -1,6 +1,7 @@
 """The one place that makes a trained segmentor ready for fast inference."""
 
 import shutil
+from itertools import zip_longest
 
 import torch
 from mmcv.cnn import fuse_conv_bn
@@ -9,6 +10,8 @@ from torch import Tensor, nn
 
 from mmseg_gc.detection import has_ops
 from mmseg_gc.errors import UserError
+from mmseg_gc.models.backbones.fused_block import fuse_blocks
+from mmseg_gc.models.layers.fused_conv import fused, fuses
 from mmseg_gc.models.layers.winograd import WinogradConv2d, suits_winograd
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -46,10 +49,11 @@ def prepare_for_inference(
             continue
         part.requires_grad_(False)
         _cast(part, dtype)
-        if on_cpu:
-            _use_winograd(part)
         if not has_ops(part):  # of mmcv's, DCN takes NCHW alone
             part.to(memory_format=torch.channels_last)
+        if on_cpu and not has_ops(part):
+            fuse_blocks(part)
+            _fuse_convs(part)
         if compile:
             part.compile()
     model.compute_dtype = dtype
@@ -84,9 +88,20 @@ class _ToFloat32(nn.Module):
         return x.float()
 
 
-def _use_winograd(module: nn.Module) -> None:
-    for name, child in module.named_children():
-        if suits_winograd(child):
+def _fuse_convs(module: nn.Module) -> None:
+    """Make what is left `WinogradConv2d` or `FusedConv2d`, with the ReLU that comes next in a row.
+
+    Convolutions to few channels, such as the classifier, gain nothing.
+    """
+    steps = [(n, child) for n, child in module.named_children() if type(child) is not nn.Identity]
+    for (name, child), (after, following) in zip_longest(steps, steps[1:], fillvalue=("", None)):
+        in_a_row = isinstance(module, nn.Sequential)
+        if in_a_row and isinstance(following, nn.ReLU) and fuses(child):
+            setattr(module, name, fused(child, relu=True))
+            setattr(module, after, nn.Identity())
+        elif suits_winograd(child):
             setattr(module, name, WinogradConv2d(child))
+        elif in_a_row and fuses(child) and child.out_channels >= 64:
+            setattr(module, name, fused(child, relu=False))
         else:
-            _use_winograd(child)
+            _fuse_convs(child)

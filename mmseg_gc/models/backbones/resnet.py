@@ -1,6 +1,6 @@
 """ResNet, dilated or not, as an encoder for segmentation and detection."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from mmcv.cnn import build_conv_layer, build_norm_layer
 from mmengine.model import BaseModule
@@ -205,14 +205,23 @@ class ResNet(BaseModule):
     def norm1(self) -> nn.Module:
         return getattr(self, self.norm1_name)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        self, x: Tensor, only: Collection[int] | None = None
+    ) -> tuple[Tensor | None, ...]:
+        """Feature maps of pictures (N, C, H, W), one an entry of ``out_indices``.
+
+        ``only`` names the places among them that are wanted, counted from either end: to hold the
+        others to the end takes memory, and None stands for them.
+        """
+        last = len(self.out_indices)
+        wanted = range(last) if only is None else {place % last for place in only}
         x = self.stem(x) if self.deep_stem else self.relu(self.norm1(self.conv1(x)))
         x = self.maxpool(x)
         outs = []
         for i, name in enumerate(self.res_layers):
             x = getattr(self, name)(x)
             if i in self.out_indices:
-                outs.append(x)
+                outs.append(x if len(outs) in wanted else None)
         return tuple(outs)
 
     def _freeze_stages(self) -> None:

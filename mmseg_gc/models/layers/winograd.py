@@ -89,14 +89,15 @@ class WinogradConv2d(nn.Module):
     (N, C, H, W) in, (N, K, H, W) out, channels last. Outputs are computed in tiles of 4x4, with 36
     multiplications a channel in place of 144; all of it is matrix products. A dilated convolution
     is a plain one on each of ``dilation`` squared sub-grids. The transformed filters take four
-    times the memory of the filters.
+    times the memory of the filters. ``relu`` and ``total`` are as in `FusedConv2d`.
     """
 
-    def __init__(self, conv: nn.Conv2d) -> None:
+    def __init__(self, conv: nn.Conv2d, relu: bool = False) -> None:
         super().__init__()
         self.in_channels = conv.in_channels
         self.out_channels = conv.out_channels
         self.dilation = conv.dilation[0]
+        self.relu = relu
         dtype = conv.weight.dtype
         to_domain, filters, from_domain = transforms()
         weight = conv.weight.detach().double().flatten(2)  # (K, C, 9)
@@ -106,14 +107,17 @@ class WinogradConv2d(nn.Module):
         self.register_buffer("from_domain", from_domain.to(dtype))
         self.bias = conv.bias
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, total: Tensor | None = None) -> Tensor:
         pictures = x.permute(0, 2, 3, 1)  # (N, H, W, C)
-        out = x.new_empty(*pictures.shape[:3], self.out_channels)
+        if total is None:
+            out = x.new_empty(*pictures.shape[:3], self.out_channels)
+        else:
+            out = total.permute(0, 2, 3, 1)
         for picture, target in zip(pictures, out, strict=True):
-            self._convolve(picture, target)
+            self._convolve(picture, target, add=total is not None)
         return out.permute(0, 3, 1, 2)
 
-    def _convolve(self, picture: Tensor, out: Tensor) -> None:
+    def _convolve(self, picture: Tensor, out: Tensor, add: bool) -> None:
         """Of one picture (H, W, C) into ``out`` (H, W, K)."""
         channels, k = self.in_channels, self.out_channels
         step = TILE * self.dilation  # pixels that one row of tiles spans
@@ -138,7 +142,7 @@ class WinogradConv2d(nn.Module):
             for first in held[::rows_cached]:
                 last = min(first + rows_cached, held.stop)
                 at = slice((first - top) * tiles * k, (last - top) * tiles * k)
-                self._scatter(products[:, at], out[first * step : last * step])
+                self._scatter(products[:, at], out[first * step : last * step], add)
 
     def _gather(self, picture: Tensor, first: int, last: int) -> Tensor:
         """Inputs (36, tiles * C) that the tiles of rows ``first`` up to ``last`` see."""
@@ -157,7 +161,7 @@ class WinogradConv2d(nn.Module):
         )
         return seen.reshape(SPAN**2, -1)
 
-    def _scatter(self, products: Tensor, out: Tensor) -> None:
+    def _scatter(self, products: Tensor, out: Tensor, add: bool) -> None:
         """Write the outputs of whole rows of tiles (36, tiles * K) into ``out`` (h, W, K)."""
         d, k = self.dilation, self.out_channels
         height, width = out.shape[:2]
@@ -166,4 +170,9 @@ class WinogradConv2d(nn.Module):
         if self.bias is not None:
             found.view(-1, k).add_(self.bias)
         found = found.view(TILE, TILE, -1, d, columns, d, k).permute(2, 0, 3, 4, 1, 5, 6)
-        out.copy_(found.reshape(-1, columns * TILE * d, k)[:height, :width])
+        found = found.reshape(-1, columns * TILE * d, k)[:height, :width]
+        if add:
+            found += out
+        if self.relu:
+            found.relu_()
+        out.copy_(found)

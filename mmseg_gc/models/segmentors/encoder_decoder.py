@@ -7,6 +7,7 @@ from mmengine.config import ConfigDict
 from torch import Tensor, nn
 
 from mmseg_gc.errors import UserError
+from mmseg_gc.models.backbones.resnet import ResNet
 from mmseg_gc.models.layers import wide
 from mmseg_gc.models.segmentors.base import BaseSegmentor
 from mmseg_gc.models.segmentors.memory import parse_budget, windows_at_once
@@ -99,6 +100,13 @@ class EncoderDecoder(BaseSegmentor):
         features = self.backbone(inputs)
         return self.neck(features) if self.with_neck else features
 
+    def _read_features(self, inputs: Tensor) -> tuple[Tensor | None, ...]:
+        """`extract_feat`, but None for what the decode head doesn't read."""
+        if self.with_neck or not isinstance(self.backbone, ResNet):
+            return self.extract_feat(inputs)
+        places = self.decode_head.in_index
+        return self.backbone(inputs, only=[places] if isinstance(places, int) else places)
+
     def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
         """Scores (N, out_channels, H, W) of pictures, or windows of them, (N, 3, H, W)."""
         return _dense(self._run(inputs))
@@ -110,7 +118,7 @@ class EncoderDecoder(BaseSegmentor):
             inputs = self.data_preprocessor.normalise(inputs)
         if self.compute_dtype is not None:
             inputs = inputs.to(self.compute_dtype, memory_format=torch.channels_last)
-        logits = wide(self.decode_head(self.extract_feat(inputs)))
+        logits = wide(self.decode_head(self._read_features(inputs)))
         return [ResizedScores(DenseScores(one), size, self.align_corners) for one in logits]
 
     def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
