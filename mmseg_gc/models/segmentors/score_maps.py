@@ -140,8 +140,10 @@ class MeanProbabilities(ScoreMap):
         self.views = views
 
     def rows(self, top: int, bottom: int) -> Tensor:
-        total = torch.zeros(1, device=self.device)
+        total = None
         for view in self.views:
             scores = view.rows(top, bottom)
-            total = total + (scores.softmax(dim=0) if self.num_channels > 1 else scores)
+            if self.num_channels > 1:
+                scores = scores.softmax(dim=0)
+            total = scores.clone() if total is None else total.add_(scores)
         return total / len(self.views)

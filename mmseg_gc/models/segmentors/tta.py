@@ -11,6 +11,8 @@ from mmseg_gc.models.segmentors.score_maps import DenseScores, MeanProbabilities
 from mmseg_gc.registry import MODELS
 from mmseg_gc.structures import SegDataSample
 
+FEW_PIXELS = 300 * 400  # of a view
+
 
 @MODELS.register_module()
 class SegTTAModel(BaseTTAModel):
@@ -57,12 +59,15 @@ class SegTTAModel(BaseTTAModel):
 
     def _alike(self, views: list[dict]) -> Iterator[list[dict]]:
         """``views`` in groups that go through the network at once."""
-        # A GPU does a picture and its mirror image in less than twice the time; a CPU does not, and
-        # would need twice the memory.
-        if next(self.module.parameters()).is_cuda and self.module.memory_budget is None:
-            yield from (list(group) for _, group in groupby(views, _sizes))
-        else:
-            yield from ([view] for view in views)
+        # A GPU does a picture and its mirror image in less than twice the time; a CPU only where
+        # reading the weights takes as long as using them, and both together take more memory.
+        on_gpu = next(self.module.parameters()).is_cuda
+        for sizes, group in groupby(views, _sizes):
+            small = max(height * width for _, height, width in sizes) <= FEW_PIXELS
+            if self.module.memory_budget is None and (on_gpu or small):
+                yield list(group)
+            else:
+                yield from ([view] for view in group)
 
     def merge_preds(self, data_samples_list: list[list[SegDataSample]]) -> list[SegDataSample]:
         """One prediction a picture from lists of its views' predictions, with ``seg_logits``."""
