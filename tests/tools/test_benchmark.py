@@ -4,6 +4,8 @@ import re
 import runpy
 from pathlib import Path
 
+import pytest
+
 CONFIG = Path(__file__).parents[2] / "configs/gcnet/gcnet_r18-d8_1xb8-20k_camvid-360x480.py"
 
 
@@ -40,7 +42,8 @@ def test_sizes_come_from_the_config_or_have_to_be_said(run_tool, tmp_path):
     assert "pass --size H W" in finished.err
 
 
-def test_comparing_needs_the_peer(run_tool, tmp_path):
-    finished = run_tool("benchmarks/compare_inference.py", "--peer", tmp_path / "none")
+@pytest.mark.parametrize("tool", ["compare_inference", "compare_training"])
+def test_comparing_needs_the_peer(tool, run_tool, tmp_path):
+    finished = run_tool(f"benchmarks/{tool}.py", "--peer", tmp_path / "none")
     assert finished.status == 1
     assert "run tools/benchmarks/setup_peer.sh" in finished.err

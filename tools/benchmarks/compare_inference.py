@@ -12,16 +12,9 @@ SIDES = ["mmseg fp32", "mmseg bf16", "mmseg_gc fp32", "mmseg_gc bf16"]
 
 
 def parse_args():
-    from mmseg_gc.arguments import ArgumentParser
+    from side_by_side import peer_parser
 
-    parser = ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--peer",
-        default=ROOT / ".venv-peer/bin/python",
-        type=Path,
-        help="interpreter that has mmsegmentation; tools/benchmarks/setup_peer.sh makes one",
-    )
-    parser.add_argument("--rounds", type=int, default=5, help="times that each is asked")
+    parser = peer_parser(__doc__)
     parser.add_argument("--device", default="cpu", help="cpu or cuda:0")
     parser.add_argument("--rows", nargs="+", help="some of the rows only, such as whole slide")
     parser.add_argument(
@@ -114,12 +107,9 @@ def measure(workers: dict, args, folder: Path) -> list[list]:
 def main() -> None:
     args = parse_args()
     from prettytable import PrettyTable
+    from side_by_side import check_peer
 
-    if not args.peer.exists():
-        raise UserError(
-            f"{args.peer} doesn't exist: run tools/benchmarks/setup_peer.sh, or name an "
-            "interpreter that has mmsegmentation with --peer."
-        )
+    args.peer = check_peer(args.peer)
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "weights.pth"
         make_weights(weights)

@@ -19,16 +19,9 @@ OURS = ["mmseg_gc fp32", "mmseg_gc bf16"]
 
 
 def parse_args():
-    from mmseg_gc.arguments import ArgumentParser
+    from side_by_side import peer_parser
 
-    parser = ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--peer",
-        default=ROOT / ".venv-peer/bin/python",
-        type=Path,
-        help="interpreter that has mmsegmentation; tools/benchmarks/setup_peer.sh makes one",
-    )
-    parser.add_argument("--rounds", type=int, default=5, help="times that each is asked")
+    parser = peer_parser(__doc__)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--data-root", type=Path, help="Cityscapes; default: scenes drawn here")
     parser.add_argument("--samples", type=int, default=40, help="samples that a round reads")
@@ -152,8 +145,9 @@ def compare_memory(args, folder: Path) -> list[list]:
 def main() -> None:
     args = parse_args()
     from prettytable import PrettyTable
+    from side_by_side import check_peer
 
-    args.peer = Path(os.path.abspath(args.peer))  # not resolved: a venv's python is a link
+    args.peer = check_peer(args.peer)
     height, width = args.size
     title = f"R50-D8, {args.batch} x {height} x {width}, medians of {args.rounds} rounds"
     table = PrettyTable(["what", "mmsegmentation fp32", "ours", "ratio"], title=title)

@@ -79,6 +79,36 @@ class Worker:
         self.close()
 
 
+def peer_parser(description: str):
+    """A parser with what comparisons share: ``--peer``, for `check_peer`, and ``--rounds``."""
+    from mmseg_gc.arguments import ArgumentParser
+
+    parser = ArgumentParser(description=description)
+    parser.add_argument(
+        "--peer",
+        default=HERE.parents[1] / ".venv-peer/bin/python",
+        type=Path,
+        help="interpreter that has mmsegmentation; tools/benchmarks/setup_peer.sh makes one",
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="times that each is asked")
+    return parser
+
+
+def check_peer(python: Path) -> Path:
+    """``python`` from the root.
+
+    Raises: UserError if there is no such interpreter.
+    """
+    from mmseg_gc.errors import UserError
+
+    if not python.exists():
+        raise UserError(
+            f"{python} doesn't exist: run tools/benchmarks/setup_peer.sh, or name an interpreter "
+            "that has mmsegmentation with --peer."
+        )
+    return Path(os.path.abspath(python))  # not resolved: a virtual environment's is a link
+
+
 def alternate(
     questions: Mapping[str, Callable[[], Any]], rounds: int, report: Callable[[str], None] = print
 ) -> dict[str, list]:

@@ -52,6 +52,15 @@ def test_shapes_of_64_by_96(options: dict, shapes: list[tuple[int, ...]]) -> Non
     assert [tuple(out.shape) for out in outs] == [(2, *shape) for shape in shapes]
 
 
+@pytest.mark.parametrize(("only", "kept"), [([-1], [2]), ([0, 2], [0, 2]), ([], [])])
+def test_maps_that_nobody_wants_are_none(only: list[int], kept: list[int]) -> None:
+    model = ResNet(18, **NARROW, out_indices=(0, 2, 3)).eval()
+    x = torch.randn(1, 3, 32, 32)
+    outs, every = model(x, only=only), model(x)
+    assert [i for i, out in enumerate(outs) if out is not None] == kept
+    assert all(torch.equal(outs[i], every[i]) for i in kept) and len(outs) == 3
+
+
 def test_dilations_of_d8_with_contraction() -> None:
     model = ResNetV1c(50, **NARROW, **D8, contract_dilation=True)
     dilations = [[b.conv2.dilation[0] for b in getattr(model, name)] for name in model.res_layers]

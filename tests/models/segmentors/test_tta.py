@@ -7,6 +7,7 @@ from mmengine.structures import PixelData
 from torch import nn
 
 from mmseg_gc.models import BaseSegmentor, SegTTAModel
+from mmseg_gc.models.segmentors import tta
 from mmseg_gc.registry import MODELS
 from mmseg_gc.structures import SegDataSample
 
@@ -98,3 +99,35 @@ def test_flip_of_a_real_model_is_undone(gcnet_cfg: Callable[..., dict]) -> None:
 
 def test_registered() -> None:
     assert MODELS.get("SegTTAModel") is SegTTAModel
+
+
+def test_small_views_go_in_pairs(
+    gcnet_cfg: Callable[..., dict], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = MODELS.build(gcnet_cfg(test_cfg=dict(return_logits=True))).eval()
+    sizes = []
+    run = module._run
+
+    def watched(inputs: torch.Tensor) -> list:
+        sizes.append(tuple(inputs.shape))
+        return run(inputs)
+
+    monkeypatch.setattr(module, "_run", watched)
+
+    def scores() -> torch.Tensor:
+        generator = torch.Generator().manual_seed(0)
+        views = []
+        for side in (32, 32, 64):
+            views.append([torch.randint(0, 256, (3, side, side), generator=generator)])
+        data = batch(views)
+        for (sample,), side in zip(data["data_samples"], (32, 32, 64), strict=True):
+            sample.set_metainfo(dict(ori_shape=(40, 40), img_shape=(side, side), flip=False))
+        with torch.no_grad():
+            return SegTTAModel(module).test_step(data)[0].seg_logits.data
+
+    pairs = scores()
+    assert sizes == [(2, 3, 32, 32), (1, 3, 64, 64)]
+    sizes.clear()
+    monkeypatch.setattr(tta, "FEW_PIXELS", 0)
+    torch.testing.assert_close(scores(), pairs)
+    assert [size[0] for size in sizes] == [1, 1, 1]
