@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from mmseg_gc.detection import has_ops
 from mmseg_gc.errors import UserError
-from mmseg_gc.models.backbones.fused_block import fuse_blocks
 from mmseg_gc.models.layers.fused_conv import fused, fuses
 from mmseg_gc.models.layers.winograd import WinogradConv2d, suits_winograd
 
@@ -52,7 +51,8 @@ def prepare_for_inference(
         if not has_ops(part):  # of mmcv's, DCN takes NCHW alone
             part.to(memory_format=torch.channels_last)
         if on_cpu and not has_ops(part):
-            fuse_blocks(part)
+            if hasattr(part, "fuse_blocks"):
+                part.fuse_blocks()
             _fuse_convs(part)
         if compile:
             part.compile()

@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmseg_gc.checkpoint import load_backbone
 from mmseg_gc.errors import UserError
+from mmseg_gc.models.backbones.fused_block import fuse_blocks
 from mmseg_gc.models.backbones.res_blocks import BasicBlock, Bottleneck
 from mmseg_gc.models.layers import ResLayer
 from mmseg_gc.registry import MODELS
@@ -50,6 +51,7 @@ class ResNet(BaseModule):
     }
     variant_deep_stem = False
     variant_avg_down = False
+    takes_only = True  # of `forward`
 
     def __init__(
         self,
@@ -205,9 +207,7 @@ class ResNet(BaseModule):
     def norm1(self) -> nn.Module:
         return getattr(self, self.norm1_name)
 
-    def forward(
-        self, x: Tensor, only: Collection[int] | None = None
-    ) -> tuple[Tensor | None, ...]:
+    def forward(self, x: Tensor, only: Collection[int] | None = None) -> tuple[Tensor | None, ...]:
         """Feature maps of pictures (N, C, H, W), one an entry of ``out_indices``.
 
         ``only`` names the places among them that are wanted, counted from either end: to hold the
@@ -223,6 +223,10 @@ class ResNet(BaseModule):
             if i in self.out_indices:
                 outs.append(x if len(outs) in wanted else None)
         return tuple(outs)
+
+    def fuse_blocks(self) -> None:
+        """For inference on a CPU, after batch norms were folded: see `FusedBlock`."""
+        fuse_blocks(self)
 
     def _freeze_stages(self) -> None:
         if self.frozen_stages < 0:

@@ -18,16 +18,28 @@ class FusedConv2d(nn.Module):
 
     def __init__(self, conv: nn.Conv2d, relu: bool) -> None:
         super().__init__()
+        self.in_channels = conv.in_channels
         self.geometry = (conv.padding, conv.stride, conv.dilation, conv.groups)
-        size = [1, conv.in_channels, TYPICAL_SIDE, TYPICAL_SIDE]
-        weight = conv.weight.detach().contiguous().to_mkldnn()
-        weight = torch._C._nn.mkldnn_reorder_conv2d_weight(weight, *self.geometry, size)
-        self.register_buffer("weight", weight)
         self.bias = conv.bias
         self.relu = relu
+        self._set_weight(conv.weight.detach().contiguous())
+
+    def _set_weight(self, weight: Tensor) -> None:
+        size = [1, self.in_channels, TYPICAL_SIDE, TYPICAL_SIDE]
+        # No buffer: it has no storage, without which tensors can be neither copied nor saved.
+        self._weight = torch._C._nn.mkldnn_reorder_conv2d_weight(
+            weight.to_mkldnn(), *self.geometry, size
+        )
+
+    def __getstate__(self) -> dict:
+        return self.__dict__ | {"_weight": self._weight.to_dense()}
+
+    def __setstate__(self, state: dict) -> None:
+        super().__setstate__(state)
+        self._set_weight(state["_weight"])
 
     def forward(self, x: Tensor, total: Tensor | None = None) -> Tensor:
-        args = (x, self.weight, self.bias, *self.geometry)
+        args = (x, self._weight, self.bias, *self.geometry)
         if total is None:
             clip = "relu" if self.relu else "none"
             return torch.ops.mkldnn._convolution_pointwise(*args, clip, [], "")

@@ -7,7 +7,6 @@ from mmengine.config import ConfigDict
 from torch import Tensor, nn
 
 from mmseg_gc.errors import UserError
-from mmseg_gc.models.backbones.resnet import ResNet
 from mmseg_gc.models.layers import wide
 from mmseg_gc.models.segmentors.base import BaseSegmentor
 from mmseg_gc.models.segmentors.memory import parse_budget, windows_at_once
@@ -102,7 +101,7 @@ class EncoderDecoder(BaseSegmentor):
 
     def _read_features(self, inputs: Tensor) -> tuple[Tensor | None, ...]:
         """`extract_feat`, but None for what the decode head doesn't read."""
-        if self.with_neck or not isinstance(self.backbone, ResNet):
+        if self.with_neck or not getattr(self.backbone, "takes_only", False):
             return self.extract_feat(inputs)
         places = self.decode_head.in_index
         return self.backbone(inputs, only=[places] if isinstance(places, int) else places)
