@@ -1,8 +1,10 @@
 """Mixed precision by one config key, on a GPU or on the CPU."""
 
+import ctypes
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from mmengine.logging import print_log
@@ -12,6 +14,7 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 
 from mmseg_gc.errors import UserError
+from mmseg_gc.models.layers.norm_relu import can_recompute, recompute
 from mmseg_gc.registry import OPTIM_WRAPPERS
 
 
@@ -19,8 +22,8 @@ from mmseg_gc.registry import OPTIM_WRAPPERS
 class AmpOptimWrapper(GpuAmpOptimWrapper):
     """Train under autocast: as mmengine's on a GPU, in bfloat16 on a CPU.
 
-    bfloat16 keeps float32's range, so the loss isn't scaled on the CPU. There weights are cast once
-    more in the backward pass, rather than be kept as bfloat16 beside float32.
+    bfloat16 keeps float32's range, so the loss isn't scaled on the CPU. There weights are cast, and
+    batch norms' outputs computed, once more in the backward pass rather than kept for it.
 
     Raises:
         UserError: another dtype than bfloat16 is asked for on a CPU.
@@ -52,6 +55,12 @@ class AmpOptimWrapper(GpuAmpOptimWrapper):
         self.loss_scaler = GradScaler("cpu", enabled=False)
         self.cast_dtype = torch.bfloat16
 
+    def backward(self, loss: Tensor, **kwargs: object) -> None:
+        if not loss.is_cuda:
+            # What the forward pass let go lies in pieces that gradients don't fit into.
+            _give_back()
+        super().backward(loss, **kwargs)
+
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
         # A compiled model keeps what its compiler chooses.
@@ -62,20 +71,29 @@ class AmpOptimWrapper(GpuAmpOptimWrapper):
         with (
             OptimWrapper.optim_context(self, model),
             torch.autocast("cpu", self.cast_dtype, cache_enabled=False),
-            torch.autograd.graph.saved_tensors_hooks(_uncast, _cast_again),
+            torch.autograd.graph.saved_tensors_hooks(_shrink, _restore),
         ):
             yield
 
 
-def _uncast(tensor: Tensor) -> Tensor | tuple[Tensor, torch.dtype]:
-    """The parameter that ``tensor`` is a copy of, and the copy's dtype; or else ``tensor``."""
+def _give_back() -> None:
+    """Hand memory that is free to the system; glibc would keep it."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+def _shrink(tensor: Tensor) -> Callable[[], Tensor] | Tensor:
+    """How to have ``tensor`` once more, where it needn't be kept until then; or else itself."""
     node = tensor.grad_fn
+    if can_recompute(node):
+        return partial(recompute, node)
     if node is not None and node.name() == "ToCopyBackward0":
         parameter = getattr(node.next_functions[0][0], "variable", None)
         if parameter is not None:
-            return parameter, tensor.dtype
+            return partial(parameter.detach().to, tensor.dtype)
     return tensor
 
 
-def _cast_again(saved: Tensor | tuple[Tensor, torch.dtype]) -> Tensor:
-    return saved[0].detach().to(saved[1]) if isinstance(saved, tuple) else saved
+def _restore(saved: Callable[[], Tensor] | Tensor) -> Tensor:
+    return saved if isinstance(saved, Tensor) else saved()

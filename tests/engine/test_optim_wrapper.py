@@ -4,6 +4,7 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 
 from mmseg_gc.engine import SGD, AmpOptimWrapper, optim_wrapper
+from mmseg_gc.models.layers.norm_relu import norm_relu
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="the CPU's own way")
 
@@ -31,19 +32,32 @@ def test_gradients_are_those_of_plain_autocast():
     assert all(map(torch.equal, found, expected))
 
 
-def test_no_copy_of_a_weight_is_kept(monkeypatch):
-    kept, original = [], optim_wrapper._uncast
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = model()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        first, norm, relu, last = self.parts
+        return last(norm_relu(norm, relu, first(x)))
+
+
+def test_copies_of_weights_and_outputs_of_norms_are_not_kept(monkeypatch):
+    kept, original = [], optim_wrapper._shrink
 
     def watched(tensor):
         kept.append(original(tensor))
         return kept[-1]
 
-    monkeypatch.setattr(optim_wrapper, "_uncast", watched)
-    net = model()
+    monkeypatch.setattr(optim_wrapper, "_shrink", watched)
+    net = Net()
     wrapper = AmpOptimWrapper(optimizer=SGD(net.parameters(), lr=0.1))
-    gradients(wrapper.optim_context(net), net)
-    uncast = [saved[0].data_ptr() for saved in kept if isinstance(saved, tuple)]
-    assert sorted(uncast) == sorted(net[i].weight.data_ptr() for i in (0, 3))
+    found = gradients(wrapper.optim_context(net), net)
+    shrunk = [saved for saved in kept if not isinstance(saved, torch.Tensor)]
+    assert len(shrunk) == 3  # two weights, and what the last convolution reads
+    other = model()
+    expected = gradients(torch.autocast("cpu", torch.bfloat16), other)
+    assert all(map(torch.equal, found, expected))
 
 
 def test_accumulated_steps_are_one_step_of_all():

@@ -8,6 +8,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mmseg_gc.detection import require_ops
 from mmseg_gc.errors import UserError
+from mmseg_gc.models.layers.norm_relu import norm_relu
 from mmseg_gc.registry import MODELS
 
 PLUGIN_POSITIONS = ("after_conv1", "after_conv2", "after_conv3")
@@ -99,7 +100,7 @@ class BasicBlock(_ResidualBlock):
         self.with_cp = with_cp
 
     def _branch(self, x: Tensor) -> Tensor:
-        x = self.relu(self.norm1(self.conv1(x)))
+        x = norm_relu(self.norm1, self.relu, self.conv1(x))
         return self.norm2(self.conv2(x))
 
 
@@ -210,10 +211,10 @@ class Bottleneck(_ResidualBlock):
         return x
 
     def _branch(self, x: Tensor) -> Tensor:
-        x = self._plugged(self.relu(self.norm1(self.conv1(x))), "after_conv1")
+        x = self._plugged(norm_relu(self.norm1, self.relu, self.conv1(x)), "after_conv1")
         if self.deformable:
             x = x.contiguous()  # mmcv's op takes no channels_last
-        x = self._plugged(self.relu(self.norm2(self.conv2(x))), "after_conv2")
+        x = self._plugged(norm_relu(self.norm2, self.relu, self.conv2(x)), "after_conv2")
         return self._plugged(self.norm3(self.conv3(x)), "after_conv3")
 
 

@@ -13,6 +13,7 @@ from mmseg_gc.errors import UserError
 from mmseg_gc.models.backbones.fused_block import fuse_blocks
 from mmseg_gc.models.backbones.res_blocks import BasicBlock, Bottleneck
 from mmseg_gc.models.layers import ResLayer
+from mmseg_gc.models.layers.norm_relu import norm_relu
 from mmseg_gc.registry import MODELS
 
 
@@ -215,7 +216,9 @@ class ResNet(BaseModule):
         """
         last = len(self.out_indices)
         wanted = range(last) if only is None else {place % last for place in only}
-        x = self.stem(x) if self.deep_stem else self.relu(self.norm1(self.conv1(x)))
+        stem = self.stem if self.deep_stem else (self.conv1, self.norm1, self.relu)
+        for conv, norm, relu in zip(stem[::3], stem[1::3], stem[2::3], strict=True):
+            x = norm_relu(norm, relu, conv(x))
         x = self.maxpool(x)
         outs = []
         for i, name in enumerate(self.res_layers):

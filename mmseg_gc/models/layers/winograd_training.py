@@ -15,7 +15,7 @@ LEAST_WEIGHTS = 512 * 512
 LEAST_PIXELS = 1024
 # So many numbers of the transformed input, and of transformed kernels, are held at once.
 WORKSPACE = 24 << 20
-KERNELS = 22 << 20
+KERNELS = 8 << 20
 CACHED = 4 << 20  # bytes that are gathered before they are transformed
 
 
