@@ -80,8 +80,8 @@ class SegDataPreProcessor(BaseDataPreprocessor):
         """``inputs`` (N, C, H, W) float32 and ``data_samples`` from lists of (C, h, w) and samples.
 
         Pictures and labels stay as they are, mostly uint8, until on the device: a quarter and an
-        eighth of the bytes. Labels to train on leave as int64. With ``raw``, test pictures that
-        need no padding remain as they are, for `normalise` to finish.
+        eighth of the bytes. Labels to train on leave as int64. With ``raw``, test pictures of
+        integers that need no padding remain as they are, for `normalise` to finish.
         """
         data = self.cast_data(data)
         images, samples = data["inputs"], data.get("data_samples")
@@ -109,7 +109,7 @@ class SegDataPreProcessor(BaseDataPreprocessor):
                     f"A test batch holds pictures of different size, {sorted(sizes)} (h, w); "
                     f"set the test dataloader's batch_size=1."
                 )
-            if raw and not self.test_cfg:
+            if raw and not self.test_cfg and not images[0].is_floating_point():
                 inputs = images[0][None] if len(images) == 1 else torch.stack(list(images))
                 return {"inputs": inputs, "data_samples": samples}
             inputs, paddings = self._batch(images, **(self.test_cfg or {}))

@@ -59,6 +59,7 @@ def prepare_for_inference(
         if compile:
             part.compile()
     model.compute_dtype = dtype
+    model.runs_in_parallel = on_cpu and not compile  # compiled code keeps its number of threads
     return model
 
 

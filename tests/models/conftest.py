@@ -18,6 +18,7 @@ def one_thread_and_seed() -> Iterator[None]:
     logging.disable(logging.INFO)
     yield
     logging.disable(logging.NOTSET)
+    torch.set_num_threads(1)  # which some tests change
 
 
 @pytest.fixture

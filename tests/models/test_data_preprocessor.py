@@ -82,6 +82,19 @@ def test_testing_pads_only_where_told(labelled: Labelled) -> None:
     assert padding({"inputs": [picture(4, 5)]})["data_samples"] is None
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_raw_pictures_are_normalised_once(dtype: torch.dtype) -> None:
+    """By the segmentor where they are integers, at once where nothing would tell them apart."""
+    preprocessor = SegDataPreProcessor(mean=MEAN, std=STD)
+    data = {"inputs": [picture(2, 2).to(dtype)]}
+    raw = preprocessor(data, raw=True)["inputs"]
+    assert raw.is_floating_point() == dtype.is_floating_point
+    if dtype is torch.uint8:
+        assert torch.equal(raw[0], data["inputs"][0])
+        raw = preprocessor.normalise(raw)
+    assert torch.equal(raw, preprocessor(data)["inputs"])
+
+
 def test_takes_a_stacked_batch() -> None:
     out = SegDataPreProcessor(mean=MEAN, std=STD)({"inputs": torch.stack([picture(2, 2)] * 2)})
     assert out["inputs"].shape == (2, 3, 2, 2) and out["inputs"][1, 0, 0, 0] == 4

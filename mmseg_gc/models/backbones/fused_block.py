@@ -20,14 +20,16 @@ class FusedBlock(nn.Module):
         self.convs = nn.ModuleList(fused(conv, relu=True) for conv in _convs(block))
 
     def forward(self, x: Tensor) -> Tensor:
+        *first, last = self.convs
+        out = x
+        for conv in first:
+            out = conv(out)
+        # After those, whose inputs are gone by now: the shortcut is the largest of all.
         if self.downsample is not None:
             total = self.downsample(x)
         else:
             total = x if self.owns_input else x.clone()
-        *first, last = self.convs
-        for conv in first:
-            x = conv(x)
-        return last(x, total)
+        return last(out, total)
 
 
 def fuse_blocks(backbone: nn.Module) -> None:

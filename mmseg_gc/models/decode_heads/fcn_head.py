@@ -125,9 +125,13 @@ class FCNHead(BaseDecodeHead):
         return self.convs(x)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Scores; after `stack_input_convs` a list of feature maps is emptied when it was read."""
         x = self._transform_inputs(inputs)
         if self.input_conv is not None:
-            x, seen = self.input_conv(x).split(self.channels, dim=1)
+            if isinstance(inputs, list):
+                inputs.clear()
+            x = self.input_conv(x)  # the feature maps can go: they are the largest tensors
+            x, seen = x.split(self.channels, dim=1)
             feats = self._conv_branch(x)
             feats = self.conv_cat.activate(self.conv_cat.conv(feats).add_(seen))
             return self.cls_seg(feats)

@@ -91,9 +91,10 @@ class ContextBlock(nn.Module):
         if self.pooling_type == "avg":
             return x.mean(dim=(2, 3), keepdim=True)  # (N, C, 1, 1)
         mask = self.conv_mask(x).flatten(2).softmax(dim=2)  # (N, 1, H*W)
-        # Both operands are views, also in channels_last: no copy of x is made.
-        context = torch.bmm(x.flatten(2), mask.transpose(1, 2))  # (N, C, 1)
-        return context.unsqueeze(-1)  # (N, C, 1, 1)
+        # Both operands are views, also in channels_last: no copy of x is made. A CPU takes a single
+        # row on the left several times faster than a single column on the right.
+        context = torch.bmm(mask, x.flatten(2).transpose(1, 2))  # (N, 1, C)
+        return context.transpose(1, 2).unsqueeze(-1)  # (N, C, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         context = self.spatial_pool(x)  # (N, C, 1, 1)

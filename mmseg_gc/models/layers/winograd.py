@@ -1,11 +1,13 @@
 """3x3 convolutions by Winograd's minimal filtering: a quarter of the multiplications on CPUs."""
 
-import threading
 from functools import cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from mmseg_gc.models.layers.packed_matrix import PackedMatrix
+from mmseg_gc.models.layers.scratch import scratch
 
 TILE = 4  # outputs of one tile along a side
 SPAN = TILE + 2  # inputs that they see
@@ -13,8 +15,12 @@ SPAN = TILE + 2  # inputs that they see
 # one has the smallest rounding error: 1e-6 in float32 and 0.017 in bfloat16 of the output's norm,
 # where a direct convolution has 0.003 in bfloat16.
 POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)
-WORKSPACE = 72 << 20  # bytes of transformed input and of its products that are held at once
-CACHED = 2 << 20  # bytes that are gathered, or brought back, at once
+# Bytes for each thread, but for `MOST_THREADS` at most.
+WORKSPACE = 24 << 20  # of transformed input and of its products that are held at once
+CACHED = 2 << 20  # that are gathered, or brought back, at once
+MOST_THREADS = 3
+ONES = POINTS.index(1.0) * (SPAN + 1)  # the place whose products count once in each output
+MANY_CHANNELS = 1024  # from here on a product of packed matrices is faster than a batch of them
 
 
 @cache
@@ -67,22 +73,6 @@ def suits_winograd(conv: nn.Module) -> bool:
     )
 
 
-_buffers = threading.local()
-
-
-def _scratch(count: int, like: Tensor) -> Tensor:
-    """A flat buffer of ``count`` numbers that all layers of a thread share.
-
-    Fresh memory costs more than the arithmetic done in it here: the system clears every page.
-    """
-    wanted = count * like.element_size()
-    if getattr(_buffers, "size", 0) < wanted:
-        _buffers.all = None  # before the larger one, not beside it
-        _buffers.all = torch.empty(wanted, dtype=torch.uint8)
-        _buffers.size = wanted
-    return _buffers.all[:wanted].view(like.dtype)
-
-
 class WinogradConv2d(nn.Module):
     """A trained 3x3 convolution of stride 1 and equal padding and dilation, for inference.
 
@@ -102,7 +92,12 @@ class WinogradConv2d(nn.Module):
         to_domain, filters, from_domain = transforms()
         weight = conv.weight.detach().double().flatten(2)  # (K, C, 9)
         weight = torch.einsum("pf,kcf->pck", filters, weight)  # (36, C, K)
-        self.register_buffer("weight", weight.to(dtype).contiguous())
+        weight = weight.to(dtype).contiguous()
+        self.packed = None
+        if self.in_channels >= MANY_CHANNELS and PackedMatrix.available():
+            self.packed = [PackedMatrix(one) for one in weight]
+        else:
+            self.register_buffer("weight", weight)
         self.register_buffer("to_domain", to_domain.to(dtype))
         self.register_buffer("from_domain", from_domain.to(dtype))
         self.bias = conv.bias
@@ -123,40 +118,45 @@ class WinogradConv2d(nn.Module):
         step = TILE * self.dilation  # pixels that one row of tiles spans
         rows = -(-picture.shape[0] // step)
         tiles = -(-picture.shape[1] // step) * self.dilation**2  # in a row of them
-        row_numbers = SPAN**2 * tiles * (channels + k)
-        rows_held = max(1, WORKSPACE // (row_numbers * out.element_size()))
-        rows_cached = max(1, CACHED // (row_numbers * out.element_size()))
-        for top in range(0, rows, rows_held):
-            held = range(top, min(top + rows_held, rows))
+        row_bytes = SPAN**2 * tiles * (channels + k) * out.element_size()
+        threads = min(torch.get_num_threads(), MOST_THREADS)
+        for held in _parts(range(rows), WORKSPACE * threads // row_bytes):
             count = len(held) * tiles
-            pool = _scratch(SPAN**2 * count * (channels + k), out)
-            domain, products = pool.split([SPAN**2 * count * channels, SPAN**2 * count * k])
-            domain, products = domain.view(SPAN**2, -1), products.view(SPAN**2, -1)
-            for first in held[::rows_cached]:
-                last = min(first + rows_cached, held.stop)
-                at = slice((first - top) * tiles * channels, (last - top) * tiles * channels)
-                torch.mm(self.to_domain, self._gather(picture, first, last), out=domain[:, at])
-            torch.bmm(
-                domain.view(-1, count, channels), self.weight, out=products.view(-1, count, k)
-            )
-            for first in held[::rows_cached]:
-                last = min(first + rows_cached, held.stop)
-                at = slice((first - top) * tiles * k, (last - top) * tiles * k)
-                self._scatter(products[:, at], out[first * step : last * step], add)
+            with scratch(SPAN**2 * count * (channels + k), out) as pool:
+                domain, products = pool.split([SPAN**2 * count * channels, SPAN**2 * count * k])
+                domain, products = domain.view(SPAN**2, -1), products.view(SPAN**2, -1)
+                pieces = _parts(held, CACHED * threads // row_bytes)
+                for piece in pieces:
+                    at = _span(piece, held.start, tiles * channels)
+                    torch.mm(self.to_domain, self._gather(picture, piece), out=domain[:, at])
+                self._multiply(domain.view(-1, count, channels), products.view(-1, count, k))
+                if self.bias is not None:
+                    products[ONES].view(-1, k).add_(self.bias)
+                for piece in pieces:
+                    target = out[piece.start * step : piece.stop * step]
+                    self._scatter(products[:, _span(piece, held.start, tiles * k)], target, add)
 
-    def _gather(self, picture: Tensor, first: int, last: int) -> Tensor:
-        """Inputs (36, tiles * C) that the tiles of rows ``first`` up to ``last`` see."""
+    def _multiply(self, domain: Tensor, products: Tensor) -> None:
+        """Channels (36, tiles, C) by the filters into ``products`` (36, tiles, K)."""
+        if self.packed is None:
+            torch.bmm(domain, self.weight, out=products)
+            return
+        for one, matrix, target in zip(domain, self.packed, products, strict=True):
+            target.copy_(matrix(one))
+
+    def _gather(self, picture: Tensor, rows: range) -> Tensor:
+        """Inputs (36, tiles * C) that the tiles of ``rows`` of them see."""
         d, (height, width, channels) = self.dilation, picture.shape
         step = TILE * d
         columns = -(-width // step)
-        top, bottom = first * step - d, last * step + d
+        top, bottom = rows.start * step - d, rows.stop * step + d
         seen = picture[max(top, 0) : bottom]
         right, below = columns * step + d - width, max(bottom - height, 0)
         seen = F.pad(seen, (0, 0, d, right, max(-top, 0), below))
         down, along = seen.stride()[:2]
         # Place in the tile, tile and sub-grid, downwards and to the right: overlapping views.
         seen = seen.as_strided(
-            (SPAN, SPAN, last - first, d, columns, d, channels),
+            (SPAN, SPAN, len(rows), d, columns, d, channels),
             (d * down, d * along, step * down, down, step * along, along, 1),
         )
         return seen.reshape(SPAN**2, -1)
@@ -165,14 +165,39 @@ class WinogradConv2d(nn.Module):
         """Write the outputs of whole rows of tiles (36, tiles * K) into ``out`` (h, W, K)."""
         d, k = self.dilation, self.out_channels
         height, width = out.shape[:2]
-        columns = -(-width // (TILE * d))
-        found = torch.mm(self.from_domain, products)
-        if self.bias is not None:
-            found.view(-1, k).add_(self.bias)
-        found = found.view(TILE, TILE, -1, d, columns, d, k).permute(2, 0, 3, 4, 1, 5, 6)
-        found = found.reshape(-1, columns * TILE * d, k)[:height, :width]
+        step = TILE * d
+        columns = -(-width // step)
+        found = torch.mm(self.from_domain, products).view(TILE, TILE, -1, d, columns, d, k)
+        found = found.permute(2, 0, 3, 4, 1, 5, 6)  # (rows, 4, d, columns, 4, d, K)
+        whole, along = height // step, width // step  # tiles that lie in the picture as a whole
+        if whole and along:
+            target = out[: whole * step, : along * step]
+            target = target.unflatten(0, (whole, TILE, d)).unflatten(3, (along, TILE, d))
+            self._put(found[:whole, :, :, :along], target, add)
+        if along < columns:
+            right = found[:, :, :, along:].reshape(-1, step, k)
+            target = out[:, along * step :]
+            self._put(right[:height, : target.shape[1]], target, add)
+        if along and whole < len(found):
+            below = found[whole:, :, :, :along].reshape(step, -1, k)
+            target = out[whole * step :, : along * step]
+            self._put(below[: len(target)], target, add)
+
+    def _put(self, found: Tensor, out: Tensor, add: bool) -> None:
         if add:
             found += out
         if self.relu:
-            found.relu_()
-        out.copy_(found)
+            torch.clamp_min(found, 0, out=out)
+        else:
+            out.copy_(found)
+
+
+def _parts(numbers: range, most: int) -> list[range]:
+    """``numbers`` in the fewest ranges of at most ``most``, or one, and of nearly equal length."""
+    count = -(-len(numbers) // max(1, most))
+    size = -(-len(numbers) // count)
+    return [numbers[i : i + size] for i in range(0, len(numbers), size)]
+
+
+def _span(piece: range, start: int, size: int) -> slice:
+    return slice((piece.start - start) * size, (piece.stop - start) * size)

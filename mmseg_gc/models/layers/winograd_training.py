@@ -1,12 +1,12 @@
 """3x3 convolutions by Winograd's minimal filtering with gradients, for training on CPUs."""
 
-import threading
 from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmseg_gc.models.layers.scratch import scratch
 from mmseg_gc.models.layers.winograd import transforms
 
 # Below these, the transforms cost more than the multiplications that they save.
@@ -170,39 +170,23 @@ def _transformed_tiles(x: Tensor) -> Iterator[tuple[slice, Tensor]]:
     at_once = max(WORKSPACE // (rows * row), 1)
     rows_at_once = max(CACHED // (row * x.element_size()), 1)
     gathered = x.new_empty(row * min(rows_at_once, rows))
-    tiles = _scratch(x, row * rows * min(at_once, n))
-    for start in range(0, n, at_once):
-        part = slice(start, min(start + at_once, n))
-        row_count = (part.stop - start) * rows
-        out = tiles[: row * row_count].view(points, row_count, -1)
-        for number, picture in enumerate(x[part].permute(0, 2, 3, 1)):
-            padded = F.pad(picture, padding)
-            down, right, _ = padded.stride()
-            overlapping = padded.as_strided(
-                (tile + 2, tile + 2, rows, cols, channels),
-                (down, right, tile * down, tile * right, 1),
-            )
-            for top in range(0, rows, rows_at_once):
-                some = overlapping[:, :, top : top + rows_at_once]
-                copied = gathered[: some.numel()].view(some.shape)
-                copied.copy_(some)
-                first = number * rows + top
-                target = out[:, first : first + some.shape[2]].flatten(1)
-                torch.mm(to_domain, copied.view(points, -1), out=target)
-        yield part, out.view(points, row_count * cols, channels)
-
-
-_buffers = threading.local()
-
-
-def _scratch(like: Tensor, count: int) -> Tensor:
-    """Memory for ``count`` numbers that all layers of a thread share.
-
-    Fresh memory costs more than the arithmetic done in it here: the system clears every page.
-    """
-    wanted = count * like.element_size()
-    buffer = getattr(_buffers, "tiles", None)
-    if buffer is None or buffer.numel() < wanted:
-        buffer = _buffers.tiles = None  # not beside the larger one
-        buffer = _buffers.tiles = torch.empty(wanted, dtype=torch.uint8)
-    return buffer[:wanted].view(like.dtype)
+    with scratch(row * rows * min(at_once, n), x) as tiles:
+        for start in range(0, n, at_once):
+            part = slice(start, min(start + at_once, n))
+            row_count = (part.stop - start) * rows
+            out = tiles[: row * row_count].view(points, row_count, -1)
+            for number, picture in enumerate(x[part].permute(0, 2, 3, 1)):
+                padded = F.pad(picture, padding)
+                down, right, _ = padded.stride()
+                overlapping = padded.as_strided(
+                    (tile + 2, tile + 2, rows, cols, channels),
+                    (down, right, tile * down, tile * right, 1),
+                )
+                for top in range(0, rows, rows_at_once):
+                    some = overlapping[:, :, top : top + rows_at_once]
+                    copied = gathered[: some.numel()].view(some.shape)
+                    copied.copy_(some)
+                    first = number * rows + top
+                    target = out[:, first : first + some.shape[2]].flatten(1)
+                    torch.mm(to_domain, copied.view(points, -1), out=target)
+            yield part, out.view(points, row_count * cols, channels)

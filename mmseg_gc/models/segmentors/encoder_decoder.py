@@ -65,7 +65,9 @@ class EncoderDecoder(BaseSegmentor):
         self.train_cfg = train_cfg
         self.test_cfg = ConfigDict(test_cfg or {"mode": "whole"})
         _ = self._windows, self.memory_budget  # Complain now rather than after training.
-        self.compute_dtype: torch.dtype | None = None  # set by `prepare_for_inference`
+        # Both are set by `prepare_for_inference`.
+        self.compute_dtype: torch.dtype | None = None
+        self.runs_in_parallel = False
         ignore_index = self.decode_head.ignore_index
         if ignore_index is not None and hasattr(self.data_preprocessor, "seg_pad_val"):
             self.data_preprocessor.seg_pad_val = ignore_index
@@ -78,6 +80,14 @@ class EncoderDecoder(BaseSegmentor):
     def memory_budget(self) -> int | None:
         """Bytes that ``test_cfg.memory_budget`` allows; None: no bound."""
         return parse_budget(self.test_cfg.get("memory_budget"))
+
+    @property
+    def takes_views_in_parallel(self) -> bool:
+        """Whether several views of a picture may go through this model at the same time.
+
+        Windows are scored only when their rows are asked for, so that there is nothing to gain.
+        """
+        return self.runs_in_parallel and self._windows is None and self.memory_budget is None
 
     def _auxiliary_heads(self) -> dict[str, nn.Module]:
         """The auxiliary heads by the prefix of their losses."""
@@ -117,7 +127,8 @@ class EncoderDecoder(BaseSegmentor):
             inputs = self.data_preprocessor.normalise(inputs)
         if self.compute_dtype is not None:
             inputs = inputs.to(self.compute_dtype, memory_format=torch.channels_last)
-        logits = wide(self.decode_head(self._read_features(inputs)))
+        # A list, which heads may empty: what this frame held would stay to the end.
+        logits = wide(self.decode_head(list(self._read_features(inputs))))
         return [ResizedScores(DenseScores(one), size, self.align_corners) for one in logits]
 
     def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
@@ -137,8 +148,10 @@ class EncoderDecoder(BaseSegmentor):
 
     def prepare_batch(self, data: dict | tuple | list) -> dict:
         """The ``inputs`` and ``data_samples`` that `predict` takes, on this model's device."""
-        if self._windows is not None and hasattr(self.data_preprocessor, "normalise"):
-            # Each window is normalised by itself: in float32 a whole picture is four times as big.
+        late = self._windows is not None or self.compute_dtype is not None
+        if late and hasattr(self.data_preprocessor, "normalise"):
+            # What goes through the network at once is normalised by itself, just before it does:
+            # in float32 pictures are four times as big.
             return self.data_preprocessor(data, False, raw=True)
         return self.data_preprocessor(data, False)
 

@@ -1,17 +1,15 @@
 """Test-time augmentation: the mean prediction over several views of a picture."""
 
-from collections.abc import Iterator
-from itertools import groupby
+from itertools import groupby, islice
 
 from mmengine.model import BaseTTAModel
 from torch import nn
 
 from mmseg_gc.models.segmentors.encoder_decoder import EncoderDecoder
 from mmseg_gc.models.segmentors.score_maps import DenseScores, MeanProbabilities, ScoreMap
+from mmseg_gc.models.segmentors.two_at_once import two_at_once
 from mmseg_gc.registry import MODELS
 from mmseg_gc.structures import SegDataSample
-
-FEW_PIXELS = 300 * 400  # of a view
 
 
 @MODELS.register_module()
@@ -39,35 +37,34 @@ class SegTTAModel(BaseTTAModel):
         views = [
             {key: values[i] for key, values in data.items()} for i in range(len(data["inputs"]))
         ]
-        maps: list[list[ScoreMap]] = []  # of each view, of each picture
-        for group in self._alike(views):
-            size = len(group[0]["inputs"])
-            batch = {key: [one for view in group for one in view[key]] for key in group[0]}
+
+        def score(numbers: list[int]) -> list[list[ScoreMap]]:
+            """Of each of the views with these numbers, its pictures' scores."""
+            batch = {key: [one for i in numbers for one in views[i][key]] for key in data}
             batch = self.module.prepare_batch(batch)
             metas = [sample.metainfo for sample in batch["data_samples"]]
-            found = self.module.score_maps(batch["inputs"], metas)
-            maps += [found[i : i + size] for i in range(0, len(found), size)]
+            found = iter(self.module.score_maps(batch["inputs"], metas))
+            return [list(islice(found, len(views[i]["inputs"]))) for i in numbers]
+
+        # A GPU does a picture and its mirror image in less than twice the time.
+        on_gpu = next(self.module.parameters()).is_cuda
+        groups = _groups(views, on_gpu and self.module.memory_budget is None)
+        in_parallel = self.module.takes_views_in_parallel
+        found = two_at_once(score, groups) if in_parallel else map(score, groups)
+        maps: dict[int, list[ScoreMap]] = {}
+        for numbers, of_group in zip(groups, found, strict=True):
+            maps.update(zip(numbers, of_group, strict=True))
         samples = views[0]["data_samples"]
-        for sample, scores in zip(samples, zip(*maps, strict=True), strict=True):
+        of_pictures = zip(*(maps[i] for i in range(len(views))), strict=True)
+        for sample, scores in zip(samples, of_pictures, strict=True):
             self.module.write_result(
                 sample,
                 MeanProbabilities(scores),
                 with_logits=self.module.test_cfg.get("return_logits", False),
                 budget=self.module.memory_budget,
+                in_parallel=in_parallel,
             )
         return samples
-
-    def _alike(self, views: list[dict]) -> Iterator[list[dict]]:
-        """``views`` in groups that go through the network at once."""
-        # A GPU does a picture and its mirror image in less than twice the time; a CPU only where
-        # reading the weights takes as long as using them, and both together take more memory.
-        on_gpu = next(self.module.parameters()).is_cuda
-        for sizes, group in groupby(views, _sizes):
-            small = max(height * width for _, height, width in sizes) <= FEW_PIXELS
-            if self.module.memory_budget is None and (on_gpu or small):
-                yield list(group)
-            else:
-                yield from ([view] for view in group)
 
     def merge_preds(self, data_samples_list: list[list[SegDataSample]]) -> list[SegDataSample]:
         """One prediction a picture from lists of its views' predictions, with ``seg_logits``."""
@@ -78,5 +75,19 @@ class SegTTAModel(BaseTTAModel):
         return merged
 
 
+def _groups(views: list[dict], batched: bool) -> list[list[int]]:
+    """Numbers of ``views``, each for itself or, ``batched``, with all those of the same sizes."""
+    # The largest first: what they leave free has room for the others.
+    order = sorted(range(len(views)), key=lambda i: _largest(views[i]), reverse=True)
+    if not batched:
+        return [[i] for i in order]
+    return [list(group) for _, group in groupby(order, lambda i: _sizes(views[i]))]
+
+
 def _sizes(view: dict) -> list[tuple[int, ...]]:
     return [tuple(picture.shape) for picture in view["inputs"]]
+
+
+def _largest(view: dict) -> int:
+    """Pixels of a view's largest picture."""
+    return max(height * width for _, height, width in _sizes(view))

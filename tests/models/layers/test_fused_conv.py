@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from mmseg_gc.models.layers import fused_conv
 from mmseg_gc.models.layers.fused_conv import FusedConv2d, fused, fuses
 from mmseg_gc.models.layers.winograd import WinogradConv2d
 
@@ -39,6 +40,21 @@ def test_does_what_its_parts_do(options: dict, added: bool, relu: bool) -> None:
     assert out.is_contiguous(memory_format=torch.channels_last)
     assert isinstance(layer, WinogradConv2d) == (conv.in_channels == 128)
     assert not added or out.data_ptr() == total.data_ptr()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_weights_are_in_the_order_that_each_size_wants(dtype: torch.dtype) -> None:
+    conv = nn.Conv2d(256, 1024, 1).to(dtype)
+    layer = FusedConv2d(conv, relu=False)
+    for side in (1, 8, 40, 8, 1, 40):
+        x = torch.randn(1, 256, side, side).to(dtype).to(memory_format=torch.channels_last)
+        with torch.no_grad():
+            torch.testing.assert_close(layer(x), conv(x))
+        wanted = fused_conv._ordered(conv.weight.detach(), layer.geometry, tuple(x.shape))
+        used = layer._weight_for(tuple(x.shape))
+        assert fused_conv._description(used) == fused_conv._description(wanted)
+    assert len(layer._weights) <= 3
+    assert len(copy.deepcopy(layer)._weights) == 1
 
 
 def test_can_be_copied() -> None:

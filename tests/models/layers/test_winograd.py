@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -37,11 +39,35 @@ def test_equals_the_direct_convolution(dilation: int, size: tuple[int, int], bia
     assert out.is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_many_channels(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    conv = nn.Conv2d(64, 16, 3, padding=1).to(dtype)
+    x = torch.randn(1, 64, 30, 22).to(dtype)
+    with torch.no_grad():
+        expected = WinogradConv2d(conv)(x)
+        monkeypatch.setattr(winograd, "MANY_CHANNELS", 64)
+        layer = WinogradConv2d(conv)
+        assert layer.packed is not None
+        torch.testing.assert_close(layer(x), expected)
+        assert torch.equal(copy.deepcopy(layer)(x), layer(x))
+
+
+@pytest.mark.parametrize("most", [0, 1, 3, 7, 100])
+def test_parts_are_few_and_alike(most: int) -> None:
+    numbers = range(5, 25)
+    parts = winograd._parts(numbers, most)
+    assert [number for part in parts for number in part] == list(numbers)
+    assert len(parts) == -(-20 // max(1, most))
+    assert max(map(len, parts)) <= max(1, most)
+
+
 def test_work_in_pieces_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     conv = nn.Conv2d(8, 8, 3, padding=2, dilation=2)
     x = torch.randn(1, 8, 40, 24)
     with torch.no_grad():
         whole = WinogradConv2d(conv)(x)
+        monkeypatch.setattr(winograd, "CACHED", 1)
+        torch.testing.assert_close(WinogradConv2d(conv)(x), whole)
         monkeypatch.setattr(winograd, "WORKSPACE", 1)
         torch.testing.assert_close(WinogradConv2d(conv)(x), whole)
 

@@ -37,12 +37,17 @@ def test_one_channel_is_held_to_the_threshold() -> None:
     assert labels_of(torch.tensor([[[0.2, 0.4]]]), 0.3).tolist() == [[[0, 1]]]
 
 
+@pytest.mark.parametrize("in_parallel", [False, True])
+@pytest.mark.parametrize("classes", [1, 5, 300])
 @pytest.mark.parametrize("budget", [None, 1, 10**6])
-def test_bands_make_up_the_whole(budget: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CACHE", 4 * 4 * 5 * 30 * 7)
-    scores = torch.randn(5, 23, 30)
-    labels = label_map(DenseScores(scores), None, budget)
-    assert torch.equal(labels, labels_of(scores, None))
+def test_bands_make_up_the_whole(
+    budget: int | None, classes: int, in_parallel: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CACHE", 4 * 4 * classes * 30 * 7)
+    scores = torch.randn(classes, 23, 30)
+    labels = label_map(DenseScores(scores), 0.3, budget, in_parallel)
+    expected = labels_of(scores, 0.3)
+    assert torch.equal(labels, expected) and labels.dtype == expected.dtype
 
 
 def test_band_height_keeps_to_the_cache_and_the_budget() -> None:

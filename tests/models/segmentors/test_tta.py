@@ -1,4 +1,5 @@
 import math
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -6,7 +7,7 @@ import torch
 from mmengine.structures import PixelData
 from torch import nn
 
-from mmseg_gc.models import BaseSegmentor, SegTTAModel
+from mmseg_gc.models import BaseSegmentor, SegTTAModel, prepare_for_inference
 from mmseg_gc.models.segmentors import tta
 from mmseg_gc.registry import MODELS
 from mmseg_gc.structures import SegDataSample
@@ -101,10 +102,21 @@ def test_registered() -> None:
     assert MODELS.get("SegTTAModel") is SegTTAModel
 
 
-def test_small_views_go_in_pairs(
-    gcnet_cfg: Callable[..., dict], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    module = MODELS.build(gcnet_cfg(test_cfg=dict(return_logits=True))).eval()
+def views_of(sides: list[int]) -> dict:
+    generator = torch.Generator().manual_seed(0)
+    data = batch([[torch.randint(0, 256, (3, side, side), generator=generator)] for side in sides])
+    for (sample,), side in zip(data["data_samples"], sides, strict=True):
+        sample.set_metainfo(dict(ori_shape=(40, 40), img_shape=(side, side), flip=False))
+    return data
+
+
+def scores_of(module: nn.Module, sides: list[int]) -> torch.Tensor:
+    with torch.no_grad():
+        return SegTTAModel(module).test_step(views_of(sides))[0].seg_logits.data
+
+
+def watch(module: nn.Module, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """The sizes of what goes through the network from now on."""
     sizes = []
     run = module._run
 
@@ -113,21 +125,62 @@ def test_small_views_go_in_pairs(
         return run(inputs)
 
     monkeypatch.setattr(module, "_run", watched)
+    return sizes
 
-    def scores() -> torch.Tensor:
-        generator = torch.Generator().manual_seed(0)
-        views = []
-        for side in (32, 32, 64):
-            views.append([torch.randint(0, 256, (3, side, side), generator=generator)])
-        data = batch(views)
-        for (sample,), side in zip(data["data_samples"], (32, 32, 64), strict=True):
-            sample.set_metainfo(dict(ori_shape=(40, 40), img_shape=(side, side), flip=False))
-        with torch.no_grad():
-            return SegTTAModel(module).test_step(data)[0].seg_logits.data
 
-    pairs = scores()
-    assert sizes == [(2, 3, 32, 32), (1, 3, 64, 64)]
+def test_views_of_one_size_may_go_together(
+    gcnet_cfg: Callable[..., dict], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = MODELS.build(gcnet_cfg(test_cfg=dict(return_logits=True))).eval()
+    sizes = watch(module, monkeypatch)
+    alone = scores_of(module, [32, 32, 64])
+    assert sizes == [(1, 3, 64, 64), (1, 3, 32, 32), (1, 3, 32, 32)]
     sizes.clear()
-    monkeypatch.setattr(tta, "FEW_PIXELS", 0)
-    torch.testing.assert_close(scores(), pairs)
-    assert [size[0] for size in sizes] == [1, 1, 1]
+    groups = tta._groups
+    monkeypatch.setattr(tta, "_groups", lambda views, batched: groups(views, True))
+    torch.testing.assert_close(scores_of(module, [32, 32, 64]), alone)
+    assert sizes == [(1, 3, 64, 64), (2, 3, 32, 32)]
+
+
+def test_a_prepared_model_takes_two_views_at_a_time(
+    gcnet_cfg: Callable[..., dict], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sides = [32, 64, 48, 32, 64]
+    module = MODELS.build(gcnet_cfg(test_cfg=dict(return_logits=True))).eval()
+    expected = scores_of(module, sides)
+    prepare_for_inference(module)
+    assert module.takes_views_in_parallel
+    threads = set()
+    run = module._run
+
+    def watched(inputs: torch.Tensor) -> list:
+        threads.add(threading.get_ident())
+        return run(inputs)
+
+    monkeypatch.setattr(module, "_run", watched)
+    torch.set_num_threads(2)
+    torch.testing.assert_close(scores_of(module, sides), expected, rtol=1e-4, atol=1e-5)
+    assert threading.get_ident() not in threads
+    module.test_cfg.return_logits = False
+    data = views_of(sides)
+    with torch.no_grad():
+        (sample,) = SegTTAModel(module).test_step(data)
+    assert torch.equal(sample.pred_sem_seg.data, expected.argmax(0, keepdim=True).to(torch.uint8))
+    sample.pred_sem_seg.data[0] = 1  # a tensor like any other
+
+
+@pytest.mark.parametrize(
+    "test_cfg",
+    [
+        dict(mode="slide", crop_size=(32, 32), stride=(16, 16)),
+        dict(mode="whole", memory_budget="1GiB"),
+    ],
+)
+def test_windows_and_budgets_take_one_view_at_a_time(
+    gcnet_cfg: Callable[..., dict], test_cfg: dict
+) -> None:
+    module = prepare_for_inference(MODELS.build(gcnet_cfg(test_cfg=test_cfg)).eval())
+    assert not module.takes_views_in_parallel
+    with torch.no_grad():
+        (sample,) = SegTTAModel(module).test_step(views_of([48, 32]))
+    assert sample.pred_sem_seg.shape == (40, 40)

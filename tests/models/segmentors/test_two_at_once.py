@@ -1,0 +1,44 @@
+import threading
+
+import pytest
+import torch
+
+from mmseg_gc.models.segmentors.two_at_once import two_at_once
+
+
+def test_two_run_at_the_same_time_each_on_half_of_the_threads() -> None:
+    met = threading.Barrier(2, timeout=30)
+
+    def work(number: int) -> tuple[int, int, bool]:
+        met.wait()
+        return number, torch.get_num_threads(), torch.is_inference_mode_enabled()
+
+    torch.set_num_threads(4)
+    assert two_at_once(work, range(6)) == [(i, 2, True) for i in range(6)]
+    assert torch.get_num_threads() == 4
+    assert torch.ones(1).add_(1).sum() == 2
+
+
+@pytest.mark.parametrize(("threads", "items"), [(1, [1, 2]), (4, [1]), (4, [])])
+def test_nothing_to_share(threads: int, items: list[int]) -> None:
+    def work(number: int) -> tuple[int, int]:
+        return number, threading.get_ident()
+
+    torch.set_num_threads(threads)
+    assert two_at_once(work, items) == [(i, threading.get_ident()) for i in items]
+    assert torch.get_num_threads() == threads
+
+
+def test_a_failure_is_the_caller_s() -> None:
+    done = []
+
+    def work(number: int) -> None:
+        if number == 1:
+            raise ValueError("the second")
+        done.append(number)
+
+    torch.set_num_threads(2)
+    with pytest.raises(ValueError, match="the second"):
+        two_at_once(work, range(40))
+    assert torch.get_num_threads() == 2
+    assert len(done) < 39  # what had not begun never does
