@@ -20,7 +20,7 @@ WORKSPACE = 24 << 20  # of transformed input and of its products that are held a
 CACHED = 2 << 20  # that are gathered, or brought back, at once
 MOST_THREADS = 3
 ONES = POINTS.index(1.0) * (SPAN + 1)  # the place whose products count once in each output
-MANY_CHANNELS = 1024  # from here on a product of packed matrices is faster than a batch of them
+MANY_CHANNELS = 512  # from here on a product of packed matrices is faster than a batch of them
 
 
 @cache
