@@ -8,7 +8,7 @@ from mmengine.structures import PixelData
 from torch import nn
 
 from mmseg_gc.models import BaseSegmentor, SegTTAModel, prepare_for_inference
-from mmseg_gc.models.segmentors import tta
+from mmseg_gc.models.segmentors import tta, two_at_once
 from mmseg_gc.registry import MODELS
 from mmseg_gc.structures import SegDataSample
 
@@ -158,6 +158,7 @@ def test_a_prepared_model_takes_two_views_at_a_time(
         return run(inputs)
 
     monkeypatch.setattr(module, "_run", watched)
+    monkeypatch.setattr(two_at_once, "_cores", lambda: 2)
     torch.set_num_threads(2)
     torch.testing.assert_close(scores_of(module, sides), expected, rtol=1e-4, atol=1e-5)
     assert threading.get_ident() not in threads

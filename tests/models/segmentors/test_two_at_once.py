@@ -3,7 +3,13 @@ import threading
 import pytest
 import torch
 
+from mmseg_gc.models.segmentors import two_at_once as module
 from mmseg_gc.models.segmentors.two_at_once import two_at_once
+
+
+@pytest.fixture(autouse=True)
+def four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_cores", lambda: 4)
 
 
 def test_two_run_at_the_same_time_each_on_half_of_the_threads() -> None:
@@ -27,6 +33,13 @@ def test_nothing_to_share(threads: int, items: list[int]) -> None:
     torch.set_num_threads(threads)
     assert two_at_once(work, items) == [(i, threading.get_ident()) for i in items]
     assert torch.get_num_threads() == threads
+
+
+def test_threads_bound_to_one_core_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_cores", lambda: 1)
+    torch.set_num_threads(2)
+    here = threading.get_ident()
+    assert two_at_once(lambda _: threading.get_ident(), [1, 2]) == [here, here]
 
 
 def test_a_failure_is_the_caller_s() -> None:
