@@ -1,4 +1,5 @@
 import threading
+import time
 
 import pytest
 import torch
@@ -48,6 +49,7 @@ def test_a_failure_is_the_caller_s() -> None:
     def work(number: int) -> None:
         if number == 1:
             raise ValueError("the second")
+        time.sleep(0.05)  # so that the caller hears of it before the others are through
         done.append(number)
 
     torch.set_num_threads(2)
