@@ -110,10 +110,7 @@ class Side:
         self.counted_seconds()
 
     def counted_seconds(self) -> float:
-        """Scores to labels to what the metric keeps: the median of five times in a row.
-
-        A process that was just woken may have all its threads on one core for as long as one takes.
-        """
+        """Scores to labels to what the metric keeps: the median of five times in a row."""
         seconds = []
         for _ in range(5):
             start = time.perf_counter()
