@@ -111,11 +111,10 @@ class BaseSegmentor(BaseModel):
         *,
         with_logits: bool = False,
         budget: int | None = None,
-        in_parallel: bool = False,
     ) -> None:
         """Set ``pred_sem_seg``, and ``seg_logits`` if asked for, from scores of the whole picture.
 
-        ``budget`` and ``in_parallel`` are as in `label_map`.
+        ``budget`` is as in `label_map`.
         """
         threshold = self.decode_head.threshold
         if with_logits:
@@ -123,5 +122,5 @@ class BaseSegmentor(BaseModel):
             sample.seg_logits = PixelData(data=logits)
             labels = labels_of(logits, threshold)
         else:
-            labels = label_map(scores, threshold, budget, in_parallel)
+            labels = label_map(scores, threshold, budget)
         sample.pred_sem_seg = PixelData(data=labels)

@@ -5,11 +5,15 @@ Cityscapes. Each map below makes any of its rows from the rows of the map under 
 need no full-size scores.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from mmseg_gc.models.layers.scratch import scratch
 
 Size = tuple[int, int]
 
@@ -26,6 +30,11 @@ class ScoreMap:
         """Scores (C, bottom - top, W), floating, of the rows from ``top`` up to ``bottom``."""
         raise NotImplementedError
 
+    @contextmanager
+    def band(self, top: int, bottom: int) -> Iterator[Tensor]:
+        """`rows` in memory that may be written to, and that others use afterwards."""
+        yield self.rows(top, bottom)
+
 
 class DenseScores(ScoreMap):
     """Scores (C, H, W) that are there."""
@@ -34,91 +43,176 @@ class DenseScores(ScoreMap):
         super().__init__(scores.shape[0], tuple(scores.shape[1:]), scores.device)
         self.scores = scores
 
+    def by_rows(self) -> "DenseScores":
+        """The same, laid out row by row rather than channel by channel or pixel by pixel."""
+        return DenseScores(self.scores.transpose(0, 1).contiguous().transpose(0, 1))
+
     def rows(self, top: int, bottom: int) -> Tensor:
         return self.scores[:, top:bottom]
 
+    @contextmanager
+    def band(self, top: int, bottom: int) -> Iterator[Tensor]:
+        yield self.rows(top, bottom).clone()
 
-class ResizedScores(ScoreMap):
+
+@dataclass(frozen=True)
+class Taps:
+    """How the pixels along one side are made: from which of another's, and by what weights.
+
+    Both (k, n), int64 and float32, for n pixels of k others each.
+    """
+
+    index: Tensor
+    weight: Tensor
+
+    @classmethod
+    def of(cls, index: Tensor) -> "Taps":
+        """That pick the pixels of ``index`` (n,)."""
+        return cls(index.unsqueeze(0), torch.ones(1, len(index)))
+
+    @classmethod
+    def resizing(cls, source: int, target: int, align_corners: bool) -> "Taps":
+        """That interpolate ``source`` pixels to ``target`` as torch's ``interpolate`` does."""
+        if source == target:
+            return cls.of(torch.arange(target))
+        position = torch.arange(target, dtype=torch.float32)
+        if align_corners:
+            position *= (source - 1) / max(target - 1, 1)
+        else:
+            position = ((position + 0.5) * (source / target) - 0.5).clamp_(min=0)
+        lower = position.long().clamp_(max=source - 1)
+        upper = (lower + 1).clamp_(max=source - 1)
+        weight = position - lower
+        return cls(torch.stack([lower, upper]), torch.stack([1 - weight, weight]))
+
+    def __len__(self) -> int:
+        return self.index.shape[1]
+
+    def then(self, other: "Taps") -> "Taps":
+        """These and, of the pixels that they make, ``other``: as one."""
+        weight = self.weight[:, other.index] * other.weight
+        return Taps(self.index[:, other.index].flatten(0, 1), weight.flatten(0, 1))
+
+    def part(self, start: int, stop: int) -> tuple["Taps", slice]:
+        """Those from ``start`` up to ``stop``, of the pixels in a slice, which is the second."""
+        index = self.index[:, start:stop]
+        first, last = index.min().item(), index.max().item()
+        return Taps(index - first, self.weight[:, start:stop]), slice(first, last + 1)
+
+    def applied(self, pixels: Tensor, pool: Tensor | None = None) -> Tensor:
+        """What these taps make of ``pixels`` (h, W): (n, W), in memory of ``pool`` if it is given.
+
+        The pool is for processors, and for what has no gradient.
+        """
+        if pool is not None:
+            return self._product(pixels, pool.view(len(self), -1))
+        index, weight = self.index.to(pixels.device), self.weight.to(pixels).unsqueeze(2)
+        if len(index) == 1:
+            return pixels[index[0]]
+        if len(index) == 2:
+            return torch.lerp(pixels[index[0]], pixels[index[1]], weight[1])
+        return sum(pixels[one] * share for one, share in zip(index, weight, strict=True))
+
+    def _product(self, pixels: Tensor, out: Tensor) -> Tensor:
+        matrix = torch.zeros(len(pixels), len(self)).scatter_add_(0, self.index, self.weight)
+        matrix = matrix.to(pixels).t().contiguous()
+        # A part for each thread, which has the same rows in the functions that follow. Where cores
+        # have caches of their own, what goes from one to another takes three times as long.
+        threads = torch.get_num_threads()
+        parts = threads if len(self) % threads == 0 else 1
+        # With out=, since autocast would do a product in bfloat16.
+        torch.bmm(
+            matrix.view(parts, -1, len(pixels)),
+            pixels.expand(parts, -1, -1),
+            out=out.view(parts, -1, pixels.shape[1]),
+        )
+        return out
+
+
+class ResampledScores(ScoreMap):
+    """Scores made of those of ``source``: across by a function of (n, w), and down by taps.
+
+    Several such maps on each other are one, so that no map between is ever made.
+    """
+
+    def __init__(
+        self, source: ScoreMap, size: Size, down: Taps, across: Callable[[Tensor], Tensor]
+    ) -> None:
+        super().__init__(source.num_channels, size, source.device)
+        if isinstance(source, ResampledScores):
+            down, inner = source.down.then(down), source.across
+            self.across = lambda rows: across(inner(rows))
+            source = source.source
+        else:
+            self.across = across
+        self.source = source.by_rows() if isinstance(source, DenseScores) else source
+        self.down = down
+
+    def rows(self, top: int, bottom: int) -> Tensor:
+        down, source = self._below(top, bottom)
+        if source.is_cuda or source.requires_grad:
+            return self._shaped(down.applied(source))
+        return self._shaped(down.applied(source, source.new_empty(len(down) * source.shape[1])))
+
+    @contextmanager
+    def band(self, top: int, bottom: int) -> Iterator[Tensor]:
+        down, source = self._below(top, bottom)
+        if source.is_cuda or source.requires_grad:
+            yield self._shaped(down.applied(source))
+            return
+        with scratch(len(down) * source.shape[1], source) as pool:
+            yield self._shaped(down.applied(source, pool))
+
+    def _below(self, top: int, bottom: int) -> tuple[Taps, Tensor]:
+        """What to make these rows of, (h, C * W), and how."""
+        down, seen = self.down.part(top, bottom)
+        source = self.source.rows(seen.start, seen.stop).transpose(0, 1)  # (h, C, w)
+        # Sideways first: before the other way there are fewer rows to do this for.
+        return down, self.across(source.flatten(0, 1)).reshape(len(source), -1)
+
+    def _shaped(self, rows: Tensor) -> Tensor:
+        return rows.view(len(rows), self.num_channels, -1).transpose(0, 1)
+
+
+class ResizedScores(ResampledScores):
     """Bilinear interpolation of ``source`` to ``size`` (h, w).
 
     Source: ``torch.nn.functional.interpolate``, whose numbers these are up to rounding.
     """
 
     def __init__(self, source: ScoreMap, size: Size, align_corners: bool) -> None:
-        super().__init__(source.num_channels, size, source.device)
-        self.source = source
-        self.align_corners = align_corners
-        self.lower, self.upper, self.weight = _taps(source.size[0], size[0], align_corners)
+        def across(rows: Tensor) -> Tensor:
+            if rows.shape[1] == size[1]:
+                return rows
+            return F.interpolate(
+                rows.unsqueeze(0), size[1], mode="linear", align_corners=align_corners
+            )[0]
 
-    def rows(self, top: int, bottom: int) -> Tensor:
-        if self.size[0] == self.source.size[0]:
-            return self._widened(self.source.rows(top, bottom))
-        first, last = int(self.lower[top]), int(self.upper[bottom - 1])
-        source = self._widened(self.source.rows(first, last + 1))
-        lower, upper = self.lower[top:bottom] - first, self.upper[top:bottom] - first
-        weight = self.weight[top:bottom].to(source).unsqueeze(1)  # (rows, 1)
-        if source.is_cuda or source.requires_grad:
-            return torch.lerp(source[:, lower], source[:, upper], weight)
-        # Rows between the same two of the source are made at once, from views of them.
-        rows = source.new_empty(len(source), bottom - top, self.size[1])
-        starts, counts = torch.unique_consecutive(lower, return_counts=True)
-        at = 0
-        for start, count in zip(starts.tolist(), counts.tolist(), strict=True):
-            above, below = source[:, start, None], source[:, upper[at], None]  # (C, 1, W)
-            here = slice(at, at + count)
-            torch.lerp(above, below, weight[here], out=rows[:, here])
-            at += count
-        return rows
-
-    def _widened(self, rows: Tensor) -> Tensor:
-        channels, height, width = rows.shape
-        if width == self.size[1]:
-            return rows
-        # Sideways first: before the other way there are fewer rows to do this for.
-        rows = rows.reshape(1, channels * height, width)
-        rows = F.interpolate(rows, self.size[1], mode="linear", align_corners=self.align_corners)
-        return rows.view(channels, height, self.size[1])
+        down = Taps.resizing(source.size[0], size[0], align_corners)
+        super().__init__(source, size, down, across)
 
 
-def _taps(source: int, target: int, align_corners: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """For each of ``target`` positions the two of ``source`` around it, and how near the second."""
-    position = torch.arange(target, dtype=torch.float32)
-    if align_corners:
-        position *= (source - 1) / max(target - 1, 1)
-    else:
-        position = ((position + 0.5) * (source / target) - 0.5).clamp_(min=0)
-    lower = position.long().clamp_(max=source - 1)
-    return lower, (lower + 1).clamp_(max=source - 1), position - lower
-
-
-class CroppedScores(ScoreMap):
+class CroppedScores(ResampledScores):
     """``source`` without ``padding``: (left, right, top, bottom) pixels."""
 
     def __init__(self, source: ScoreMap, padding: Sequence[int]) -> None:
         left, right, top, bottom = padding
-        height, width = source.size
-        size = (height - top - bottom, width - left - right)
-        super().__init__(source.num_channels, size, source.device)
-        self.source = source
-        self.top = top
-        self.columns = slice(left, width - right)
-
-    def rows(self, top: int, bottom: int) -> Tensor:
-        return self.source.rows(top + self.top, bottom + self.top)[:, :, self.columns]
+        height, width = source.size[0] - bottom, source.size[1] - right
+        down = Taps.of(torch.arange(top, height))
+        super().__init__(
+            source, (height - top, width - left), down, lambda rows: rows[:, left:width]
+        )
 
 
-class FlippedScores(ScoreMap):
+class FlippedScores(ResampledScores):
     """``source`` mirrored along ``dims`` of (C, H, W)."""
 
     def __init__(self, source: ScoreMap, dims: Sequence[int]) -> None:
-        super().__init__(source.num_channels, source.size, source.device)
-        self.source = source
-        self.dims = tuple(dims)
-
-    def rows(self, top: int, bottom: int) -> Tensor:
-        if 1 in self.dims:
-            top, bottom = self.size[0] - bottom, self.size[0] - top
-        return self.source.rows(top, bottom).flip(self.dims)
+        down = torch.arange(source.size[0])
+        down = Taps.of(down.flip(0) if 1 in dims else down)
+        super().__init__(
+            source, source.size, down, lambda rows: rows.flip(1) if 2 in dims else rows
+        )
 
 
 class SigmoidScores(ScoreMap):
@@ -142,8 +236,11 @@ class MeanProbabilities(ScoreMap):
     def rows(self, top: int, bottom: int) -> Tensor:
         total = None
         for view in self.views:
-            scores = view.rows(top, bottom)
-            if self.num_channels > 1:
-                scores = scores.softmax(dim=0)
-            total = scores.clone() if total is None else total.add_(scores)
-        return total / len(self.views)
+            with view.band(top, bottom) as scores, scratch(scores.numel(), scores) as pool:
+                if self.num_channels > 1:
+                    # Row by row, as scores are laid out.
+                    scores = scores.transpose(0, 1).contiguous()
+                    torch.softmax(scores, dim=1, out=pool.view(scores.shape))
+                    scores = pool.view(scores.shape).transpose(0, 1)
+                total = scores.clone() if total is None else total.add_(scores)
+        return total.div_(len(self.views))

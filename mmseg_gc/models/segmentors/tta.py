@@ -62,7 +62,6 @@ class SegTTAModel(BaseTTAModel):
                 MeanProbabilities(scores),
                 with_logits=self.module.test_cfg.get("return_logits", False),
                 budget=self.module.memory_budget,
-                in_parallel=in_parallel,
             )
         return samples
 

@@ -43,6 +43,37 @@ def test_double_stays_double() -> None:
     assert scores.rows(2, 5).dtype == torch.float64
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_rows_are_shared_out_among_threads(threads: int) -> None:
+    scores = ResizedScores(DenseScores(SCORES), (56, 72), False)
+    expected = scores.rows(0, 56)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        for step in (6, 7):
+            torch.testing.assert_close(in_bands(scores, step), expected)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_bands_are_rows_that_may_be_written_to() -> None:
+    dense = DenseScores(SCORES.clone())
+    for scores in (dense, ResizedScores(dense, (14, 18), False), MeanProbabilities([dense, dense])):
+        expected = scores.rows(2, 5)
+        for _ in range(2):
+            with scores.band(2, 5) as band:
+                assert torch.equal(band, expected)
+                band.zero_()
+    assert torch.equal(dense.scores, SCORES)
+
+
+def test_autocast_leaves_scores_as_exact_as_they_are() -> None:
+    scores = ResizedScores(DenseScores(SCORES), (56, 72), False)
+    expected = scores.rows(0, 56)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(scores.rows(0, 56), expected)
+
+
 @pytest.mark.parametrize("dims", [(2,), (1,), (1, 2)])
 def test_flipped_and_cropped_bands(dims: tuple[int, ...]) -> None:
     cropped = CroppedScores(DenseScores(SCORES), (1, 2, 3, 0))
@@ -56,6 +87,18 @@ def test_maps_on_maps() -> None:
     once = F.interpolate(SCORES[None], (28, 36), mode="bilinear")
     twice = F.interpolate(once, (31, 23), mode="bilinear")[0]
     scores = ResizedScores(ResizedScores(DenseScores(SCORES), (28, 36), False), (31, 23), False)
+    torch.testing.assert_close(in_bands(scores, 4), twice, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("with_gradient", [False, True])
+@pytest.mark.parametrize("dims", [(2,), (1,), (1, 2)])
+def test_resized_cropped_flipped_and_resized(dims: tuple[int, ...], with_gradient: bool) -> None:
+    """As for a view that was padded and mirrored after it was resized."""
+    once = F.interpolate(SCORES[None], (28, 36), mode="bilinear")[:, :, 2:, 1:33]
+    twice = F.interpolate(once.flip([dim + 1 for dim in dims]), (31, 23), mode="bilinear")[0]
+    scores = DenseScores(SCORES.clone().requires_grad_(with_gradient))
+    scores = CroppedScores(ResizedScores(scores, (28, 36), False), (1, 3, 2, 0))
+    scores = ResizedScores(FlippedScores(scores, dims), (31, 23), False)
     torch.testing.assert_close(in_bands(scores, 4), twice, rtol=1e-5, atol=1e-5)
 
 
