@@ -1,4 +1,4 @@
-"""3x3 convolutions by Winograd's minimal filtering: a quarter of the multiplications on CPUs."""
+"""3x3 convolutions by Winograd's minimal filtering: under a quarter of the products, on CPUs."""
 
 from functools import cache
 
@@ -9,45 +9,59 @@ from torch import Tensor, nn
 from mmseg_gc.models.layers.packed_matrix import PackedMatrix
 from mmseg_gc.models.layers.scratch import scratch
 
-TILE = 4  # outputs of one tile along a side
-SPAN = TILE + 2  # inputs that they see
-# Interpolation points, beside infinity. Of the sets whose transforms are exact in bfloat16, this
-# one has the smallest rounding error: 1e-6 in float32 and 0.017 in bfloat16 of the output's norm,
-# where a direct convolution has 0.003 in bfloat16.
-POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)
+# Outputs of one tile: rows, columns. With 6x6 there would be fewer products still, but bfloat16 is
+# too coarse for them.
+TILE = (4, 6)
+SPAN = (TILE[0] + 2, TILE[1] + 2)  # inputs that they see
+PLACES = SPAN[0] * SPAN[1]
+# Interpolation points, beside infinity, for so many outputs in a row. Of the sets whose transforms
+# are exact in bfloat16, these have the smallest rounding error: together 2e-6 in float32, 0.03
+# in bfloat16 of the output's norm, where a direct convolution has 0.003 in bfloat16.
+POINTS = {
+    2: (0.0, 1.0, -1.0),
+    4: (0.0, 1.0, -1.0, 0.5, -2.0),
+    6: (0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0),
+}
 # Bytes for each thread, but for `MOST_THREADS` at most.
 WORKSPACE = 24 << 20  # of transformed input and of its products that are held at once
 CACHED = 2 << 20  # that are gathered, or brought back, at once
 MOST_THREADS = 3
-ONES = POINTS.index(1.0) * (SPAN + 1)  # the place whose products count once in each output
+# Where the point along both sides is 1: the place whose products count once in each output.
+ONES = SPAN[1] + 1
 MANY_CHANNELS = 512  # from here on a product of packed matrices is faster than a batch of them
 
 
 @cache
-def transforms(tile: int = TILE) -> tuple[Tensor, Tensor, Tensor]:
-    """Matrices for a tile of 4x4 outputs from 6x6 inputs, both flattened, in float64.
+def transforms(rows: int, columns: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Matrices for a tile of so many outputs, and inputs that they see, all flattened, in float64.
 
-    The input's (36, 36), the filter's (36, 9) and the output's (16, 36); ``tile=2`` has 4x4 inputs.
+    For 4x6 outputs the input's (48, 48), the filter's (48, 9) and the output's (24, 48).
 
     Source: Toom-Cook interpolation; "Fast Algorithms for Convolutional Neural Networks",
     arXiv:1509.09308, section 4.
     """
-    points = POINTS[: tile + 1]
-    whole = _from_roots(points)  # (6,) coefficients from the constant up
+    sides = zip(_along(rows), _along(columns), strict=True)
+    return tuple(torch.kron(down, across) for down, across in sides)
+
+
+def _along(tile: int) -> tuple[Tensor, Tensor, Tensor]:
+    """`transforms` along one side."""
+    points = POINTS[tile]
+    whole = _from_roots(points)  # coefficients from the constant up
     rows_in, rows_filter = [], []
     for point in points:
         others = [other for other in points if other != point]
         value = torch.prod(torch.tensor([point - other for other in others], dtype=torch.float64))
         rows_in.append(F.pad(_from_roots(others), (0, 1)))
         rows_filter.append(torch.tensor([1.0, point, point**2], dtype=torch.float64) / value)
-    along_in = torch.stack([*rows_in, whole])  # (6, 6)
+    along_in = torch.stack([*rows_in, whole])  # (tile + 2, tile + 2)
     infinity = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
-    along_filter = torch.stack([*rows_filter, infinity])  # (6, 3)
-    along_out = torch.zeros(tile, tile + 2, dtype=torch.float64)  # (4, 6)
+    along_filter = torch.stack([*rows_filter, infinity])  # (tile + 2, 3)
+    along_out = torch.zeros(tile, tile + 2, dtype=torch.float64)
     for power in range(tile):
         along_out[power, :-1] = torch.tensor(points, dtype=torch.float64) ** power
     along_out[-1, -1] = 1
-    return tuple(torch.kron(side, side) for side in (along_in, along_filter, along_out))
+    return along_in, along_filter, along_out
 
 
 def _from_roots(roots: tuple[float, ...] | list[float]) -> Tensor:
@@ -76,9 +90,9 @@ def suits_winograd(conv: nn.Module) -> bool:
 class WinogradConv2d(nn.Module):
     """A trained 3x3 convolution of stride 1 and equal padding and dilation, for inference.
 
-    (N, C, H, W) in, (N, K, H, W) out, channels last. Outputs are computed in tiles of 4x4, with 36
-    multiplications a channel in place of 144; all of it is matrix products. A dilated convolution
-    is a plain one on each of ``dilation`` squared sub-grids. The transformed filters take four
+    (N, C, H, W) in, (N, K, H, W) out, channels last. Outputs are computed in tiles of 4x6, with 48
+    multiplications a channel in place of 216; all of it is matrix products. A dilated convolution
+    is a plain one on each of ``dilation`` squared sub-grids. The transformed filters take over five
     times the memory of the filters. ``relu`` and ``total`` are as in `FusedConv2d`.
     """
 
@@ -89,7 +103,7 @@ class WinogradConv2d(nn.Module):
         self.dilation = conv.dilation[0]
         self.relu = relu
         dtype = conv.weight.dtype
-        to_domain, filters, from_domain = transforms()
+        to_domain, filters, from_domain = transforms(*TILE)
         weight = conv.weight.detach().double().flatten(2)  # (K, C, 9)
         weight = torch.einsum("pf,kcf->pck", filters, weight)  # (36, C, K)
         weight = weight.to(dtype).contiguous()
@@ -115,20 +129,21 @@ class WinogradConv2d(nn.Module):
     def _convolve(self, picture: Tensor, out: Tensor, add: bool) -> None:
         """Of one picture (H, W, C) into ``out`` (H, W, K)."""
         channels, k = self.in_channels, self.out_channels
-        step = TILE * self.dilation  # pixels that one row of tiles spans
+        step, wide = (side * self.dilation for side in TILE)  # pixels that one tile spans
         rows = -(-picture.shape[0] // step)
-        tiles = -(-picture.shape[1] // step) * self.dilation**2  # in a row of them
-        row_bytes = SPAN**2 * tiles * (channels + k) * out.element_size()
+        tiles = -(-picture.shape[1] // wide) * self.dilation**2  # in a row of them
+        row_bytes = PLACES * tiles * (channels + k) * out.element_size()
         threads = min(torch.get_num_threads(), MOST_THREADS)
         for held in _parts(range(rows), WORKSPACE * threads // row_bytes):
             count = len(held) * tiles
-            with scratch(SPAN**2 * count * (channels + k), out) as pool:
-                domain, products = pool.split([SPAN**2 * count * channels, SPAN**2 * count * k])
-                domain, products = domain.view(SPAN**2, -1), products.view(SPAN**2, -1)
+            with scratch(PLACES * count * (channels + k), out) as pool:
+                domain, products = pool.split([PLACES * count * channels, PLACES * count * k])
+                domain, products = domain.view(PLACES, -1), products.view(PLACES, -1)
                 pieces = _parts(held, CACHED * threads // row_bytes)
                 for piece in pieces:
                     at = _span(piece, held.start, tiles * channels)
-                    torch.mm(self.to_domain, self._gather(picture, piece), out=domain[:, at])
+                    # By way of a small result, which is faster than to write far apart.
+                    domain[:, at] = torch.mm(self.to_domain, self._gather(picture, piece))
                 self._multiply(domain.view(-1, count, channels), products.view(-1, count, k))
                 if self.bias is not None:
                     products[ONES].view(-1, k).add_(self.bias)
@@ -147,40 +162,40 @@ class WinogradConv2d(nn.Module):
     def _gather(self, picture: Tensor, rows: range) -> Tensor:
         """Inputs (36, tiles * C) that the tiles of ``rows`` of them see."""
         d, (height, width, channels) = self.dilation, picture.shape
-        step = TILE * d
-        columns = -(-width // step)
+        step, wide = (side * d for side in TILE)
+        columns = -(-width // wide)
         top, bottom = rows.start * step - d, rows.stop * step + d
         seen = picture[max(top, 0) : bottom]
-        right, below = columns * step + d - width, max(bottom - height, 0)
+        right, below = columns * wide + d - width, max(bottom - height, 0)
         seen = F.pad(seen, (0, 0, d, right, max(-top, 0), below))
         down, along = seen.stride()[:2]
         # Place in the tile, tile and sub-grid, downwards and to the right: overlapping views.
         seen = seen.as_strided(
-            (SPAN, SPAN, len(rows), d, columns, d, channels),
-            (d * down, d * along, step * down, down, step * along, along, 1),
+            (*SPAN, len(rows), d, columns, d, channels),
+            (d * down, d * along, step * down, down, wide * along, along, 1),
         )
-        return seen.reshape(SPAN**2, -1)
+        return seen.reshape(PLACES, -1)
 
     def _scatter(self, products: Tensor, out: Tensor, add: bool) -> None:
         """Write the outputs of whole rows of tiles (36, tiles * K) into ``out`` (h, W, K)."""
         d, k = self.dilation, self.out_channels
         height, width = out.shape[:2]
-        step = TILE * d
-        columns = -(-width // step)
-        found = torch.mm(self.from_domain, products).view(TILE, TILE, -1, d, columns, d, k)
-        found = found.permute(2, 0, 3, 4, 1, 5, 6)  # (rows, 4, d, columns, 4, d, K)
-        whole, along = height // step, width // step  # tiles that lie in the picture as a whole
+        step, wide = (side * d for side in TILE)
+        columns = -(-width // wide)
+        found = torch.mm(self.from_domain, products).view(*TILE, -1, d, columns, d, k)
+        found = found.permute(2, 0, 3, 4, 1, 5, 6)  # (rows, 4, d, columns, 6, d, K)
+        whole, along = height // step, width // wide  # tiles that lie in the picture as a whole
         if whole and along:
-            target = out[: whole * step, : along * step]
-            target = target.unflatten(0, (whole, TILE, d)).unflatten(3, (along, TILE, d))
+            target = out[: whole * step, : along * wide]
+            target = target.unflatten(0, (whole, TILE[0], d)).unflatten(3, (along, TILE[1], d))
             self._put(found[:whole, :, :, :along], target, add)
         if along < columns:
-            right = found[:, :, :, along:].reshape(-1, step, k)
-            target = out[:, along * step :]
+            right = found[:, :, :, along:].reshape(-1, wide, k)
+            target = out[:, along * wide :]
             self._put(right[:height, : target.shape[1]], target, add)
         if along and whole < len(found):
             below = found[whole:, :, :, :along].reshape(step, -1, k)
-            target = out[whole * step :, : along * step]
+            target = out[whole * step :, : along * wide]
             self._put(below[: len(target)], target, add)
 
     def _put(self, found: Tensor, out: Tensor, add: bool) -> None:

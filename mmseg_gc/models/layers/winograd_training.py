@@ -92,7 +92,7 @@ class _Winograd(torch.autograd.Function):
 def _matrices(like: Tensor) -> tuple[int, list[Tensor]]:
     """The side of a tile, and the transforms of input, filter and output."""
     tile = 4 if like.dtype in (torch.float32, torch.float64) else 2
-    return tile, [matrix.to(like.dtype) for matrix in transforms(tile)]
+    return tile, [matrix.to(like.dtype) for matrix in transforms(tile, tile)]
 
 
 def _convolved(x: Tensor, kernels: Tensor) -> Tensor:

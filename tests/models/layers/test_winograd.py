@@ -8,21 +8,22 @@ from mmseg_gc.models.layers import winograd
 from mmseg_gc.models.layers.winograd import WinogradConv2d, suits_winograd, transforms
 
 
-def test_transforms_convolve_exactly() -> None:
+@pytest.mark.parametrize(("rows", "columns"), [(2, 2), (4, 4), (4, 6)])
+def test_transforms_convolve_exactly(rows: int, columns: int) -> None:
     """One tile against the definition, in float64."""
-    to_domain, filters, from_domain = transforms()
-    tile = torch.randn(6, 6, dtype=torch.float64)
+    to_domain, filters, from_domain = transforms(rows, columns)
+    tile = torch.randn(rows + 2, columns + 2, dtype=torch.float64)
     kernel = torch.randn(3, 3, dtype=torch.float64)
     domain = (to_domain @ tile.flatten()) * (filters @ kernel.flatten())
-    out = (from_domain @ domain).view(4, 4)
-    for i in range(4):
-        for j in range(4):
+    out = (from_domain @ domain).view(rows, columns)
+    for i in range(rows):
+        for j in range(columns):
             expected = (tile[i : i + 3, j : j + 3] * kernel).sum()
             assert out[i, j].item() == pytest.approx(expected.item(), abs=1e-12)
 
 
 def test_input_and_output_transforms_are_exact_in_bfloat16() -> None:
-    to_domain, _, from_domain = transforms()
+    to_domain, _, from_domain = transforms(*winograd.TILE)
     for matrix in (to_domain, from_domain):
         assert torch.equal(matrix.bfloat16().double(), matrix)
 
@@ -35,7 +36,7 @@ def test_equals_the_direct_convolution(dilation: int, size: tuple[int, int], bia
     x = torch.randn(2, 5, *size)
     with torch.no_grad():
         out = WinogradConv2d(conv)(x)
-        torch.testing.assert_close(out, conv(x), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(out, conv(x), rtol=1e-5, atol=5e-5)
     assert out.is_contiguous(memory_format=torch.channels_last)
 
 
@@ -78,7 +79,7 @@ def test_error_in_bfloat16_is_what_the_module_says() -> None:
     with torch.no_grad():
         expected = conv.double()(x.double())
         out = WinogradConv2d(conv.bfloat16())(x.bfloat16()).double()
-    assert (out - expected).norm() / expected.norm() < 0.025
+    assert (out - expected).norm() / expected.norm() < 0.035
 
 
 @pytest.mark.parametrize(
