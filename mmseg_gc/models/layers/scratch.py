@@ -16,7 +16,10 @@ def scratch(count: int, like: Tensor) -> Iterator[Tensor]:
     Fresh memory costs more than the arithmetic done in it here: the system clears every page.
     """
     wanted = count * like.element_size()
-    buffer = _idle.pop() if _idle else torch.empty(0, dtype=torch.uint8)
+    try:  # without looking first: another thread may take the last one in between
+        buffer = _idle.pop()
+    except IndexError:
+        buffer = torch.empty(0, dtype=torch.uint8)
     if len(buffer) < wanted:
         del buffer  # before the larger one, not beside it
         with torch.inference_mode(False):  # or the next one could not write to it outside
