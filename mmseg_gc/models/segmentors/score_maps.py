@@ -116,8 +116,8 @@ class Taps:
     def _product(self, pixels: Tensor, out: Tensor) -> Tensor:
         matrix = torch.zeros(len(pixels), len(self)).scatter_add_(0, self.index, self.weight)
         matrix = matrix.to(pixels).t().contiguous()
-        # A part for each thread, which has the same rows in the functions that follow. Split another
-        # way, labels took up to three times as long where data goes slowly from core to core.
+        # A part for each thread, which has the same rows in the functions that follow. Split in
+        # another way, labels took up to three times as long where cores exchange data slowly.
         threads = torch.get_num_threads()
         parts = threads if len(self) % threads == 0 else 1
         # With out=, since autocast would do a product in bfloat16.
