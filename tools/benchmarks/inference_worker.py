@@ -122,11 +122,10 @@ class Side:
 
     def _counted(self) -> torch.Tensor:
         from mmseg_gc.evaluation.confusion import confusion_counts
-        from mmseg_gc.models.segmentors.labels import label_map
-        from mmseg_gc.models.segmentors.score_maps import DenseScores, ResizedScores
+        from mmseg_gc.inference import ResampledLogits, label_image
 
-        scores = ResizedScores(DenseScores(self.scores[0]), self.size, align_corners=False)
-        return confusion_counts(label_map(scores, None)[0], self.truth, self.num_classes, 255)
+        logits = ResampledLogits(self.scores[0]).resized(self.size, align_corners=False)
+        return confusion_counts(label_image(logits, None)[0], self.truth, self.num_classes, 255)
 
     def _counted_by_mmseg(self) -> tuple:
         from mmseg.evaluation import IoUMetric

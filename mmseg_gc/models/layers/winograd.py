@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmseg_gc.inference.scratch import scratch
 from mmseg_gc.models.layers.packed_matrix import PackedMatrix
-from mmseg_gc.models.layers.scratch import scratch
 
 # Outputs of one tile: rows, columns. With 6x6 there would be fewer products still, at twice the
 # rounding error in bfloat16.

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmseg_gc.models.layers.scratch import scratch
+from mmseg_gc.inference.scratch import scratch
 from mmseg_gc.models.layers.winograd import transforms
 
 # Below these, the transforms cost more than the multiplications that they save.

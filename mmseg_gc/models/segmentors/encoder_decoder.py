@@ -7,14 +7,26 @@ from mmengine.config import ConfigDict
 from torch import Tensor, nn
 
 from mmseg_gc.errors import UserError
+from mmseg_gc.inference import (
+    LogitMap,
+    ResampledLogits,
+    Size,
+    WindowLogits,
+    at_original_size,
+    images_at_once,
+    parse_budget,
+    write_result,
+)
+from mmseg_gc.models.data_preprocessor import SegDataPreProcessor
+from mmseg_gc.models.decode_heads import BaseDecodeHead
 from mmseg_gc.models.layers import wide
 from mmseg_gc.models.segmentors.base import BaseSegmentor
-from mmseg_gc.models.segmentors.memory import parse_budget, windows_at_once
-from mmseg_gc.models.segmentors.score_maps import DenseScores, ResizedScores, ScoreMap, Size
-from mmseg_gc.models.segmentors.sliding_window import WindowScores
+from mmseg_gc.models.segmentors.overrides import overrides
 from mmseg_gc.registry import MODELS
 from mmseg_gc.structures import SegDataSample
 
+# What people override to change how logits of whole images come about, and what becomes of them.
+WHOLE_IMAGE_METHODS = ("inference", "whole_inference", "slide_inference", "postprocess_result")
 TEST_KEYS = ("mode", "crop_size", "stride", "return_logits", "memory_budget")
 
 
@@ -71,6 +83,9 @@ class EncoderDecoder(BaseSegmentor):
         ignore_index = self.decode_head.ignore_index
         if ignore_index is not None and hasattr(self.data_preprocessor, "seg_pad_val"):
             self.data_preprocessor.seg_pad_val = ignore_index
+        if hasattr(self.decode_head, "check_labels"):
+            check = _LabelCheck(self.decode_head)
+            self.data_preprocessor.register_forward_pre_hook(check, with_kwargs=True)
 
     @property
     def _windows(self) -> tuple[Size, Size] | None:
@@ -109,32 +124,33 @@ class EncoderDecoder(BaseSegmentor):
         features = self.backbone(inputs)
         return self.neck(features) if self.with_neck else features
 
-    def _read_features(self, inputs: Tensor) -> tuple[Tensor | None, ...]:
-        """`extract_feat`, but None for what the decode head doesn't read."""
-        if self.with_neck or not getattr(self.backbone, "takes_only", False):
-            return self.extract_feat(inputs)
-        places = self.decode_head.in_index
-        return self.backbone(inputs, only=[places] if isinstance(places, int) else places)
-
     def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
-        """Scores (N, out_channels, H, W) of pictures, or windows of them, (N, 3, H, W)."""
-        return _dense(self._run(inputs))
+        """Logits (N, out_channels, H, W) of images, or windows of them, (N, 3, H, W)."""
+        return _dense(self._network_logits(self._network_input(inputs), batch_img_metas))
 
-    def _run(self, inputs: Tensor) -> list[ScoreMap]:
-        """Scores of pictures (N, 3, H, W), normalised or still uint8, at their size."""
-        size = tuple(inputs.shape[2:])
+    def _network_input(self, inputs: Tensor) -> Tensor:
+        """Images (N, 3, H, W), normalised or not yet, as the network takes them."""
         if not inputs.is_floating_point():
             inputs = self.data_preprocessor.normalise(inputs)
         if self.compute_dtype is not None:
             inputs = inputs.to(self.compute_dtype, memory_format=torch.channels_last)
-        # A list, which heads may empty: what this frame held would stay to the end.
-        logits = wide(self.decode_head(list(self._read_features(inputs))))
-        return [ResizedScores(DenseScores(one), size, self.align_corners) for one in logits]
+        return inputs
+
+    def _network_logits(self, inputs: Tensor, metas: list[dict]) -> list[ResampledLogits]:
+        """Logits of each of ``inputs``, at the size of the inputs."""
+        features = self.extract_feat(inputs)
+        if overrides(self.decode_head, BaseDecodeHead, "predict", "predict_by_feat"):
+            logits = self.decode_head.predict(features, metas, self.test_cfg)
+        else:
+            logits = self.decode_head(features)
+        del features
+        size = tuple(inputs.shape[2:])
+        return [ResampledLogits(one).resized(size, self.align_corners) for one in wide(logits)]
 
     def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
         """Losses and accuracies of all heads as ``decode.*``, ``aux.*`` or ``aux_<i>.*``."""
-        # Once for all heads, and before the forward: now a GPU has nothing to wait for.
-        self.decode_head.check_labels(data_samples)
+        if not inputs.is_cuda:  # else `_LabelCheck` did it, before the labels went to the GPU
+            self.decode_head.check_labels(data_samples)
         features = self.extract_feat(inputs)
         return {
             f"{prefix}.{name}": value
@@ -144,59 +160,93 @@ class EncoderDecoder(BaseSegmentor):
 
     def test_step(self, data: dict | tuple | list) -> list[SegDataSample]:
         """Predictions of a batch as the data loader gives it."""
-        return self.predict(**self.prepare_batch(data))
+        return self._run_forward(self.prepare_batch(data), mode="predict")
 
     def prepare_batch(self, data: dict | tuple | list) -> dict:
         """The ``inputs`` and ``data_samples`` that `predict` takes, on this model's device."""
         late = self._windows is not None or self.compute_dtype is not None
-        if late and hasattr(self.data_preprocessor, "normalise"):
+        if late and not self.predicts_its_own_way and self._normalises_late:
             # What goes through the network at once is normalised by itself, just before it does:
-            # in float32 pictures are four times as big.
+            # in float32 images are four times as big.
             return self.data_preprocessor(data, False, raw=True)
         return self.data_preprocessor(data, False)
+
+    @property
+    def _normalises_late(self) -> bool:
+        preprocessor = self.data_preprocessor
+        return isinstance(preprocessor, SegDataPreProcessor) and not overrides(
+            preprocessor, SegDataPreProcessor, "forward", "normalise", "cast_data"
+        )
+
+    @property
+    def predicts_its_own_way(self) -> bool:
+        """Whether a subclass makes logits or results of whole images by methods of its own."""
+        return overrides(self, EncoderDecoder, "forward", "predict", *WHOLE_IMAGE_METHODS)
 
     def predict(
         self, inputs: Tensor, data_samples: list[SegDataSample] | None = None
     ) -> list[SegDataSample]:
-        """Labels of pictures (N, 3, H, W), written into the samples (None: new ones).
+        """Labels of images (N, 3, H, W), written into the samples (None: new ones).
 
-        With ``test_cfg.return_logits`` the scores of the whole picture too, as ``seg_logits``.
+        With ``test_cfg.return_logits`` the logits of the whole image too, as ``seg_logits``.
         """
         samples = data_samples or [SegDataSample() for _ in inputs]
-        maps = self.score_maps(inputs, [sample.metainfo for sample in samples])
-        for sample, scores in zip(samples, maps, strict=True):
-            self.write_result(
-                sample,
-                scores,
-                with_logits=self.test_cfg.get("return_logits", False),
-                budget=self.memory_budget,
-            )
+        metas = [sample.metainfo for sample in samples]
+        if overrides(self, EncoderDecoder, *WHOLE_IMAGE_METHODS):
+            return self.postprocess_result(self.inference(inputs, metas), samples)
+        for sample, logits in zip(samples, self.logit_maps(inputs, metas), strict=True):
+            self.write_result(sample, logits)
         return samples
 
-    def score_maps(self, inputs: Tensor, batch_img_metas: list[dict]) -> list[ScoreMap]:
-        """Scores of each picture of (N, 3, H, W) at its original size, not yet made."""
+    def logit_maps(self, inputs: Tensor, batch_img_metas: list[dict]) -> list[LogitMap]:
+        """Logits of each image of (N, 3, H, W) at its original size, not yet made."""
+        return [
+            at_original_size(logits, meta, self.align_corners)
+            for logits, meta in zip(
+                self._at_input_size(inputs, batch_img_metas), batch_img_metas, strict=True
+            )
+        ]
+
+    def _at_input_size(self, inputs: Tensor, metas: list[dict]) -> list[ResampledLogits]:
         if self._windows is None:
-            maps = self._run(inputs)
-        else:
-            maps = [self._slide(picture) for picture in inputs]
-        pairs = zip(maps, batch_img_metas, strict=True)
-        return [self.at_original_size(scores, meta) for scores, meta in pairs]
+            return self._run(inputs, metas)
+        pairs = zip(inputs, metas, strict=True)
+        return [ResampledLogits(self._slide(image, meta)) for image, meta in pairs]
 
-    def _slide(self, picture: Tensor) -> WindowScores:
+    def _run(self, inputs: Tensor, metas: list[dict]) -> list[ResampledLogits]:
+        """Logits of images or windows (N, 3, H, W) at their size, by `encode_decode`'s ways."""
+        inputs = self._network_input(inputs)
+        size = tuple(inputs.shape[2:])
+        metas = [{**meta, "img_shape": size, "pad_shape": size} for meta in metas]
+        if overrides(self, EncoderDecoder, "encode_decode"):
+            return [ResampledLogits(one) for one in wide(self.encode_decode(inputs, metas))]
+        return self._network_logits(inputs, metas)
+
+    def _slide(self, image: Tensor, meta: dict) -> WindowLogits:
         crop, stride = self._windows
-        batch = windows_at_once(self, crop, picture.device)
 
-        def score(places: list[tuple[slice, slice]]) -> list[ScoreMap]:
-            return self._run(torch.stack([picture[:, rows, columns] for rows, columns in places]))
+        def run(places: list[tuple[slice, slice]]) -> list[ResampledLogits]:
+            windows = torch.stack([image[:, rows, columns] for rows, columns in places])
+            return self._run(windows, [meta] * len(places))
 
-        return WindowScores(
+        return WindowLogits(
             self.out_channels,
-            tuple(picture.shape[1:]),
-            picture.device,
+            tuple(image.shape[1:]),
+            image.device,
             crop=crop,
             stride=stride,
-            score=score,
-            batch=batch,
+            run=run,
+            batch=images_at_once(self, crop, image.device),
+        )
+
+    def write_result(self, sample: SegDataSample, logits: LogitMap) -> None:
+        """Write what ``test_cfg`` asks for into ``sample``, from ``logits`` of its whole image."""
+        write_result(
+            sample,
+            logits,
+            threshold=getattr(self.decode_head, "threshold", None),
+            with_logits=self.test_cfg.get("return_logits", False),
+            budget=self.memory_budget,
         )
 
     def _forward(self, inputs: Tensor, data_samples: list[SegDataSample] | None = None) -> Tensor:
@@ -210,15 +260,29 @@ class EncoderDecoder(BaseSegmentor):
 
     def whole_inference(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
         """`inference` in one piece."""
-        return self.encode_decode(inputs, batch_img_metas)
+        return _dense(self._run(inputs, batch_img_metas))
 
     def slide_inference(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
         """`inference` as the mean over overlapping windows."""
-        return _dense([self._slide(picture) for picture in inputs])
+        pairs = zip(inputs, batch_img_metas, strict=True)
+        return _dense([self._slide(image, meta) for image, meta in pairs])
 
 
-def _dense(maps: list[ScoreMap]) -> Tensor:
-    return torch.stack([scores.rows(0, scores.size[0]) for scores in maps])
+class _LabelCheck:
+    """Look at labels that go to a GPU while they are still on the host: there nobody waits."""
+
+    def __init__(self, head: BaseDecodeHead) -> None:
+        self.head = head
+
+    def __call__(self, preprocessor: nn.Module, args: tuple, kwargs: dict) -> None:
+        data, training, *_ = (*args, *kwargs.values(), False)
+        samples = data.get("data_samples") if isinstance(data, dict) else None
+        if training and samples and torch.device(preprocessor.device).type != "cpu":
+            self.head.check_labels(samples)
+
+
+def _dense(maps: Sequence[LogitMap]) -> Tensor:
+    return torch.stack([logits.all_rows() for logits in maps])
 
 
 def _windows(test_cfg: dict) -> tuple[Size, Size] | None:

@@ -1,13 +1,22 @@
-"""Test-time augmentation: the mean prediction over several views of a picture."""
+"""Test-time augmentation: the mean prediction over several views of an image."""
 
+from collections.abc import Callable
 from itertools import groupby, islice
 
 from mmengine.model import BaseTTAModel
 from torch import nn
 
+from mmseg_gc.inference import (
+    LogitMap,
+    MeanProbabilities,
+    ResampledLogits,
+    Size,
+    images_at_once,
+    two_at_once,
+    write_result,
+)
 from mmseg_gc.models.segmentors.encoder_decoder import EncoderDecoder
-from mmseg_gc.models.segmentors.score_maps import DenseScores, MeanProbabilities, ScoreMap
-from mmseg_gc.models.segmentors.two_at_once import two_at_once
+from mmseg_gc.models.segmentors.overrides import overrides
 from mmseg_gc.registry import MODELS
 from mmseg_gc.structures import SegDataSample
 
@@ -32,61 +41,82 @@ class SegTTAModel(BaseTTAModel):
 
     def test_step(self, data: dict) -> list[SegDataSample]:
         """Predictions for a batch of which each value of ``data`` lists the views."""
-        if not isinstance(self.module, EncoderDecoder):
-            return super().test_step(data)
+        model = self.module
+        if not isinstance(model, EncoderDecoder) or model.predicts_its_own_way:
+            return self._merged_test_steps(data)
+        if overrides(self, SegTTAModel, "merge_preds"):
+            return self._merged_test_steps(data)
         views = [
             {key: values[i] for key, values in data.items()} for i in range(len(data["inputs"]))
         ]
 
-        def score(numbers: list[int]) -> list[list[ScoreMap]]:
-            """Of each of the views with these numbers, its pictures' scores."""
+        def run(numbers: list[int]) -> list[list[LogitMap]]:
+            """Of each of the views with these numbers, the logits of its images."""
             batch = {key: [one for i in numbers for one in views[i][key]] for key in data}
-            batch = self.module.prepare_batch(batch)
+            batch = model.prepare_batch(batch)
             metas = [sample.metainfo for sample in batch["data_samples"]]
-            found = iter(self.module.score_maps(batch["inputs"], metas))
+            found = iter(model.logit_maps(batch["inputs"], metas))
             return [list(islice(found, len(views[i]["inputs"]))) for i in numbers]
 
-        # A GPU does a picture and its mirror image in less than twice the time.
-        on_gpu = next(self.module.parameters()).is_cuda
-        groups = _groups(views, on_gpu and self.module.memory_budget is None)
-        in_parallel = self.module.takes_views_in_parallel
-        found = two_at_once(score, groups) if in_parallel else map(score, groups)
-        maps: dict[int, list[ScoreMap]] = {}
+        groups = _groups(views, self._images_at_once)
+        in_parallel = model.takes_views_in_parallel
+        found = two_at_once(run, groups) if in_parallel else map(run, groups)
+        maps: dict[int, list[LogitMap]] = {}
         for numbers, of_group in zip(groups, found, strict=True):
             maps.update(zip(numbers, of_group, strict=True))
         samples = views[0]["data_samples"]
-        of_pictures = zip(*(maps[i] for i in range(len(views))), strict=True)
-        for sample, scores in zip(samples, of_pictures, strict=True):
-            self.module.write_result(
-                sample,
-                MeanProbabilities(scores),
-                with_logits=self.module.test_cfg.get("return_logits", False),
-                budget=self.module.memory_budget,
-            )
+        of_images = zip(*(maps[i] for i in range(len(views))), strict=True)
+        for sample, logits in zip(samples, of_images, strict=True):
+            model.write_result(sample, MeanProbabilities(logits))
         return samples
 
+    def _images_at_once(self, size: Size) -> int:
+        """How many images of ``size`` (h, w) may go through the network together."""
+        device = next(self.module.parameters()).device
+        # A GPU does an image and its mirror image in less than twice the time.
+        if device.type != "cuda" or self.module.memory_budget is not None:
+            return 1
+        return images_at_once(self.module, size, device)
+
+    def _merged_test_steps(self, data: dict) -> list[SegDataSample]:
+        """By the segmentor's own `test_step` and `merge_preds`, which needs each view's logits."""
+        test_cfg = getattr(self.module, "test_cfg", None)
+        before = dict(test_cfg or {})
+        try:
+            if test_cfg is not None:
+                test_cfg["return_logits"] = True
+            return super().test_step(data)
+        finally:
+            if test_cfg is not None:
+                test_cfg.clear()
+                test_cfg.update(before)
+
     def merge_preds(self, data_samples_list: list[list[SegDataSample]]) -> list[SegDataSample]:
-        """One prediction a picture from lists of its views' predictions, with ``seg_logits``."""
+        """One prediction an image from lists of its views' predictions, with ``seg_logits``."""
         merged = [views[0] for views in data_samples_list]
+        threshold = getattr(self.module.decode_head, "threshold", None)
         for sample, views in zip(merged, data_samples_list, strict=True):
-            maps = [DenseScores(view.seg_logits.data) for view in views]
-            self.module.write_result(sample, MeanProbabilities(maps), with_logits=True)
+            mean = MeanProbabilities([ResampledLogits(view.seg_logits.data) for view in views])
+            write_result(sample, mean, threshold=threshold, with_logits=True)
         return merged
 
 
-def _groups(views: list[dict], batched: bool) -> list[list[int]]:
-    """Numbers of ``views``, each for itself or, ``batched``, with all those of the same sizes."""
+def _groups(views: list[dict], at_once: Callable[[Size], int]) -> list[list[int]]:
+    """Numbers of ``views`` that go together: of the same sizes, and not too many images."""
     # The largest first: what they leave free has room for the others.
     order = sorted(range(len(views)), key=lambda i: _largest(views[i]), reverse=True)
-    if not batched:
-        return [[i] for i in order]
-    return [list(group) for _, group in groupby(order, lambda i: _sizes(views[i]))]
+    groups = []
+    for sizes, numbers in groupby(order, lambda i: _sizes(views[i])):
+        alike, [_, *size] = list(numbers), sizes[0]
+        step = max(1, at_once(tuple(size)) // len(sizes))
+        groups += [alike[start : start + step] for start in range(0, len(alike), step)]
+    return groups
 
 
 def _sizes(view: dict) -> list[tuple[int, ...]]:
-    return [tuple(picture.shape) for picture in view["inputs"]]
+    return [tuple(image.shape) for image in view["inputs"]]
 
 
 def _largest(view: dict) -> int:
-    """Pixels of a view's largest picture."""
+    """Pixels of a view's largest image."""
     return max(height * width for _, height, width in _sizes(view))

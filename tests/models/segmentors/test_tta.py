@@ -8,7 +8,6 @@ from mmengine.structures import PixelData
 from torch import nn
 
 from mmseg_gc.models import BaseSegmentor, SegTTAModel, prepare_for_inference
-from mmseg_gc.models.segmentors import tta, two_at_once
 from mmseg_gc.registry import MODELS
 from mmseg_gc.structures import SegDataSample
 
@@ -120,9 +119,9 @@ def watch(module: nn.Module, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int,
     sizes = []
     run = module._run
 
-    def watched(inputs: torch.Tensor) -> list:
+    def watched(inputs: torch.Tensor, metas: list[dict]) -> list:
         sizes.append(tuple(inputs.shape))
-        return run(inputs)
+        return run(inputs, metas)
 
     monkeypatch.setattr(module, "_run", watched)
     return sizes
@@ -133,13 +132,13 @@ def test_views_of_one_size_may_go_together(
 ) -> None:
     module = MODELS.build(gcnet_cfg(test_cfg=dict(return_logits=True))).eval()
     sizes = watch(module, monkeypatch)
-    alone = scores_of(module, [32, 32, 64])
-    assert sizes == [(1, 3, 64, 64), (1, 3, 32, 32), (1, 3, 32, 32)]
+    scores_of_one_by_one = scores_of(module, [32, 32, 64, 32])
+    assert sizes == [(1, 3, 64, 64)] + 3 * [(1, 3, 32, 32)]
     sizes.clear()
-    groups = tta._groups
-    monkeypatch.setattr(tta, "_groups", lambda views, batched: groups(views, True))
-    torch.testing.assert_close(scores_of(module, [32, 32, 64]), alone)
-    assert sizes == [(1, 3, 64, 64), (2, 3, 32, 32)]
+    room = {(32, 32): 2, (64, 64): 1}
+    monkeypatch.setattr(SegTTAModel, "_images_at_once", lambda model, size: room[size])
+    torch.testing.assert_close(scores_of(module, [32, 32, 64, 32]), scores_of_one_by_one)
+    assert sizes == [(1, 3, 64, 64), (2, 3, 32, 32), (1, 3, 32, 32)]
 
 
 def test_a_prepared_model_takes_two_views_at_a_time(
@@ -153,12 +152,12 @@ def test_a_prepared_model_takes_two_views_at_a_time(
     threads = set()
     run = module._run
 
-    def watched(inputs: torch.Tensor) -> list:
+    def watched(inputs: torch.Tensor, metas: list[dict]) -> list:
         threads.add(threading.get_ident())
-        return run(inputs)
+        return run(inputs, metas)
 
     monkeypatch.setattr(module, "_run", watched)
-    monkeypatch.setattr(two_at_once, "_cores", lambda: 2)
+    monkeypatch.setattr("mmseg_gc.inference.parallel._cores", lambda: 2)
     torch.set_num_threads(2)
     torch.testing.assert_close(scores_of(module, sides), expected, rtol=1e-4, atol=1e-5)
     assert threading.get_ident() not in threads

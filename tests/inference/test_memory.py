@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmseg_gc.errors import UserError
-from mmseg_gc.models.segmentors.memory import parse_budget, window_bytes, windows_at_once
+from mmseg_gc.inference.memory import image_bytes, images_at_once, parse_budget
 from mmseg_gc.registry import MODELS
 
 SLIDE = dict(mode="slide", crop_size=(32, 32), stride=(24, 24))
@@ -27,13 +27,13 @@ def test_what_is_no_amount(text: str | int) -> None:
 
 def test_a_budget_sets_how_many_windows_go_together(gcnet_cfg: Callable[..., dict]) -> None:
     model = MODELS.build(gcnet_cfg(test_cfg=SLIDE))
-    assert windows_at_once(model, (32, 32), CPU) == 1
-    one = window_bytes(model, (32, 32))
+    assert images_at_once(model, (32, 32), CPU) == 1
+    one = image_bytes(model, (32, 32))
     model.test_cfg.memory_budget = 3 * one + 1
-    assert windows_at_once(model, (32, 32), CPU) == 3
+    assert images_at_once(model, (32, 32), CPU) == 3
     model.test_cfg.memory_budget = one - 1
     with pytest.raises(UserError, match=r"less than the \d+MiB that one window of \(32, 32\)"):
-        windows_at_once(model, (32, 32), CPU)
+        images_at_once(model, (32, 32), CPU)
 
 
 def test_a_budget_changes_no_label(gcnet_cfg: Callable[..., dict]) -> None:
@@ -54,3 +54,15 @@ def test_a_budget_changes_no_label(gcnet_cfg: Callable[..., dict]) -> None:
 def test_a_wrong_budget_is_said_when_the_model_is_built(gcnet_cfg: Callable[..., dict]) -> None:
     with pytest.raises(UserError, match="memory_budget='lots'"):
         MODELS.build(gcnet_cfg(test_cfg=dict(memory_budget="lots")))
+
+
+def test_a_gpu_s_free_memory_is_the_driver_s_and_the_allocator_s(
+    gcnet_cfg: Callable[..., dict], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = MODELS.build(gcnet_cfg())
+    one = image_bytes(model, (32, 32))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2 * one, 99 * one))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 7 * one)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: one)
+    # Half of 2 + 7 - 1.
+    assert images_at_once(model, (32, 32), torch.device("cuda:0")) == 4

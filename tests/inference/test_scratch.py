@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from mmseg_gc.models.layers import scratch as module
-from mmseg_gc.models.layers.scratch import scratch
+from mmseg_gc.inference import scratch as module
+from mmseg_gc.inference.scratch import scratch
 
 
 @pytest.fixture(autouse=True)

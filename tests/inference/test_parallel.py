@@ -4,8 +4,8 @@ import time
 import pytest
 import torch
 
-from mmseg_gc.models.segmentors import two_at_once as module
-from mmseg_gc.models.segmentors.two_at_once import two_at_once
+from mmseg_gc.inference import parallel as module
+from mmseg_gc.inference.parallel import two_at_once
 
 
 @pytest.fixture(autouse=True)

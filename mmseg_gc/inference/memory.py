@@ -6,12 +6,12 @@ import torch
 from torch import nn
 
 from mmseg_gc.errors import UserError
-from mmseg_gc.models.segmentors.score_maps import Size
+from mmseg_gc.inference.logit_maps import Size
 
 UNITS = {"": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 
-STEM_NUMBERS = 64  # a pixel of the window, held while the stem of a ResNetV1c works
-SCRATCH = 256 << 20  # bytes that convolutions work in, whatever the window
+STEM_NUMBERS = 64  # a pixel of the image, held while the stem of a ResNetV1c works
+SCRATCH = 256 << 20  # bytes that convolutions work in, whatever the image
 
 
 def parse_budget(budget: int | str | None) -> int | None:
@@ -33,35 +33,42 @@ def parse_budget(budget: int | str | None) -> int | None:
     return int(number)
 
 
-def windows_at_once(model: nn.Module, crop: Size, device: torch.device) -> int:
-    """How many windows of ``crop`` pixels (h, w) go through ``model`` together.
+def images_at_once(model: nn.Module, size: Size, device: torch.device) -> int:
+    """How many images or windows of ``size`` pixels (h, w) go through ``model`` together.
 
     Raises: UserError if the model's ``memory_budget`` is too small for one.
     """
-    need = window_bytes(model, crop)
+    need = image_bytes(model, size)
     if model.memory_budget is not None:
         if need > model.memory_budget:
             raise UserError(
                 f"test_cfg.memory_budget={model.test_cfg.memory_budget} is less than the "
-                f"{need / 2**20:.0f}MiB that one window of {crop} takes; raise it, or make "
+                f"{need / 2**20:.0f}MiB that one window of {size} takes; raise it, or make "
                 f"crop_size smaller."
             )
         limit = model.memory_budget
     elif device.type == "cuda":
-        limit = torch.cuda.mem_get_info(device)[0] // 2
+        limit = free_bytes(device) // 2
     else:
         return 1  # a processor gains nothing from more
     return max(1, limit // need)
 
 
-def window_bytes(model: nn.Module, crop: Size) -> int:
-    """Bytes that a forward of one window of ``crop`` pixels (h, w) takes at most, measured apart.
+def free_bytes(device: torch.device) -> int:
+    """What can still be had of a GPU: the driver's free memory and torch's own free blocks."""
+    reserved, used = (f(device) for f in (torch.cuda.memory_reserved, torch.cuda.memory_allocated))
+    return torch.cuda.mem_get_info(device)[0] + reserved - used
+
+
+def image_bytes(model: nn.Module, size: Size) -> int:
+    """Bytes that a forward of one image of ``size`` pixels (h, w) takes at most, measured apart.
 
     Most is held where the head's first convolution reads a padded copy of the last feature map, of
-    an eighth of the window's size, or in the stem of a small network.
+    an eighth of the image's size, or in the stem of a small network.
     """
     head = model.decode_head
-    width = head.in_channels if isinstance(head.in_channels, int) else sum(head.in_channels)
-    numbers = max(STEM_NUMBERS, (2 * width + 2 * head.channels) / 64)
+    width = getattr(head, "in_channels", 0)
+    width = width if isinstance(width, int) else sum(width)
+    numbers = max(STEM_NUMBERS, (2 * width + 2 * getattr(head, "channels", 0)) / 64)
     element = (model.compute_dtype or torch.float32).itemsize
-    return int(numbers * element * crop[0] * crop[1]) + SCRATCH
+    return int(numbers * element * size[0] * size[1]) + SCRATCH

@@ -11,10 +11,14 @@ _idle: list[Tensor] = []  # as many as were needed at one time, by several threa
 
 @contextmanager
 def scratch(count: int, like: Tensor) -> Iterator[Tensor]:
-    """A flat tensor of ``count`` numbers of ``like``'s type, whatever they are; kept for the next.
+    """A flat tensor of ``count`` numbers of ``like``'s type, whatever they are, on its device.
 
-    Fresh memory costs more than the arithmetic done in it here: the system clears every page.
+    On a CPU it is kept for the next: fresh memory costs more than the arithmetic done in it here,
+    since the system clears every page. On a GPU torch's allocator keeps it anyway.
     """
+    if like.device.type != "cpu":
+        yield like.new_empty(count)
+        return
     wanted = count * like.element_size()
     try:  # without looking first: another thread may take the last one in between
         buffer = _idle.pop()

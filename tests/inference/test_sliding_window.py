@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from mmseg_gc.models.segmentors.score_maps import DenseScores
-from mmseg_gc.models.segmentors.sliding_window import WindowScores, window_starts
+from mmseg_gc.inference.logit_maps import ResampledLogits
+from mmseg_gc.inference.sliding_window import WindowLogits, window_starts
 
 CPU = torch.device("cpu")
 
@@ -23,11 +23,11 @@ def test_starts_by_hand(length: int, crop: int, stride: int, starts: list[int]) 
     assert window_starts(length, crop, stride) == starts
 
 
-def windows_of(picture: torch.Tensor, score, **options) -> WindowScores:
+def windows_of(picture: torch.Tensor, score, **options) -> WindowLogits:
     def run(places):
-        return [DenseScores(score(picture[:, rows, columns])) for rows, columns in places]
+        return [ResampledLogits(score(picture[:, rows, columns])) for rows, columns in places]
 
-    return WindowScores(len(picture), tuple(picture.shape[1:]), CPU, score=run, **options)
+    return WindowLogits(len(picture), tuple(picture.shape[1:]), CPU, run=run, **options)
 
 
 def test_every_pixel_is_the_mean_over_its_windows() -> None:
@@ -47,7 +47,7 @@ def test_every_pixel_is_the_mean_over_its_windows() -> None:
 
 
 @pytest.mark.parametrize("upwards", [False, True])
-def test_bands_in_order_run_each_window_once_and_keep_few(upwards: bool) -> None:
+def test_chunks_in_order_run_each_window_once_and_keep_few(upwards: bool) -> None:
     calls, kept = [], []
 
     def score(window: torch.Tensor) -> torch.Tensor:
@@ -56,12 +56,12 @@ def test_bands_in_order_run_each_window_once_and_keep_few(upwards: bool) -> None
 
     picture = torch.randn(2, 40, 9)
     scores = windows_of(picture, score, crop=(8, 4), stride=(6, 3), batch=2)
-    bands = [(top, top + 4) for top in range(0, 40, 4)]
+    chunks = [(top, top + 4) for top in range(0, 40, 4)]
     rows = {}
-    for top, bottom in reversed(bands) if upwards else bands:
+    for top, bottom in reversed(chunks) if upwards else chunks:
         rows[top] = scores.rows(top, bottom)
         kept.append(len(scores._kept))
-    torch.testing.assert_close(torch.cat([rows[top] for top, _ in bands], dim=1), picture * 2)
+    torch.testing.assert_close(torch.cat([rows[top] for top, _ in chunks], dim=1), picture * 2)
     assert len(calls) == len(scores.tops) * len(scores.lefts)
     assert max(kept) == 2
 
@@ -72,9 +72,9 @@ def test_windows_of_a_row_go_through_together(batch: int, sizes: list[int]) -> N
 
     def score(places):
         seen.append(len(places))
-        return [DenseScores(torch.zeros(1, 4, 4)) for _ in places]
+        return [ResampledLogits(torch.zeros(1, 4, 4)) for _ in places]
 
-    WindowScores(1, (6, 10), CPU, crop=(4, 4), stride=(3, 3), score=score, batch=batch).rows(0, 6)
+    WindowLogits(1, (6, 10), CPU, crop=(4, 4), stride=(3, 3), run=score, batch=batch).rows(0, 6)
     assert seen == sizes
 
 

@@ -1,0 +1,110 @@
+"""From a network's logits to the labels of the image that it was shown."""
+
+import torch
+from mmengine.structures import PixelData
+from torch import Tensor
+
+from mmseg_gc.inference.logit_maps import (
+    LogitMap,
+    ResampledLogits,
+    SigmoidProbabilities,
+    Size,
+)
+from mmseg_gc.structures import SegDataSample
+
+# Bytes of a chunk of rows: most of its work stays in a processor's last cache; or what keeps a GPU
+# busy while the rest of its memory stays free.
+CHUNK_BYTES = {"cpu": 4 << 20}
+GPU_CHUNK_BYTES = 64 << 20
+WORK = 4  # times the size of a chunk's logits that making and labelling it takes
+DEFAULT_THRESHOLD = 0.3  # of a single channel, as mmsegmentation has it
+
+
+def at_original_size(logits: ResampledLogits, meta: dict, align_corners: bool) -> LogitMap:
+    """``logits`` of the network's input, brought to the image that ``meta`` tells of.
+
+    Padding is cut off, a flip undone, and the rest resized to ``ori_shape``. A single channel
+    becomes the probability of class 1.
+    """
+    # The data preprocessor pads when testing, transforms pad before it.
+    padding = meta.get("img_padding_size", meta.get("padding_size", (0, 0, 0, 0)))
+    if any(padding):
+        logits = logits.cropped(padding)
+    if meta.get("flip"):
+        logits = logits.flipped(meta["flip_direction"])
+    size: Size = tuple(meta.get("ori_shape", logits.size)[:2])
+    logits = logits.resized(size, align_corners)
+    return SigmoidProbabilities(logits) if logits.num_channels == 1 else logits
+
+
+def write_result(
+    sample: SegDataSample,
+    logits: LogitMap,
+    *,
+    threshold: float | None,
+    with_logits: bool = False,
+    budget: int | None = None,
+) -> None:
+    """Set ``pred_sem_seg`` (1, H, W), and ``seg_logits`` (C, H, W) if asked for, of ``sample``.
+
+    ``threshold`` and ``budget`` are as in `label_image`.
+    """
+    if with_logits:
+        whole = logits.all_rows()
+        sample.seg_logits = PixelData(data=whole)
+        labels = labels_of(whole, threshold)
+    else:
+        labels = label_image(logits, threshold, budget)
+    sample.pred_sem_seg = PixelData(data=labels)
+
+
+def label_image(logits: LogitMap, threshold: float | None, budget: int | None = None) -> Tensor:
+    """Labels (1, H, W) of a whole map, made chunk by chunk, as `labels_of` makes them.
+
+    ``budget`` bounds the bytes that a chunk's work takes.
+    """
+    height, width = logits.size
+    step = chunk_height(logits, budget)
+    dtype = torch.uint8 if logits.num_channels <= 256 else torch.int64
+    labels = torch.empty(1, height, width, dtype=dtype, device=logits.device)
+    for top in range(0, height, step):
+        bottom = min(top + step, height)
+        with logits.chunk(top, bottom) as rows:
+            labels[:, top:bottom] = labels_of(rows, threshold, in_place=True)
+    return labels
+
+
+def chunk_height(logits: LogitMap, budget: int | None = None) -> int:
+    """Rows to make at once: `CHUNK_BYTES` of them, or what ``budget`` bytes leave room for."""
+    height, width = logits.size
+    row = 4 * logits.num_channels * width
+    most = CHUNK_BYTES.get(logits.device.type, GPU_CHUNK_BYTES) // row
+    if budget is not None:
+        most = min(most, budget // (WORK * row))
+    if most > torch.get_num_threads():  # the same number for each
+        most -= most % torch.get_num_threads()
+    return max(1, min(height, most))
+
+
+def labels_of(logits: Tensor, threshold: float | None, in_place: bool = False) -> Tensor:
+    """Labels (1, H, W) of logits (C, H, W); one channel is a probability held to ``threshold``.
+
+    uint8 for up to 256 classes, else int64. Among equal logits the first class wins, and NaN wins
+    over all, as in ``torch.argmax``. ``in_place`` allows to write over the logits.
+    """
+    logits = logits.detach()
+    num_classes = logits.size(0)
+    if num_classes == 1:
+        return (logits > (DEFAULT_THRESHOLD if threshold is None else threshold)).to(torch.uint8)
+    dtype = torch.uint8 if num_classes <= 256 else torch.int64
+    if logits.device.type != "cpu" or num_classes > 256:
+        return logits.argmax(dim=0, keepdim=True).to(dtype)
+    best = logits.amax(dim=0)
+    if not best.isfinite().all():  # the sums below would be NaN
+        return logits.argmax(dim=0, keepdim=True).to(dtype)
+    # Sums, which torch vectorises along this side, in place of its argmax, which it does not: what
+    # is less than the best falls below every rank.
+    below = torch.sub(logits, best, out=logits if in_place else None)
+    rank = torch.arange(num_classes, 0, -1, dtype=logits.dtype).view(-1, 1, 1)
+    first = torch.add(rank, below, alpha=1e30, out=below).amax(dim=0, keepdim=True)
+    return (num_classes - first).to(dtype)

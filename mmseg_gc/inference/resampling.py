@@ -1,0 +1,162 @@
+"""Resampling along one side of an image: resizing, cropping and flipping, any number in a row.
+
+A side is resampled by weights: each pixel of the result is the sum of a few of the source's, each
+times its weight. Steps in a row make one set of weights, so that no image between is ever made.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ResamplingWeights:
+    """Which pixels make each of n, and by what weights: both (k, n), int64 and float32."""
+
+    index: Tensor
+    weight: Tensor
+
+    def __len__(self) -> int:
+        return self.index.shape[1]
+
+    def then(self, other: "ResamplingWeights") -> "ResamplingWeights":
+        """These and, of the pixels that they make, ``other``: as one."""
+        weight = self.weight[:, other.index] * other.weight
+        return ResamplingWeights(self.index[:, other.index].flatten(0, 1), weight.flatten(0, 1))
+
+    def part(self, start: int, stop: int, seen: range) -> "ResamplingWeights":
+        """Those of the pixels from ``start`` up to ``stop``, of a source that is ``seen`` alone."""
+        index = (self.index[:, start:stop] - seen.start).clamp_(0, len(seen) - 1)
+        return ResamplingWeights(index, self.weight[:, start:stop])
+
+    def applied(self, rows: Tensor, out: Tensor | None = None) -> Tensor:
+        """Rows (n, W) made of ``rows`` (h, W).
+
+        ``out``, which only a CPU takes and nothing with a gradient, is the memory to make them in.
+        """
+        if out is not None:
+            return self._product(rows, out)
+        if len(self.index) == 1:
+            return rows.index_select(0, self.index[0])
+        # One launch that reads each row where it lies and writes the sum; a matrix product could
+        # run in TF32, where weights have ten bits.
+        return F.embedding_bag(
+            self.index.t().contiguous(),
+            rows,
+            mode="sum",
+            per_sample_weights=self.weight.t().to(rows.dtype).contiguous(),
+        )
+
+    def _product(self, rows: Tensor, out: Tensor) -> Tensor:
+        matrix = torch.zeros(len(rows), len(self)).scatter_add_(0, self.index, self.weight)
+        matrix = matrix.to(rows).t().contiguous()
+        # A part for each thread, which has the same rows in the functions that follow. Split in
+        # another way, labels took up to three times as long where cores exchange data slowly.
+        threads = torch.get_num_threads()
+        parts = threads if len(self) % threads == 0 else 1
+        # With out=, since autocast would do a product in bfloat16.
+        torch.bmm(
+            matrix.view(parts, -1, len(rows)),
+            rows.expand(parts, -1, -1),
+            out=out.view(parts, -1, rows.shape[1]),
+        )
+        return out
+
+
+@dataclass(frozen=True)
+class Resize:
+    """Linear interpolation of ``source`` pixels to ``target``.
+
+    Source: ``torch.nn.functional.interpolate``, whose float32 arithmetic this is.
+    """
+
+    source: int
+    target: int
+    align_corners: bool
+
+    def weights(self, device: torch.device) -> ResamplingWeights:
+        position = self._position(torch.arange(self.target, dtype=torch.float32, device=device))
+        lower = position.long().clamp_(max=self.source - 1)
+        upper = (lower + 1).clamp_(max=self.source - 1)
+        share = position - lower
+        return ResamplingWeights(torch.stack([lower, upper]), torch.stack([1 - share, share]))
+
+    def _position(self, pixels: Tensor | np.ndarray) -> Tensor | np.ndarray:
+        if self.align_corners:
+            return pixels * ((self.source - 1) / max(self.target - 1, 1))
+        return ((pixels + 0.5) * (self.source / self.target) - 0.5).clip(min=0)
+
+    def seen(self, pixels: range) -> range:
+        ends = np.array([pixels.start, pixels.stop - 1], np.float32)
+        first, last = self._position(ends).astype(int)
+        return range(min(first, self.source - 1), min(last + 2, self.source))
+
+    def across(self, rows: Tensor) -> Tensor:
+        size, corners = self.target, self.align_corners
+        if not rows.is_cuda:
+            return F.interpolate(rows[None], size, mode="linear", align_corners=corners)[0]
+        # The same numbers: a GPU's one-dimensional kernel keeps few of its cores busy.
+        size = (len(rows), size)
+        return F.interpolate(rows[None, None], size, mode="bilinear", align_corners=corners)[0, 0]
+
+
+@dataclass(frozen=True)
+class Crop:
+    """The pixels from ``start`` up to ``stop``."""
+
+    start: int
+    stop: int
+
+    def weights(self, device: torch.device) -> ResamplingWeights:
+        return _picked(torch.arange(self.start, self.stop, device=device))
+
+    def seen(self, pixels: range) -> range:
+        return range(pixels.start + self.start, pixels.stop + self.start)
+
+    def across(self, rows: Tensor) -> Tensor:
+        return rows[:, self.start : self.stop]
+
+
+@dataclass(frozen=True)
+class Flip:
+    """The ``length`` pixels of a side from its end to its start."""
+
+    length: int
+
+    def weights(self, device: torch.device) -> ResamplingWeights:
+        return _picked(torch.arange(self.length - 1, -1, -1, device=device))
+
+    def seen(self, pixels: range) -> range:
+        return range(self.length - pixels.stop, self.length - pixels.start)
+
+    def across(self, rows: Tensor) -> Tensor:
+        return rows.flip(1)
+
+
+Steps = tuple[Resize | Crop | Flip, ...]
+
+
+def _picked(index: Tensor) -> ResamplingWeights:
+    weight = torch.ones(1, len(index), device=index.device)
+    return ResamplingWeights(index.unsqueeze(0), weight)
+
+
+@lru_cache(256)
+def weights_of(steps: Steps, device: torch.device) -> ResamplingWeights:
+    """The weights of one or more ``steps`` in a row, made on ``device`` and kept there."""
+    with torch.inference_mode(False):  # or nothing with a gradient could use them later
+        weights = steps[0].weights(device)
+        for step in steps[1:]:
+            weights = weights.then(step.weights(device))
+    return weights
+
+
+def seen_by(steps: Steps, pixels: range) -> range:
+    """The source's pixels from the first to the last that ``pixels`` are made of."""
+    for step in reversed(steps):
+        pixels = step.seen(pixels)
+    return pixels
