@@ -15,7 +15,7 @@ from mmseg_gc.structures import SegDataSample
 # Bytes of a chunk of rows: most of its work stays in a processor's last cache; or what keeps a GPU
 # busy while the rest of its memory stays free.
 CHUNK_BYTES = {"cpu": 4 << 20}
-GPU_CHUNK_BYTES = 64 << 20
+GPU_CHUNK_BYTES = 128 << 20
 WORK = 4  # times the size of a chunk's logits that making and labelling it takes
 DEFAULT_THRESHOLD = 0.3  # of a single channel, as mmsegmentation has it
 
