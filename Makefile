@@ -16,12 +16,12 @@ DEMO_WEIGHTS = $(DEMO)/iter_200.pth
 FORKING := $(wildcard tests/tools/test_convert_*.py) tests/tools/test_draw_street_scenes.py \
     tests/tools/test_check_dataset.py tests/tools/test_dataset_advice.py
 
-.PHONY: setup demo test det test-det lint clean
+.PHONY: setup demo test det test-det package-check lint clean
 
 setup: $(READY)
 
 # torch comes first and pinned: an open range would fetch gigabytes of CUDA packages.
-$(READY): requirements/runtime.txt requirements/tests.txt requirements/constraints.txt setup.py
+$(READY): requirements/runtime.txt requirements/tests.txt requirements/constraints.txt pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH_ARGS) \
 	    "$$(grep '^torch==' requirements/constraints.txt)"
@@ -55,6 +55,10 @@ $(DET_READY): requirements/det.txt requirements/det-constraints.txt setup.py too
 
 test-det: $(DET_READY)
 	OMP_NUM_THREADS=1 $(DET_VENV)/bin/python -m pytest -m det
+
+# Builds sdist and wheel and tries each in an environment of its own.
+package-check:
+	PYTHON="$(PYTHON)" TORCH_ARGS="$(TORCH_ARGS)" tools/misc/check_package.sh
 
 lint: $(READY)
 	$(BIN)/ruff check --fix .
