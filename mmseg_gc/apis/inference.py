@@ -17,8 +17,8 @@ from torch import nn
 from mmseg_gc.checkpoint import load_checkpoint, load_into
 from mmseg_gc.config import is_detection, load_config
 from mmseg_gc.datasets.unlabelled import without_labels
+from mmseg_gc.engine.acceleration import prepare_for_inference
 from mmseg_gc.errors import UserError
-from mmseg_gc.models import prepare_for_inference
 from mmseg_gc.models.layers.sync_bn import adapt_sync_bn
 from mmseg_gc.registry import DATASETS, MODELS, SCOPE
 from mmseg_gc.structures import SegDataSample
@@ -34,13 +34,14 @@ def init_model(
     cfg_options: dict[str, Any] | None = None,
     precision: str = "fp32",
     compile: bool = False,
+    accelerate: str = "auto",
 ) -> nn.Module:
     """Build the segmentor of ``config`` on ``device``, with the weights of ``checkpoint``.
 
     The model comes back in eval mode with ``cfg`` and ``dataset_meta`` (classes, palette) on it.
     With a ``checkpoint`` it is prepared for inference alone, in ``precision`` fp32, bf16 or fp16
-    and compiled or not, as `prepare_for_inference` says. Without one it is the plain model, to
-    load weights into or to train, and takes the defaults only.
+    compiled or not, and with ``accelerate`` auto or none, as `prepare_for_inference` says. Without
+    one it is the plain model, to load weights into or to train, and takes the defaults only.
 
     Raises:
         UserError: a file can't be read, the weights don't fit the model, the device or an
@@ -65,16 +66,19 @@ def init_model(
         loaded = load_checkpoint(str(checkpoint))
         load_into(model, loaded, source=checkpoint)
         meta = loaded.get("meta", {})
+        del loaded  # as large as the model
     model.dataset_meta = _dataset_meta(cfg, meta)
     model.cfg = cfg
     model = adapt_sync_bn(model, device_type=torch.device(device).type, world_size=1)
     model = model.to(device).eval()
     if checkpoint is not None:
-        return prepare_for_inference(model, precision=precision, compile=compile)
+        return prepare_for_inference(
+            model, precision=precision, compile=compile, accelerate=accelerate
+        )
     if precision != "fp32" or compile:
         raise UserError(
             "init_model: precision and compile need a checkpoint; without one, load the weights "
-            "and call mmseg_gc.models.prepare_for_inference."
+            "and call mmseg_gc.accelerate.prepare_for_inference."
         )
     return model
 

@@ -1,10 +1,8 @@
 """Mixed precision by one config key, on a GPU or on the CPU."""
 
-import ctypes
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 
 import torch
 from mmengine.logging import print_log
@@ -13,8 +11,8 @@ from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 from torch.amp import GradScaler
 
+from mmseg_gc.engine.acceleration import give_back_memory, less_kept
 from mmseg_gc.errors import UserError
-from mmseg_gc.models.layers.norm_relu import can_recompute, recompute
 from mmseg_gc.registry import OPTIM_WRAPPERS
 
 
@@ -58,7 +56,7 @@ class AmpOptimWrapper(GpuAmpOptimWrapper):
     def backward(self, loss: Tensor, **kwargs: object) -> None:
         if not loss.is_cuda:
             # What the forward pass let go lies in pieces that gradients don't fit into.
-            _give_back()
+            give_back_memory()
         super().backward(loss, **kwargs)
 
     @contextmanager
@@ -71,29 +69,6 @@ class AmpOptimWrapper(GpuAmpOptimWrapper):
         with (
             OptimWrapper.optim_context(self, model),
             torch.autocast("cpu", self.cast_dtype, cache_enabled=False),
-            torch.autograd.graph.saved_tensors_hooks(_shrink, _restore),
+            less_kept(model),
         ):
             yield
-
-
-def _give_back() -> None:
-    """Hand memory that is free to the system; glibc would keep it."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
-
-
-def _shrink(tensor: Tensor) -> Callable[[], Tensor] | Tensor:
-    """How to have ``tensor`` once more, where it needn't be kept until then; or else itself."""
-    node = tensor.grad_fn
-    if can_recompute(node):
-        return partial(recompute, node)
-    if node is not None and node.name() == "ToCopyBackward0":
-        parameter = getattr(node.next_functions[0][0], "variable", None)
-        if parameter is not None:
-            return partial(parameter.detach().to, tensor.dtype)
-    return tensor
-
-
-def _restore(saved: Callable[[], Tensor] | Tensor) -> Tensor:
-    return saved if isinstance(saved, Tensor) else saved()

@@ -27,6 +27,7 @@ from torch.utils.data import DataLoader
 from mmseg_gc.checkpoint import load_checkpoint, load_into, save_checkpoint
 from mmseg_gc.config import OWN_HOOKS
 from mmseg_gc.detection import has_ops
+from mmseg_gc.engine.acceleration import prepare_for_training
 from mmseg_gc.engine.hooks.preemption import PreemptionHook
 from mmseg_gc.engine.resume import newest_checkpoint
 from mmseg_gc.engine.samplers import InfiniteSampler, SeededDataset
@@ -34,7 +35,6 @@ from mmseg_gc.engine.tracking import add_trackers
 from mmseg_gc.engine.workers import start_worker
 from mmseg_gc.errors import UserError
 from mmseg_gc.models.layers.sync_bn import adapt_sync_bn
-from mmseg_gc.models.layers.winograd_training import use_winograd
 from mmseg_gc.registry import DATA_SAMPLERS, DATASETS, RUNNERS
 from mmseg_gc.version import __version__
 
@@ -51,7 +51,8 @@ class SegRunner(Runner):
     Config keys beyond mmengine's: ``strict_load=False`` loads what fits; ``resume="auto"`` goes on
     from the newest whole checkpoint of the work dir, or starts from ``load_from`` if there is
     none; ``track`` names what to log to beside the work dir (`mmseg_gc.engine.tracking`);
-    ``static_graph=False`` is for models whose graph changes between iterations.
+    ``static_graph=False`` is for models whose graph changes between iterations;
+    ``accelerate="none"`` switches off what is faster on CPUs (`mmseg_gc.accelerate`).
     """
 
     def setup_env(self, env_cfg: dict) -> None:
@@ -66,11 +67,8 @@ class SegRunner(Runner):
             return super().wrap_model(model_wrapper_cfg, model)
         device = get_device()
         model = adapt_sync_bn(model, device_type=device, world_size=self.world_size)
-        if device == "cpu" and not has_ops(model):
-            # oneDNN's convolutions take this layout as it is and reorder the other one. Of mmcv's
-            # ops, DCN refuses it and RoIAlign reads the wrong pixels from it without a word.
-            model = model.to(memory_format=torch.channels_last)
-            use_winograd(model)
+        switch = self.cfg.get("accelerate", "auto")
+        model = prepare_for_training(model, device_type=device, accelerate=switch)
         model = model.to(device)
         if not self.distributed:
             return model

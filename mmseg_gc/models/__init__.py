@@ -11,7 +11,6 @@ from mmseg_gc.models.losses import (
     binary_cross_entropy,
     cross_entropy,
 )
-from mmseg_gc.models.prepare import prepare_for_inference
 from mmseg_gc.models.segmentors import BaseSegmentor, EncoderDecoder, SegTTAModel
 
 __all__ = [
@@ -32,5 +31,4 @@ __all__ = [
     "accuracy",
     "binary_cross_entropy",
     "cross_entropy",
-    "prepare_for_inference",
 ]

@@ -110,9 +110,9 @@ def measure(args) -> list[tuple[str, str]]:
     import numpy as np
     import torch
 
+    from mmseg_gc.accelerate import prepare_for_inference
     from mmseg_gc.apis import inference_model, init_model
     from mmseg_gc.evaluation.confusion import confusion_counts
-    from mmseg_gc.models import prepare_for_inference
 
     device = torch.device(args.device or ("cuda:0" if torch.cuda.is_available() else "cpu"))
     model = init_model(args.config, device=device)

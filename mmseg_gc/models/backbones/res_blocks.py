@@ -8,7 +8,6 @@ from torch.utils.checkpoint import checkpoint
 
 from mmseg_gc.detection import require_ops
 from mmseg_gc.errors import UserError
-from mmseg_gc.models.layers.norm_relu import norm_relu
 from mmseg_gc.registry import MODELS
 
 PLUGIN_POSITIONS = ("after_conv1", "after_conv2", "after_conv3")
@@ -33,17 +32,22 @@ class _ResidualBlock(BaseModule):
     def norm2(self) -> nn.Module:
         return getattr(self, self._norm_names[2])
 
+    @property
+    def relu(self) -> nn.Module:
+        """The activation after the addition, by the name that it has in ``mmseg``."""
+        raise NotImplementedError
+
     def _branch(self, x: Tensor) -> Tensor:
         raise NotImplementedError
 
-    def _residual(self, x: Tensor) -> Tensor:
+    def _added(self, x: Tensor) -> Tensor:
         identity = x if self.downsample is None else self.downsample(x)
         return self._branch(x).add_(identity)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.with_cp and x.requires_grad:
-            return self.relu(checkpoint(self._residual, x, use_reentrant=False))
-        return self.relu(self._residual(x))
+            return self.relu(checkpoint(self._added, x, use_reentrant=False))
+        return self.relu(self._added(x))
 
 
 class BasicBlock(_ResidualBlock):
@@ -91,16 +95,21 @@ class BasicBlock(_ResidualBlock):
             bias=False,
         )
         self._add_norm(1, norm_cfg, planes)
+        self.act1 = nn.ReLU(inplace=True)
         self.conv2 = build_conv_layer(conv_cfg, planes, planes, 3, padding=1, bias=False)
         self._add_norm(2, norm_cfg, planes)
-        self.relu = nn.ReLU(inplace=True)
+        self.act2 = nn.ReLU(inplace=True)
         self.downsample = downsample
         self.stride = stride
         self.dilation = dilation
         self.with_cp = with_cp
 
+    @property
+    def relu(self) -> nn.Module:
+        return self.act2
+
     def _branch(self, x: Tensor) -> Tensor:
-        x = norm_relu(self.norm1, self.relu, self.conv1(x))
+        x = self.act1(self.norm1(self.conv1(x)))
         return self.norm2(self.conv2(x))
 
 
@@ -146,6 +155,7 @@ class Bottleneck(_ResidualBlock):
             conv_cfg, inplanes, width, kernel_size=1, stride=conv1_stride, bias=False
         )
         self._add_norm(1, norm_cfg, width)
+        self.act1 = nn.ReLU(inplace=True)
         dcn = dict(dcn or {})
         if dcn.pop("fallback_on_stride", False) and conv2_stride > 1:
             dcn = {}
@@ -164,9 +174,10 @@ class Bottleneck(_ResidualBlock):
             bias=False,
         )
         self._add_norm(2, norm_cfg, width)
+        self.act2 = nn.ReLU(inplace=True)
         self.conv3 = build_conv_layer(conv_cfg, width, outplanes, kernel_size=1, bias=False)
         self._add_norm(3, norm_cfg, outplanes)
-        self.relu = nn.ReLU(inplace=True)
+        self.act3 = nn.ReLU(inplace=True)
         self.downsample = downsample
         self.stride = stride
         self.dilation = dilation
@@ -192,6 +203,10 @@ class Bottleneck(_ResidualBlock):
     def norm3(self) -> nn.Module:
         return getattr(self, self._norm_names[3])
 
+    @property
+    def relu(self) -> nn.Module:
+        return self.act3
+
     def _add_plugin(self, cfg: dict, in_channels: int) -> str:
         cfg = dict(cfg)
         plugin_type = MODELS.get(cfg["type"]) if isinstance(cfg["type"], str) else cfg["type"]
@@ -211,10 +226,10 @@ class Bottleneck(_ResidualBlock):
         return x
 
     def _branch(self, x: Tensor) -> Tensor:
-        x = self._plugged(norm_relu(self.norm1, self.relu, self.conv1(x)), "after_conv1")
+        x = self._plugged(self.act1(self.norm1(self.conv1(x))), "after_conv1")
         if self.deformable:
             x = x.contiguous()  # mmcv's op takes no channels_last
-        x = self._plugged(norm_relu(self.norm2, self.relu, self.conv2(x)), "after_conv2")
+        x = self._plugged(self.act2(self.norm2(self.conv2(x))), "after_conv2")
         return self._plugged(self.norm3(self.conv3(x)), "after_conv3")
 
 

@@ -1,6 +1,6 @@
 """ResNet, dilated or not, as an encoder for segmentation and detection."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from mmcv.cnn import build_conv_layer, build_norm_layer
 from mmengine.model import BaseModule
@@ -10,20 +10,18 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmseg_gc.checkpoint import load_backbone
 from mmseg_gc.errors import UserError
-from mmseg_gc.models.backbones.fused_block import fuse_blocks
 from mmseg_gc.models.backbones.res_blocks import BasicBlock, Bottleneck
 from mmseg_gc.models.layers import ResLayer
-from mmseg_gc.models.layers.norm_relu import norm_relu
 from mmseg_gc.registry import MODELS
 
 
 @MODELS.register_module()
 class ResNet(BaseModule):
-    """Residual network: pictures (N, 3, H, W) in, one feature map per ``out_indices`` out.
+    """Residual network: images (N, 3, H, W) in, one feature map per ``out_indices`` out.
 
     Args:
         strides, dilations: of each stage; (1, 2, 1, 1) and (1, 1, 2, 4) make the "D8" encoder,
-            whose last stage is 1/8 of the picture's size.
+            whose last stage is 1/8 of the image's size.
         deep_stem: three 3x3 convolutions in the place of the 7x7. None: as the variant has it.
         avg_down: stride shortcuts by average pooling. None: as the variant has it.
         frozen_stages: keep the stem (0) and the first stages from learning; -1 freezes nothing.
@@ -52,7 +50,6 @@ class ResNet(BaseModule):
     }
     variant_deep_stem = False
     variant_avg_down = False
-    takes_only = True  # of `forward`
 
     def __init__(
         self,
@@ -208,28 +205,16 @@ class ResNet(BaseModule):
     def norm1(self) -> nn.Module:
         return getattr(self, self.norm1_name)
 
-    def forward(self, x: Tensor, only: Collection[int] | None = None) -> tuple[Tensor | None, ...]:
-        """Feature maps of pictures (N, C, H, W), one an entry of ``out_indices``.
-
-        ``only`` names the places among them that are wanted, counted from either end: to hold the
-        others to the end takes memory, and None stands for them.
-        """
-        last = len(self.out_indices)
-        wanted = range(last) if only is None else {place % last for place in only}
-        stem = self.stem if self.deep_stem else (self.conv1, self.norm1, self.relu)
-        for conv, norm, relu in zip(stem[::3], stem[1::3], stem[2::3], strict=True):
-            x = norm_relu(norm, relu, conv(x))
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Feature maps of images (N, C, H, W), one an entry of ``out_indices``."""
+        x = self.stem(x) if self.deep_stem else self.relu(self.norm1(self.conv1(x)))
         x = self.maxpool(x)
         outs = []
         for i, name in enumerate(self.res_layers):
             x = getattr(self, name)(x)
             if i in self.out_indices:
-                outs.append(x if len(outs) in wanted else None)
+                outs.append(x)
         return tuple(outs)
-
-    def fuse_blocks(self) -> None:
-        """For inference on a CPU, after batch norms were folded: see `FusedBlock`."""
-        fuse_blocks(self)
 
     def _freeze_stages(self) -> None:
         if self.frozen_stages < 0:

@@ -1,6 +1,7 @@
 """The fully convolutional head."""
 
 from collections.abc import Sequence
+from typing import TypedDict
 
 import torch
 from mmcv.cnn import ConvModule
@@ -9,6 +10,27 @@ from torch import Tensor, nn
 from mmseg_gc.errors import UserError
 from mmseg_gc.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg_gc.registry import MODELS
+
+
+class FCNHeadOptions(TypedDict, total=False):
+    """Those keywords of `FCNHead` that a head made of it hands on."""
+
+    kernel_size: int
+    concat_input: bool
+    dilation: int
+    out_channels: int | None
+    threshold: float | None
+    dropout_ratio: float
+    conv_cfg: dict | None
+    norm_cfg: dict | None
+    act_cfg: dict | None
+    in_index: int | Sequence[int]
+    input_transform: str | None
+    loss_decode: dict | Sequence[dict] | None
+    ignore_index: int | None
+    sampler: None
+    align_corners: bool
+    init_cfg: dict | list[dict] | None
 
 
 @MODELS.register_module()
@@ -68,7 +90,6 @@ class FCNHead(BaseDecodeHead):
                 f"in_channels={self.in_channels}."
             )
         self.num_convs = num_convs
-        self.input_conv: nn.Conv2d | None = None
         self.concat_input = concat_input
         widths = [self.in_channels] + [channels] * num_convs
         self.convs = nn.Sequential(
@@ -89,53 +110,10 @@ class FCNHead(BaseDecodeHead):
             act_cfg=self.act_cfg,
         )
 
-    def stack_input_convs(self) -> None:
-        """For inference, after batch norms were folded: let one convolution read the input.
-
-        The first of ``convs`` and ``conv_cat`` both see it; their filters stand side by side in
-        ``input_conv`` then, and ``conv_cat`` keeps those that see what ``convs`` made. Heads of
-        another make than the usual one stay as they are.
-        """
-        if not self.concat_input or len(self.convs) == 0:
-            return
-        first, last = self.convs[0], self.conv_cat
-        alike = all(
-            isinstance(part.conv, nn.Conv2d)
-            and type(part.conv).forward is nn.Conv2d.forward
-            and isinstance(part.norm, nn.Identity)
-            and part.conv.padding == last.conv.padding
-            and part.conv.dilation == (1, 1)
-            and part.with_activation
-            for part in (first, last)
-        )
-        if not alike:
-            return
-        width = self.in_channels
-        shape = dict(kernel_size=last.conv.kernel_size, padding=last.conv.padding)
-        conv = nn.Conv2d(width, 2 * self.channels, **shape)
-        weights = torch.cat([first.conv.weight, last.conv.weight[:, :width]])
-        conv.weight = nn.Parameter(weights.detach())
-        conv.bias = nn.Parameter(torch.cat([first.conv.bias, last.conv.bias]).detach())
-        rest = nn.Conv2d(self.channels, self.channels, bias=False, **shape)
-        rest.weight = nn.Parameter(last.conv.weight[:, width:].detach().clone())
-        self.input_conv = conv
-        first.conv, last.conv = nn.Identity(), rest
-
-    def _conv_branch(self, x: Tensor) -> Tensor:
-        return self.convs(x)
-
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Scores; after `stack_input_convs` a list of feature maps is emptied when it was read."""
+        """Logits (N, out_channels, h, w) from the backbone's feature maps."""
         x = self._transform_inputs(inputs)
-        if self.input_conv is not None:
-            if isinstance(inputs, list):
-                inputs.clear()
-            x = self.input_conv(x)  # the feature maps can go: they are the largest tensors
-            x, seen = x.split(self.channels, dim=1)
-            feats = self._conv_branch(x)
-            feats = self.conv_cat.activate(self.conv_cat.conv(feats).add_(seen))
-            return self.cls_seg(feats)
-        feats = self._conv_branch(x)
+        feats = self.convs(x)
         if self.concat_input:
             feats = self.conv_cat(torch.cat([x, feats], dim=1))
         return self.cls_seg(feats)

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmseg_gc.accelerate.cpu.winograd_transforms import transforms
 from mmseg_gc.inference.scratch import scratch
-from mmseg_gc.models.layers.winograd import transforms
 
 # Below these, the transforms cost more than the multiplications that they save.
 LEAST_CHANNELS = 256
@@ -40,17 +40,9 @@ class TrainedWinogradConv2d(nn.Conv2d):
         return out if bias is None else out + bias.to(out.dtype)[:, None, None]
 
 
-def use_winograd(model: nn.Module) -> int:
-    """Make the convolutions for which it pays `TrainedWinogradConv2d`; returns their number.
-
-    Parameters and state-dict keys stay. Call it for a model that trains on a CPU.
-    """
-    count = 0
-    for module in model.modules():
-        if type(module) is nn.Conv2d and _fits(module):
-            module.__class__ = TrainedWinogradConv2d
-            count += 1
-    return count
+def pays_in_training(conv: nn.Module) -> bool:
+    """Whether `TrainedWinogradConv2d` can stand for ``conv`` and was measured to be faster."""
+    return type(conv) is nn.Conv2d and _fits(conv)
 
 
 def _fits(conv: nn.Conv2d) -> bool:

@@ -1,0 +1,111 @@
+"""Convolution, batch norm, addition and ReLU as one operation on any device."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmseg_gc.accelerate.cpu import operators, winograd
+from mmseg_gc.accelerate.kernels import BATCH_NORMS, Kernels, folded
+
+
+def unhooked(module: nn.Module) -> bool:
+    """Whether calling ``module`` does what its class says and nothing besides."""
+    hooks = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks
+    return not (hooks or module._backward_pre_hooks or "forward" in module.__dict__)
+
+
+def is_conv(module: nn.Module | None) -> bool:
+    """Whether ``module`` is torch's own convolution, and may be computed in another way."""
+    return type(module) is nn.Conv2d and module.padding_mode == "zeros" and unhooked(module)
+
+
+def is_norm(module: nn.Module | None) -> bool:
+    """Whether ``module`` is a batch norm that keeps to its running statistics."""
+    return (
+        type(module) in BATCH_NORMS
+        and not module.training
+        and module.running_mean is not None
+        and unhooked(module)
+    )
+
+
+def is_relu(module: nn.Module | None) -> bool:
+    """Whether ``module`` is torch's own ReLU."""
+    return type(module) is nn.ReLU and unhooked(module)
+
+
+def takes(x: Tensor, conv: nn.Conv2d) -> bool:
+    """Whether ``x`` (N, C, H, W) may go through `convolve`, which knows no gradients or casts."""
+    weight = conv.weight
+    learns = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
+    return (
+        not learns
+        and x.dim() == 4
+        and x.shape[1] == conv.in_channels
+        and x.dtype == weight.dtype
+        and x.device == weight.device
+        and not torch.is_autocast_enabled(x.device.type)
+    )
+
+
+def conv_norm_act(
+    x: Tensor,
+    conv: nn.Module,
+    norm: nn.Module | None = None,
+    act: nn.Module | None = None,
+    residual: Tensor | None = None,
+    overwrite: bool = False,
+) -> Tensor:
+    """``act(norm(conv(x)) + residual)``, in one go where it can be.
+
+    ``overwrite`` lets the result be written over ``residual``.
+    """
+    folds = is_conv(conv) and (norm is None or is_norm(norm)) and takes(x, conv)
+    if not folds:
+        x = conv(x)
+        x = x if norm is None else norm(x)
+        x = x if residual is None else x + residual
+        return x if act is None else act(x)
+    with_relu = is_relu(act)
+    x = convolve(x, [Kernels(conv, norm)], relu=with_relu, residual=residual, overwrite=overwrite)
+    return x if act is None or with_relu else act(x)
+
+
+def convolve(
+    x: Tensor,
+    kernels: list[Kernels],
+    *,
+    relu: bool,
+    residual: Tensor | None = None,
+    overwrite: bool = False,
+) -> Tensor:
+    """``relu(conv2d(x) + residual)``, the outputs of all ``kernels`` side by side.
+
+    ``overwrite`` lets the result be written over ``residual``.
+    """
+    conv = kernels[0].conv
+    geometry = dict(
+        padding=conv.padding, stride=conv.stride, dilation=conv.dilation, groups=conv.groups
+    )
+    on_cpu = x.device.type == "cpu"
+    if on_cpu and winograd.suits_winograd(conv) and winograd.enough_tiles(x, conv.dilation[0]):
+        return winograd.convolve(
+            x,
+            kernels,
+            dilation=conv.dilation[0],
+            relu=relu,
+            residual=residual,
+            overwrite=overwrite,
+        )
+    weight, bias = folded(kernels)
+    fuses = on_cpu and x.dtype in operators.DTYPES and not isinstance(conv.padding, str)
+    if fuses and operators.available():
+        if residual is not None:
+            residual = residual.contiguous(memory_format=torch.channels_last)
+        return operators.convolution(
+            x, weight, bias, **geometry, relu=relu, residual=residual, overwrite=overwrite
+        )
+    out = F.conv2d(x, weight, bias, **geometry)
+    if residual is not None:
+        out += residual
+    return out.relu_() if relu else out

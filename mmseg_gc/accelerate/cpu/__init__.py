@@ -1,0 +1,1 @@
+"""What processors can do better: oneDNN's fused operators, Winograd's convolutions, less memory."""

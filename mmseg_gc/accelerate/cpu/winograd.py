@@ -1,0 +1,279 @@
+"""3x3 convolutions by Winograd's minimal filtering: under a quarter of the products, on CPUs."""
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmseg_gc.accelerate.cpu import operators
+from mmseg_gc.accelerate.cpu.winograd_transforms import transforms
+from mmseg_gc.accelerate.kernels import Derived, Kernels
+from mmseg_gc.inference.scratch import scratch
+
+# Outputs of one tile: rows, columns. With 6x6 there would be fewer products still, at twice the
+# rounding error in bfloat16.
+TILE = (4, 6)
+SPAN = (TILE[0] + 2, TILE[1] + 2)  # inputs that they see
+PLACES = SPAN[0] * SPAN[1]
+# Where the point along both sides is 1: the place whose products count once in each output.
+ONES = SPAN[1] + 1
+MIN_CHANNELS = 128
+MIN_TILES = 16  # fewer don't pay for transforming the filters
+
+# Bytes. Transformed input, and transformed filters, that are held at once.
+INPUT_BYTES = 72 << 20
+FILTER_BYTES = 24 << 20
+MAX_FILTERS = 128  # and so many at most
+# Transformed filters are kept from call to call while maps are small: where they are large, all
+# memory is needed for them, and transforming takes a twentieth of the time.
+KEPT_BYTES = 320 << 20
+SMALL_TILES = 256
+MANY_TILES = 96  # for which single products are faster than a batch of them, in float32
+CACHED = 2 << 20  # that are gathered, transformed, or brought back, at once
+
+
+def suits_winograd(conv: nn.Conv2d) -> bool:
+    """Whether `convolve` can do what ``conv`` does, and was measured to be faster on CPUs."""
+    return (
+        conv.kernel_size == (3, 3)
+        and conv.stride == (1, 1)
+        and conv.dilation == conv.padding == (conv.dilation[0],) * 2
+        and conv.groups == 1
+        and conv.padding_mode == "zeros"
+        and min(conv.in_channels, conv.out_channels) >= MIN_CHANNELS
+    )
+
+
+def enough_tiles(x: Tensor, dilation: int) -> bool:
+    """Whether images (N, C, H, W) are large enough for it to pay."""
+    rows, columns = (
+        -(-side // (tile * dilation)) for side, tile in zip(x.shape[2:], TILE, strict=True)
+    )
+    return rows * columns * dilation**2 >= MIN_TILES
+
+
+_kept = Derived(KEPT_BYTES)
+
+
+@torch.compiler.disable
+def convolve(
+    x: Tensor,
+    kernels: list[Kernels],
+    *,
+    dilation: int,
+    relu: bool,
+    residual: Tensor | None = None,
+    overwrite: bool = False,
+) -> Tensor:
+    """``relu(conv2d(x) + residual)`` with 3x3 ``kernels``, side by side, that keep the size.
+
+    (N, C, H, W) in, (N, K, H, W) out, channels last, without gradients. Outputs are computed in
+    tiles of 4x6, with 48 multiplications a channel in place of 216; all of it is matrix products.
+    A dilated convolution is a plain one on each of ``dilation`` squared sub-grids. Filters are
+    transformed at each call, some at a time: transformed they take over five times the memory.
+    ``overwrite`` writes the result over ``residual``.
+    """
+    images = x.permute(0, 2, 3, 1)  # (N, H, W, C)
+    if residual is not None and overwrite:
+        out = residual.permute(0, 2, 3, 1)
+    else:
+        out = x.new_empty(*images.shape[:3], sum(one.count for one in kernels))
+    added = [None] * len(out) if residual is None else residual.permute(0, 2, 3, 1)
+    for image, target, other in zip(images, out, added, strict=True):
+        _Image(image, target, other, dilation, relu).convolve(kernels)
+    return out.permute(0, 3, 1, 2)
+
+
+class _Image:
+    """One image (H, W, C), its output (H, W, K), and what is added to that."""
+
+    def __init__(
+        self, image: Tensor, out: Tensor, residual: Tensor | None, dilation: int, relu: bool
+    ) -> None:
+        self.image, self.out, self.residual = image, out, residual
+        self.dilation, self.relu = dilation, relu
+        self.to_domain, self.filters, self.from_domain = (
+            matrix.to(out) for matrix in transforms(*TILE)
+        )
+        self.step, self.wide = (side * dilation for side in TILE)  # pixels that one tile spans
+        self.columns = -(-image.shape[1] // self.wide)
+        self.tiles = self.columns * dilation**2  # in a row of them
+
+    def convolve(self, kernels: list[Kernels]) -> None:
+        channels, out = self.image.shape[2], self.out
+        size = out.element_size()
+        rows = range(-(-self.image.shape[0] // self.step))
+        at_once = FILTER_BYTES // (PLACES * channels * size) // 16 * 16
+        at_once = min(max(at_once, 16), MAX_FILTERS)
+        small = len(rows) * self.tiles <= SMALL_TILES
+        if not small:
+            _kept.clear()
+        for held in _parts(rows, INPUT_BYTES // (PLACES * self.tiles * channels * size)):
+            count = len(held) * self.tiles
+            shares = [PLACES * count * channels, PLACES * channels * at_once]
+            with scratch(sum(shares) + PLACES * count * at_once, out) as pool:
+                domain, filters, products = pool.split([*shares, PLACES * count * at_once])
+                domain = self._transformed(held, domain)  # (48, tiles, C)
+                for first, some, bias in _in_parts(kernels, filters, channels, at_once, small):
+                    k = some.shape[1]
+                    needed = PLACES * count * k
+                    found = products if len(products) >= needed else out.new_empty(needed)
+                    found = found[:needed].view(PLACES, count, k)
+                    _multiply(domain, some, found)
+                    if bias is not None:
+                        found[ONES].add_(bias.to(out))
+                    self._write(held, found, slice(first, first + k))
+
+    def _transformed(self, held: range, domain: Tensor) -> Tensor:
+        """Inputs (48, tiles, C) of rows of tiles, transformed."""
+        channels = self.image.shape[2]
+        domain = domain.view(PLACES, -1)
+        for piece in self._pieces(held, channels):
+            at = _span(piece, held.start, self.tiles * channels)
+            # By way of a small result, which is faster than to write far apart.
+            domain[:, at] = torch.mm(self.to_domain, self._gather(piece))
+        return domain.view(PLACES, -1, channels)
+
+    def _write(self, held: range, products: Tensor, filters: slice) -> None:
+        """Bring products (48, tiles, k) of rows of tiles back to pixels of some ``filters``."""
+        k = products.shape[2]
+        products = products.view(PLACES, -1)
+        for piece in self._pieces(held, k):
+            pixels = slice(piece.start * self.step, piece.stop * self.step)
+            residual = None if self.residual is None else self.residual[pixels, :, filters]
+            part = products[:, _span(piece, held.start, self.tiles * k)]
+            self._scatter(part, self.out[pixels, :, filters], residual)
+
+    def _pieces(self, held: range, channels: int) -> list[range]:
+        row_bytes = PLACES * self.tiles * channels * self.out.element_size()
+        return _parts(held, CACHED * torch.get_num_threads() // row_bytes)
+
+    def _gather(self, rows: range) -> Tensor:
+        """Inputs (48, tiles * C) that the tiles of ``rows`` of them see."""
+        d, (height, width, channels) = self.dilation, self.image.shape
+        top, bottom = rows.start * self.step - d, rows.stop * self.step + d
+        seen = self.image[max(top, 0) : bottom]
+        right, below = self.columns * self.wide + d - width, max(bottom - height, 0)
+        seen = F.pad(seen, (0, 0, d, right, max(-top, 0), below))
+        down, along = seen.stride()[:2]
+        # Place in the tile, tile and sub-grid, downwards and to the right: overlapping views.
+        seen = seen.as_strided(
+            (*SPAN, len(rows), d, self.columns, d, channels),
+            (d * down, d * along, self.step * down, down, self.wide * along, along, 1),
+        )
+        return seen.reshape(PLACES, -1)
+
+    def _scatter(self, products: Tensor, out: Tensor, residual: Tensor | None) -> None:
+        """Write the outputs of whole rows of tiles (48, tiles * k) into ``out`` (h, W, k)."""
+        d, (height, width, k) = self.dilation, out.shape
+        found = torch.mm(self.from_domain, products).view(*TILE, -1, d, self.columns, d, k)
+        found = found.permute(2, 0, 3, 4, 1, 5, 6)  # (rows, 4, d, columns, 6, d, k)
+        whole, along = height // self.step, width // self.wide  # tiles that lie inside as a whole
+        if whole and along:
+            inside = (slice(whole * self.step), slice(along * self.wide))
+
+            def in_tiles(pixels: Tensor) -> Tensor:
+                pixels = pixels[inside].unflatten(0, (whole, TILE[0], d))
+                return pixels.unflatten(3, (along, TILE[1], d))
+
+            other = None if residual is None else in_tiles(residual)
+            self._put(found[:whole, :, :, :along], in_tiles(out), other)
+        if along < self.columns:
+            right = found[:, :, :, along:].reshape(-1, self.wide, k)
+            self._put_at(right, out, residual, (slice(height), slice(along * self.wide, width)))
+        if along and whole < len(found):
+            below = found[whole:, :, :, :along].reshape(self.step, -1, k)
+            at = (slice(whole * self.step, height), slice(along * self.wide))
+            self._put_at(below, out, residual, at)
+
+    def _put_at(
+        self, found: Tensor, out: Tensor, residual: Tensor | None, at: tuple[slice, slice]
+    ) -> None:
+        target = out[at]
+        found = found[: target.shape[0], : target.shape[1]]
+        self._put(found, target, None if residual is None else residual[at])
+
+    def _put(self, found: Tensor, out: Tensor, residual: Tensor | None) -> None:
+        if residual is not None:
+            found += residual
+        if self.relu:
+            torch.clamp_min(found, 0, out=out)
+        else:
+            out.copy_(found)
+
+
+def _in_parts(
+    kernels: list[Kernels], pool: Tensor, channels: int, at_once: int, keep: bool
+) -> Iterator[tuple[int, Tensor, Tensor | None]]:
+    """Number of the first one, transformed filters (48, k, C), and biases (k,), of one part a time.
+
+    Parts lie in ``pool`` one after the other, but for those that can be kept.
+    """
+    first = 0
+    for one in kernels:
+        scale, bias = one.scale_and_bias()
+        kept = _kept_filters(one, pool) if keep else None
+        if kept is not None:
+            yield first, kept, bias
+        else:
+            for part in _parts(range(one.count), at_once):
+                filters = pool[: PLACES * len(part) * channels].view(PLACES, len(part), channels)
+                _transform(one.weight, scale, part, filters)
+                of_part = None if bias is None else bias[part.start : part.stop]
+                yield first + part.start, filters, of_part
+        first += one.count
+
+
+def _kept_filters(kernels: Kernels, like: Tensor) -> Tensor | None:
+    """All of them transformed, (48, K, C); None if there is no room."""
+    channels = kernels.weight.shape[1]
+
+    def make() -> tuple[Tensor]:
+        filters = like.new_empty(PLACES, kernels.count, channels)
+        scale, _ = kernels.scale_and_bias()
+        _transform(kernels.weight, scale, range(kernels.count), filters)
+        return (filters,)
+
+    num_bytes = PLACES * kernels.count * channels * like.element_size()
+    found = _kept.get([kernels], num_bytes, make)
+    return None if found is None else found[0]
+
+
+def _transform(weight: Tensor, scale: Tensor | None, part: range, out: Tensor) -> None:
+    """A part of the filters (K, C, 3, 3), times ``scale`` (K,), into the domain (48, k, C)."""
+    channels = out.shape[2]
+    # In float32 at least: G is not exact in bfloat16.
+    dtype = torch.promote_types(out.dtype, torch.float32)
+    matrix = transforms(*TILE)[1].to(dtype)
+    for some in _parts(part, CACHED // (PLACES * channels * dtype.itemsize)):
+        numbers = slice(some.start, some.stop)
+        taps = weight[numbers].permute(2, 3, 0, 1)  # (3, 3, k, C)
+        found = taps.new_empty(taps.shape, dtype=dtype)
+        if scale is None:
+            found.copy_(taps)
+        else:
+            torch.mul(taps, scale[numbers, None], out=found)
+        found = torch.mm(matrix, found.view(9, -1)).view(PLACES, -1, channels)
+        out[:, some.start - part.start : some.stop - part.start] = found
+
+
+def _multiply(domain: Tensor, filters: Tensor, out: Tensor) -> None:
+    """Inputs (48, tiles, C) by filters (48, k, C) into ``out`` (48, tiles, k)."""
+    many = domain.shape[1] >= MANY_TILES
+    if many and domain.dtype is torch.float32 and operators.available():
+        for one, matrix, target in zip(domain, filters, out, strict=True):
+            target.copy_(operators.linear(one, matrix))
+    else:
+        torch.bmm(domain, filters.transpose(1, 2), out=out)
+
+
+def _parts(numbers: range, most: int) -> list[range]:
+    """``numbers`` in the fewest ranges of at most ``most``, or one, and of nearly equal length."""
+    count = -(-len(numbers) // max(1, most))
+    size = -(-len(numbers) // count)
+    return [numbers[i : i + size] for i in range(0, len(numbers), size)]
+
+
+def _span(piece: range, start: int, size: int) -> slice:
+    return slice((piece.start - start) * size, (piece.stop - start) * size)

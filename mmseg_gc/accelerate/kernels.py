@@ -1,0 +1,146 @@
+"""A convolution's weights as they stand in the model, and what the batch norm behind it does."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Lock
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from mmseg_gc.models.layers import AllReduceBatchNorm2d
+
+BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm, AllReduceBatchNorm2d)
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """Those of ``conv`` for the input's channels from ``first`` to ``last``, and ``norm`` after it.
+
+    ``norm`` is a batch norm that keeps to its running statistics, or None.
+    """
+
+    conv: nn.Conv2d
+    norm: nn.Module | None = None
+    first: int = 0
+    last: int | None = None
+    with_bias: bool = True
+
+    @property
+    def count(self) -> int:
+        return self.conv.out_channels
+
+    @property
+    def weight(self) -> Tensor:
+        """(K, C, h, w), maybe a view, without the factors that it still needs."""
+        return self.conv.weight[:, self.first : self.last]
+
+    def scale_and_bias(self) -> tuple[Tensor | None, Tensor | None]:
+        """Factors and biases (K,) in float32 at least; None: ones, and zeros."""
+        conv, norm = self.conv, self.norm
+        bias = None if conv.bias is None else _upcast(conv.bias)
+        scale = None
+        if norm is not None:
+            scale = (_upcast(norm.running_var) + norm.eps).rsqrt()
+            if norm.affine:
+                scale = scale * _upcast(norm.weight)
+            mean = _upcast(norm.running_mean)
+            bias = -mean * scale if bias is None else (bias - mean) * scale
+            if norm.affine:
+                bias = bias + _upcast(norm.bias)
+        return scale, bias if self.with_bias else None
+
+    def folded(self) -> tuple[Tensor, Tensor | None]:
+        """Weights and biases that need no factors any more, in the weights' dtype."""
+        weight, (scale, bias) = self.weight, self.scale_and_bias()
+        if scale is not None:
+            weight = (weight * scale[:, None, None, None]).to(weight.dtype)
+        return weight, None if bias is None else bias.to(weight.dtype)
+
+    def sources(self) -> list[Tensor]:
+        """All that `folded` follows from."""
+        found = [self.conv.weight, self.conv.bias]
+        if self.norm is not None:
+            norm = self.norm
+            found += [norm.weight, norm.bias, norm.running_mean, norm.running_var]
+        return [tensor for tensor in found if tensor is not None]
+
+
+class Derived:
+    """Tensors that follow from kernels, kept until those change, within a budget of bytes.
+
+    Kernels change with their tensors, or with the numbers in these. Of numbers written through
+    ``tensor.data`` torch keeps no count; on a CPU a look at the first of them tells. What is kept
+    is never part of a module: copied, saved and moved are the weights alone.
+    """
+
+    def __init__(self, max_bytes: float = math.inf) -> None:
+        self.max_bytes = max_bytes
+        self._of_conv: WeakKeyDictionary[nn.Module, dict] = WeakKeyDictionary()
+        self._lock = Lock()  # views of an image may go through a model in two threads
+
+    def get(
+        self, kernels: list[Kernels], num_bytes: int, make: Callable[[], tuple[Tensor | None, ...]]
+    ) -> tuple[Tensor | None, ...] | None:
+        """What ``make`` makes, which takes ``num_bytes``; None if there is no room to keep it."""
+        key = tuple((id(one.conv), one.first, one.last, one.with_bias) for one in kernels)
+        state = [_state(tensor) for one in kernels for tensor in one.sources()]
+        with self._lock:
+            of_conv = self._of_conv.setdefault(kernels[0].conv, {})
+            if key in of_conv and of_conv[key][0] == state:
+                return of_conv[key][2]
+            of_conv.pop(key, None)
+            if self._kept_bytes() + num_bytes > self.max_bytes:
+                return None
+        made = make()
+        with self._lock:
+            of_conv[key] = (state, num_bytes, made)
+        return made
+
+    def clear(self) -> None:
+        """Let go of everything."""
+        with self._lock:
+            self._of_conv.clear()
+
+    def _kept_bytes(self) -> int:
+        return sum(kept[1] for of_conv in self._of_conv.values() for kept in of_conv.values())
+
+
+_folded = Derived()
+
+
+def folded(kernels: list[Kernels]) -> tuple[Tensor, Tensor | None]:
+    """Weights and biases of several convolutions of one input, side by side.
+
+    Kept on a GPU, where launching the work of folding takes longer than doing it.
+    """
+    if not kernels[0].conv.weight.is_cuda or torch.compiler.is_compiling():
+        return _side_by_side(kernels)
+    return _folded.get(kernels, 0, lambda: _side_by_side(kernels))
+
+
+def _side_by_side(kernels: list[Kernels]) -> tuple[Tensor, Tensor | None]:
+    pairs = [one.folded() for one in kernels]
+    if len(pairs) == 1:
+        return pairs[0]
+    weight = torch.cat([weight for weight, _ in pairs])
+    if all(bias is None for _, bias in pairs):
+        return weight, None
+    biases = [weight.new_zeros(len(w)) if bias is None else bias for w, bias in pairs]
+    return weight, torch.cat(biases)
+
+
+def _state(tensor: Tensor) -> tuple:
+    """What tells whether ``tensor`` is still the same, without a look at its numbers."""
+    version = None if tensor.is_inference() else tensor._version
+    try:
+        address = tensor.data_ptr()
+    except RuntimeError:  # a tensor without numbers, such as a tracer's
+        address = None
+    first = tensor[0].sum().item() if tensor.device.type == "cpu" else None
+    return id(tensor), address, version, tensor.dtype, tensor.device, first
+
+
+def _upcast(numbers: Tensor) -> Tensor:
+    return numbers.to(torch.promote_types(numbers.dtype, torch.float32))

@@ -1,0 +1,179 @@
+"""The known modules, computed faster: of the same parts, and the same function of their input."""
+
+from collections.abc import Sequence
+
+from mmcv.cnn import ConvModule
+from torch import Tensor, nn
+
+from mmseg_gc.accelerate.convolution import (
+    conv_norm_act,
+    convolve,
+    is_conv,
+    is_norm,
+    is_relu,
+    takes,
+    unhooked,
+)
+from mmseg_gc.accelerate.kernels import BATCH_NORMS, Kernels
+from mmseg_gc.models.backbones.res_blocks import BasicBlock, Bottleneck
+from mmseg_gc.models.decode_heads import FCNHead, GCHead
+from mmseg_gc.models.layers import ResLayer
+
+
+class FastSequential(nn.Sequential):
+    """A row of modules in which a convolution takes along the norm and the ReLU that follow."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        rest = list(self)
+        while rest:
+            conv = rest.pop(0)
+            if type(conv) is not nn.Conv2d:
+                x = conv(x)
+                continue
+            norm = rest.pop(0) if rest and type(rest[0]) in BATCH_NORMS else None
+            act = rest.pop(0) if rest and type(rest[0]) is nn.ReLU else None
+            x = conv_norm_act(x, conv, norm, act)
+        return x
+
+
+class FastConvModule(ConvModule):
+    """mmcv's convolution, norm and activation."""
+
+    def forward(self, x: Tensor, activate: bool = True, norm: bool = True) -> Tensor:
+        plain = (
+            self.order != ("conv", "norm", "act")
+            or self.with_explicit_padding
+            or getattr(self, "efficient_conv_bn_eval_forward", None) is not None
+        )
+        if plain:
+            return super().forward(x, activate, norm)
+        return conv_norm_act(
+            x,
+            self.conv,
+            self.norm if norm and self.with_norm else None,
+            self.activate if activate and self.with_activation else None,
+        )
+
+
+class FastBasicBlock(BasicBlock):
+    """The block without a pass for each of its parts."""
+
+    def forward(self, x: Tensor, owns_input: bool = False) -> Tensor:
+        """``owns_input``: nobody else reads ``x``, which may be written over."""
+        if self.training:
+            return super().forward(x)
+        out = conv_norm_act(x, self.conv1, self.norm1, self.act1)
+        shortcut = x if self.downsample is None else self.downsample(x)
+        overwrite = _is_new(self.downsample) or owns_input
+        return conv_norm_act(out, self.conv2, self.norm2, self.act2, shortcut, overwrite)
+
+
+class FastBottleneck(Bottleneck):
+    """The block without a pass for each of its parts."""
+
+    def forward(self, x: Tensor, owns_input: bool = False) -> Tensor:
+        """``owns_input``: nobody else reads ``x``, which may be written over."""
+        if self.training:
+            return super().forward(x)
+        out = conv_norm_act(x, self.conv1, self.norm1, self.act1)
+        out = self._plugged(out, "after_conv1")
+        if self.deformable:
+            out = out.contiguous()  # mmcv's op takes no channels_last
+        out = conv_norm_act(out, self.conv2, self.norm2, self.act2)
+        out = self._plugged(out, "after_conv2")
+        # Only now, when what was before is gone: the shortcut is the largest of all.
+        shortcut = x if self.downsample is None else self.downsample(x)
+        if not self._plugin_names["after_conv3"]:
+            overwrite = _is_new(self.downsample) or owns_input
+            return conv_norm_act(out, self.conv3, self.norm3, self.act3, shortcut, overwrite)
+        out = self._plugged(conv_norm_act(out, self.conv3, self.norm3), "after_conv3")
+        return self.act3(out.add_(shortcut))
+
+
+def _is_new(downsample: nn.Module | None) -> bool:
+    """Whether what ``downsample`` returns is a tensor of its own, whatever it was given."""
+    return type(downsample) is FastSequential and any(type(m) is nn.Conv2d for m in downsample)
+
+
+class FastResLayer(ResLayer):
+    """A stage whose blocks write over what the block before made, which nobody else sees."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        is_between = False
+        for block in self:
+            is_known = type(block) in (FastBasicBlock, FastBottleneck) and unhooked(block)
+            x = block(x, owns_input=is_between) if is_known else block(x)
+            is_between = is_known
+        return x
+
+
+class _ReadsInputOnce:
+    """A head whose first and last convolution see the input as one, side by side.
+
+    The last one sees the features too, which are added then in place of being put behind the input.
+    """
+
+    def forward(self, inputs: Sequence[Tensor]) -> Tensor:
+        if not self._convs_are_alike():
+            return super().forward(inputs)
+        x = self._transform_inputs(inputs)
+        first, last = self.convs[0], self.conv_cat
+        if not (takes(x, first.conv) and x.shape[1] == self.in_channels):
+            return super().forward(inputs)
+        width = self.in_channels
+        on_input = [Kernels(first.conv, first.norm), Kernels(last.conv, last.norm, last=width)]
+        on_features = Kernels(last.conv, last.norm, first=width, with_bias=False)
+        feats, seen = convolve(x, on_input, relu=False).split(self.channels, dim=1)
+        feats = self._after_first(feats.relu_())
+        return self.cls_seg(convolve(feats, [on_features], relu=True, residual=seen))
+
+    def _after_first(self, feats: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _convs_are_alike(self) -> bool:
+        if not self.concat_input or len(self.convs) == 0:
+            return False
+        first, last = self.convs[0], self.conv_cat
+        return first.conv.padding == last.conv.padding and all(
+            type(part) is FastConvModule
+            and is_conv(part.conv)
+            and (part.norm is None or is_norm(part.norm))
+            and is_relu(part.activate)
+            and part.order == ("conv", "norm", "act")
+            and part.conv.dilation == (1, 1)
+            for part in (first, last)
+        )
+
+
+class FastFCNHead(_ReadsInputOnce, FCNHead):
+    """`FCNHead` that reads its input once."""
+
+    def _after_first(self, feats: Tensor) -> Tensor:
+        for conv in self.convs[1:]:
+            feats = conv(feats)
+        return feats
+
+
+class FastGCHead(_ReadsInputOnce, GCHead):
+    """`GCHead` that reads its input once."""
+
+    def _after_first(self, feats: Tensor) -> Tensor:
+        return self.convs[1](self.gc_block(feats))
+
+
+class UpcastConv2d(nn.Conv2d):
+    """A convolution in the dtype of its weights, whatever the input's."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.to(self.weight.dtype))
+
+
+FAST = {
+    nn.Sequential: FastSequential,
+    ConvModule: FastConvModule,
+    BasicBlock: FastBasicBlock,
+    Bottleneck: FastBottleneck,
+    ResLayer: FastResLayer,
+    FCNHead: FastFCNHead,
+    GCHead: FastGCHead,
+}

@@ -1,0 +1,189 @@
+"""The one switch: what makes a trained segmentor ready for fast inference."""
+
+import logging
+import shutil
+
+import torch
+from mmengine.logging import print_log
+from mmengine.model import BaseTTAModel
+from torch import Tensor, nn
+
+from mmseg_gc.accelerate import comparison
+from mmseg_gc.accelerate.cpu import operators
+from mmseg_gc.accelerate.cpu.memory import give_back_memory
+from mmseg_gc.accelerate.kernels import BATCH_NORMS
+from mmseg_gc.accelerate.modules import FAST, UpcastConv2d
+from mmseg_gc.accelerate.replacement import Replacement, as_subclass, replace
+from mmseg_gc.detection import has_ops
+from mmseg_gc.errors import UserError
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+ACCELERATE = ("auto", "none")
+
+
+def prepare_for_inference(
+    model: nn.Module, *, precision: str = "fp32", compile: bool = False, accelerate: str = "auto"
+) -> nn.Module:
+    """Make ``model``, a segmentor or a `SegTTAModel` of one, fast; it learns no more.
+
+    ``accelerate="auto"``: modules of exactly known classes (mmcv's ConvModule, this package's
+    blocks and heads, rows of torch's layers) give way to those of `accelerate.modules`, which hold
+    the same weights: ``state_dict``, ``to``, ``copy`` and ``pickle`` stay what they are. Layers lie
+    channels last. On a CPU 3x3 convolutions of 128 channels and more are Winograd's. One small
+    input is asked before and after; where the logits differ by more than `comparison.BOUNDS`, the
+    model stays as it was and a warning names the layer. ``accelerate="none"``: none of it.
+
+    ``precision`` is fp32, bf16 or fp16: what the network computes in; batch norms, the classifying
+    convolution and all that follows stay in float32. In float32 logits stay within 1e-4 of the
+    plain model's, relative to the largest; in bfloat16 Winograd's convolutions have an error of
+    0.03 of their output's norm, where direct ones have 0.002. ``compile`` hands the network to
+    ``torch.compile``, which pays for many images of few sizes.
+
+    Raises: UserError for an unknown precision or ``accelerate``, fp16 on a CPU, or ``compile``
+    without a compiler.
+    """
+    check_accelerate(accelerate)
+    if isinstance(model, BaseTTAModel):
+        options = dict(precision=precision, compile=compile, accelerate=accelerate)
+        prepare_for_inference(model.module, **options)
+        return model
+    if getattr(model, "compute_dtype", None) is not None:
+        return model  # prepared before
+    device = next(model.parameters()).device.type
+    _check(precision, compile, on_cpu=device == "cpu")
+    model.eval().requires_grad_(False)
+    dtype = PRECISIONS[precision]
+    if accelerate == "auto":
+        how = _accelerate(model, dtype)
+    else:
+        _cast(model, dtype)
+        how = "the plain modules"
+    print_log(
+        f"Inference on {device} in {precision}, accelerate={accelerate}: {how}.", logger="current"
+    )
+    if compile:
+        for part in _network(model).values():
+            part.compile()
+    if accelerate == "auto" or dtype is not torch.float32:
+        model.compute_dtype = dtype
+    if device == "cpu":
+        give_back_memory()
+    # Compiled code keeps its number of threads.
+    model.runs_in_parallel = accelerate == "auto" and device == "cpu" and not compile
+    return model
+
+
+def check_accelerate(accelerate: str) -> None:
+    """Raises: UserError for an unknown value of the switch."""
+    if accelerate not in ACCELERATE:
+        raise UserError(f"There is no accelerate={accelerate!r}; choose {' or '.join(ACCELERATE)}.")
+
+
+def _check(precision: str, compile: bool, on_cpu: bool) -> None:
+    if precision not in PRECISIONS:
+        raise UserError(f"There is no precision={precision!r}; choose {', '.join(PRECISIONS)}.")
+    if precision == "fp16" and on_cpu:
+        raise UserError("precision=fp16 needs a GPU: CPUs have no arithmetic for it; choose bf16.")
+    if compile and on_cpu and not any(map(shutil.which, ("g++", "clang++", "c++"))):
+        raise UserError(
+            "compile=True needs a C++ compiler, and none is on the PATH: install g++, or leave "
+            "compile out."
+        )
+
+
+def _network(model: nn.Module) -> dict[str, nn.Module]:
+    """The parts of a segmentor that make logits of an image."""
+    names = ("backbone", "neck", "decode_head")
+    return {name: part for name, part in model.named_children() if name in names}
+
+
+def _accelerate(model: nn.Module, dtype: torch.dtype) -> str:
+    """Put fast modules in where they say the same, cast all, and tell what was done."""
+    parts = {name: part for name, part in _network(model).items() if not has_ops(part)}
+    image = comparison.small_image(model)
+    try:
+        expected = None if image is None else comparison.logits(model, image)
+    except Exception as error:  # whatever a custom network raises
+        _cast(model, dtype)
+        size = "x".join(map(str, comparison.SIZE))
+        return f"the plain modules, which can't be tried on an image of {size} ({error})"
+    for part in parts.values():  # mmcv's ops, such as DCN, take NCHW alone
+        part.to(memory_format=torch.channels_last)
+    replaced = replace(model, FAST, parts)
+    if image is not None:
+        before = image.dtype
+        _fall_back(model, image, expected, replaced, before)
+        _cast(model, dtype)
+        if dtype != before:
+            _fall_back(model, image, expected, replaced, dtype)
+    else:
+        _cast(model, dtype)
+    if not replaced:
+        return "the plain modules"
+    how = f"{len(replaced)} modules do convolution, norm and activation at once"
+    if operators.available() or image is None or image.device.type != "cpu":
+        return how
+    return f"{how}, by ordinary convolutions, since this torch lacks {operators.missing()[0]}"
+
+
+def _fall_back(
+    model: nn.Module,
+    image: Tensor,
+    expected: list[Tensor],
+    replaced: list[Replacement],
+    dtype: torch.dtype,
+) -> None:
+    """Undo, and empty, ``replaced`` if ``model`` doesn't give the ``expected`` logits any more."""
+    if not replaced:
+        return
+    try:
+        wrong = comparison.differs(comparison.logits(model, image), expected, dtype)
+        why = "gives other numbers"
+    except Exception as error:  # whatever it is, the plain model did not raise it
+        wrong, why = True, f"raises {type(error).__name__} ({error})"
+    if not wrong:
+        return
+    for one in replaced:
+        one.undo()
+    name = comparison.first_that_differs(model, image, replaced, dtype)
+    print_log(
+        f"accelerate=auto is of no use here: made fast, {name} {why}. The model runs as it is.",
+        logger="current",
+        level=logging.WARNING,
+    )
+    replaced.clear()
+
+
+def _cast(model: nn.Module, dtype: torch.dtype) -> None:
+    """Let the network and auxiliary heads of ``model`` compute in ``dtype``, layer by layer."""
+    if "backbone" in dict(model.named_children()):
+        model.backbone.register_forward_pre_hook(_as_weights)
+    parts = [*_network(model).values(), getattr(model, "auxiliary_head", None)]
+    for part in parts:
+        if part is None or dtype is torch.float32:
+            continue
+        for head in part if isinstance(part, nn.ModuleList) else [part]:
+            # Logits of eight significant bits would tie at many a border.
+            if type(getattr(head, "conv_seg", None)) is nn.Conv2d:
+                head.conv_seg = as_subclass(head.conv_seg, UpcastConv2d)
+        for module in part.modules():
+            if not isinstance(module, (UpcastConv2d, *BATCH_NORMS)):
+                _cast_one(module, dtype)
+
+
+def _cast_one(module: nn.Module, dtype: torch.dtype) -> None:
+    for parameter in module.parameters(recurse=False):
+        if parameter.is_floating_point():
+            parameter.data = parameter.data.to(dtype)
+    for name, buffer in module.named_buffers(recurse=False):
+        if buffer.is_floating_point():
+            setattr(module, name, buffer.to(dtype))
+
+
+def _as_weights(backbone: nn.Module, args: tuple) -> tuple:
+    """Images in the dtype of the weights, whatever these were cast to since."""
+    dtypes = (p.dtype for p in backbone.parameters() if p.is_floating_point())
+    dtype = next(dtypes, None)
+    if dtype is None or not isinstance(args[0], Tensor) or not args[0].is_floating_point():
+        return args
+    return args[0].to(dtype), *args[1:]
