@@ -60,7 +60,8 @@ def run_parser(description: str) -> ArgumentParser:
 
 def run_config(args: argparse.Namespace) -> Config:
     """The config that ``args`` of a `run_parser` ask for, ready for a runner."""
-    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    if args.launcher in ("none", "pytorch"):  # the others have variables of their own
+        os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     cfg = load_config(args.config, args.cfg_options, work_dir=args.work_dir)
     cfg.launcher = args.launcher
     cfg.strict_load = not args.non_strict

@@ -21,6 +21,7 @@ from mmseg_gc.registry import DATASETS, MODELS, SCOPE, TRANSFORMS
 FOREIGN_SCOPE = "mmseg"
 # Part of every training, of detectors too, beside mmengine's own default hooks.
 OWN_HOOKS = {
+    "cudnn_benchmark": f"{SCOPE}.CudnnBenchmarkHook",
     "nonfinite_loss": f"{SCOPE}.NonFiniteLossHook",
     "preemption": f"{SCOPE}.PreemptionHook",
 }
@@ -28,6 +29,7 @@ RUNNER_KEYS = frozenset(inspect.signature(Runner).parameters) | {
     "default_scope",
     "runner_type",
     "static_graph",
+    "tf32",
     "track",
     "tta_model",
     "tta_pipeline",

@@ -1,5 +1,6 @@
 """The container that carries labels, predictions and meta information of one picture."""
 
+import torch
 from mmengine.structures import BaseDataElement, PixelData
 
 
@@ -30,3 +31,17 @@ class SegDataSample(BaseDataElement):
     gt_sem_seg = _pixel_field("gt_sem_seg", "True labels: ``PixelData`` of shape (1, H, W).")
     pred_sem_seg = _pixel_field("pred_sem_seg", "Predicted labels: ``PixelData`` (1, H, W).")
     seg_logits = _pixel_field("seg_logits", "Scores before argmax: ``PixelData`` (C, H, W).")
+
+    def pin_memory(self) -> "SegDataSample":
+        """A sample whose tensors are in pinned memory, as a data loader asks of its batches."""
+        return _pinned(self)
+
+
+def _pinned(element: BaseDataElement) -> BaseDataElement:
+    copy = element.new()
+    for name, value in element.items():
+        if isinstance(value, BaseDataElement):
+            copy.set_data({name: _pinned(value)})
+        elif isinstance(value, torch.Tensor):
+            copy.set_data({name: value.pin_memory()})
+    return copy

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "mmseg_gc"
-BASE = {"registry", "structures", "errors", "version", "detection"}
+BASE = {"registry", "structures", "errors", "version", "detection", "tf32"}
 BESIDE = {
     "config", "config_check", "checkpoint", "download", "weight_names", "detector_names",
     "arguments",
@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "registry": {"errors"},
     "structures": set(),
     "inference": {"structures", "errors"},
+    "tf32": set(),
     "config_check": BASE,
     "config": BASE | {"config_check"},
     "download": BASE,

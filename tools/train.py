@@ -15,9 +15,16 @@ def parse_args():
         help="go on from CHECKPOINT; auto, as without a value: from the newest whole one in the "
         "work dir, or start if there is none",
     )
-    parser.add_argument("--amp", action="store_true", help="train in mixed precision")
     parser.add_argument(
-        "--compile", action="store_true", help="torch.compile the model; needs a C++ compiler"
+        "--amp",
+        action="store_true",
+        help="train and validate a segmentor in mixed precision; val_cfg.fp16=False validates in "
+        "float32, as tools/test.py does",
+    )
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="torch.compile backbone and heads; needs a C++ compiler, and Triton on a GPU",
     )
     validate = parser.add_mutually_exclusive_group()
     validate.add_argument(
@@ -34,11 +41,14 @@ def main() -> None:
     args = parse_args()
     from mmseg_gc.arguments import run_config, spread_over_gpus
     from mmseg_gc.checkpoint import trust_pickle
+    from mmseg_gc.config import is_detection
     from mmseg_gc.engine.runner import SegRunner, check_work_dir
 
     cfg = run_config(args)
     if args.amp:
         cfg.optim_wrapper.type = "mmseg_gc.AmpOptimWrapper"  # whatever the config's scope
+        if cfg.get("val_cfg") and not is_detection(cfg):
+            cfg.val_cfg.setdefault("fp16", True)
     if args.compile:
         cfg.compile = True
     if args.no_validate:

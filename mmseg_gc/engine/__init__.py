@@ -1,29 +1,36 @@
 from mmseg_gc.engine.hooks import (
     CheckpointHook,
+    CudnnBenchmarkHook,
     EarlyStoppingHook,
     IterTimerHook,
     NonFiniteLossHook,
     PreemptionHook,
     PrepareModelHook,
     ProgressBarHook,
+    RuntimeInfoHook,
     SegVisualizationHook,
 )
-from mmseg_gc.engine.optim_wrapper import AmpOptimWrapper
+from mmseg_gc.engine.optim_wrapper import AmpOptimWrapper, OptimWrapper
 from mmseg_gc.engine.optimizers import SGD
 from mmseg_gc.engine.runner import SegRunner
 from mmseg_gc.engine.samplers import InfiniteSampler
+from mmseg_gc.engine.val_loop import ValLoop
 
 __all__ = [
     "SGD",
     "AmpOptimWrapper",
     "CheckpointHook",
+    "CudnnBenchmarkHook",
     "EarlyStoppingHook",
     "InfiniteSampler",
     "IterTimerHook",
     "NonFiniteLossHook",
+    "OptimWrapper",
     "PreemptionHook",
     "PrepareModelHook",
     "ProgressBarHook",
+    "RuntimeInfoHook",
     "SegRunner",
     "SegVisualizationHook",
+    "ValLoop",
 ]

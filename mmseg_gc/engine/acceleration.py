@@ -32,7 +32,11 @@ except ModuleNotFoundError as error:
         return model.eval()
 
     def prepare_for_training(
-        model: nn.Module, *, device_type: str, accelerate: str = "auto"
+        model: nn.Module,
+        *,
+        device_type: str,
+        tensor_cores: bool = False,
+        accelerate: str = "auto",
     ) -> nn.Module:
         """``model`` itself."""
         return model

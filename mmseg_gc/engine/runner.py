@@ -4,6 +4,7 @@ import atexit
 import os
 import time
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 import mmengine
@@ -17,18 +18,24 @@ from mmengine.dist import (
     master_only,
 )
 from mmengine.model import MMDistributedDataParallel, is_model_wrapper
+from mmengine.optim import BaseOptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import weights_to_cpu
 from mmengine.utils import apply_to
 from mmengine.visualization import Visualizer
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from mmseg_gc.checkpoint import load_checkpoint, load_into, save_checkpoint
 from mmseg_gc.config import OWN_HOOKS
 from mmseg_gc.detection import has_ops
 from mmseg_gc.engine.acceleration import prepare_for_training
+from mmseg_gc.engine.compiling import check_compiler, compile_options, compile_parts
 from mmseg_gc.engine.hooks.preemption import PreemptionHook
+from mmseg_gc.engine.launchers import read_launcher
+from mmseg_gc.engine.optim_wrapper import AmpOptimWrapper
+from mmseg_gc.engine.optimizers import prepare_optimizer
+from mmseg_gc.engine.rank_flags import RankFlags
 from mmseg_gc.engine.resume import newest_checkpoint
 from mmseg_gc.engine.samplers import InfiniteSampler, SeededDataset
 from mmseg_gc.engine.tracking import add_trackers
@@ -36,6 +43,7 @@ from mmseg_gc.engine.workers import start_worker
 from mmseg_gc.errors import UserError
 from mmseg_gc.models.layers.sync_bn import adapt_sync_bn
 from mmseg_gc.registry import DATA_SAMPLERS, DATASETS, RUNNERS
+from mmseg_gc.tf32 import describe_float32, set_tf32, uses_tf32
 from mmseg_gc.version import __version__
 
 
@@ -51,24 +59,40 @@ class SegRunner(Runner):
     Config keys beyond mmengine's: ``strict_load=False`` loads what fits; ``resume="auto"`` goes on
     from the newest whole checkpoint of the work dir, or starts from ``load_from`` if there is
     none; ``track`` names what to log to beside the work dir (`mmseg_gc.engine.tracking`);
-    ``static_graph=False`` is for models whose graph changes between iterations;
-    ``accelerate="none"`` switches off what is faster on CPUs (`mmseg_gc.accelerate`).
+    ``static_graph=False`` is for models whose graph changes between iterations; ``tf32`` is what
+    `mmseg_gc.tf32.set_tf32` takes. ``compile``, mmengine's key, compiles a model's backbone and
+    heads. Where a training waits for its GPU is in `mmseg_gc.engine.host_waits`.
+    ``accelerate="none"`` switches off what is done for speed (`mmseg_gc.accelerate`).
     """
 
+    @cached_property
+    def rank_flags(self) -> RankFlags:
+        return RankFlags()
+
     def setup_env(self, env_cfg: dict) -> None:
-        if self.distributed and not torch.cuda.is_available() and not is_distributed():
-            # mmengine sets a CUDA device before it starts any process group.
-            torch.distributed.init_process_group("gloo")
+        options = compile_options(self.cfg.get("compile"))
+        if options is not None:
+            check_compiler(options, get_device())
+        if self.distributed and not is_distributed():
+            read_launcher(self.launcher)
+            if not torch.cuda.is_available():
+                # mmengine sets a CUDA device before it starts any process group.
+                torch.distributed.init_process_group("gloo")
             atexit.register(_leave_process_group)
         super().setup_env(env_cfg)
+        set_tf32(self.cfg.get("tf32"))
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         if is_model_wrapper(model):
             return super().wrap_model(model_wrapper_cfg, model)
         device = get_device()
         model = adapt_sync_bn(model, device_type=device, world_size=self.world_size)
-        switch = self.cfg.get("accelerate", "auto")
-        model = prepare_for_training(model, device_type=device, accelerate=switch)
+        model = prepare_for_training(
+            model,
+            device_type=device,
+            tensor_cores=self._computes_on_tensor_cores(device),
+            accelerate=self.cfg.get("accelerate", "auto"),
+        )
         model = model.to(device)
         if not self.distributed:
             return model
@@ -89,8 +113,32 @@ class SegRunner(Runner):
             ),
         )
 
+    def _computes_on_tensor_cores(self, device: str) -> bool:
+        kind = (self.cfg.get("optim_wrapper") or {}).get("type", "")
+        mixed = str(getattr(kind, "__name__", kind)).rsplit(".", 1)[-1] == "AmpOptimWrapper"
+        return device == "cuda" and (mixed or uses_tf32())
+
+    def build_optim_wrapper(self, optim_wrapper: dict | BaseOptimWrapper) -> BaseOptimWrapper:
+        wrapper = super().build_optim_wrapper(optim_wrapper)
+        wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
+        for one in wrappers:
+            prepare_optimizer(one.optimizer)
+        return wrapper
+
+    def _maybe_compile(self, target: str) -> None:
+        # mmengine would compile `train_step`, with its data, its losses and the optimizer.
+        options = compile_options(self.cfg.get("compile"))
+        if options is not None:
+            model = self.model.module if is_model_wrapper(self.model) else self.model
+            parts = ", ".join(compile_parts(model, options))
+            if isinstance(self.optim_wrapper, AmpOptimWrapper):
+                self.optim_wrapper.recomputes = False  # the compiler chooses what it keeps
+            self.logger.info(f"Compiled: {parts}; the first iterations take minutes.")
+
     def register_default_hooks(self, hooks: dict | None = None) -> None:
         own = {name: dict(type=kind) for name, kind in OWN_HOOKS.items()}
+        # By its full name: detectors have another scope.
+        own["runtime_info"] = dict(type="mmseg_gc.RuntimeInfoHook")
         hooks = {**own, **(hooks or {})}
         off = [name for name in OWN_HOOKS if hooks[name] is None]  # mmengine takes out its own
         super().register_default_hooks({k: hook for k, hook in hooks.items() if k not in off})
@@ -125,12 +173,21 @@ class SegRunner(Runner):
         return Runner.build_dataloader(dataloader, seed, diff_rank_seed)
 
     def train(self) -> nn.Module:
+        self._describe_float32()
         try:
             return super().train()
         finally:
             for hook in self.hooks:
                 if isinstance(hook, PreemptionHook):
                     hook.release()
+
+    def test(self) -> dict:
+        self._describe_float32()
+        return super().test()
+
+    def _describe_float32(self) -> None:
+        if torch.cuda.is_available():
+            self.logger.info(describe_float32())
 
     def load_or_resume(self) -> None:
         if self._resume == "auto" or (self._resume and self._load_from is None):
@@ -209,26 +266,31 @@ class SegRunner(Runner):
                 "mmseg_gc_version": __version__,
                 "mmengine_version": mmengine.__version__,
             },
-            "state_dict": weights_to_cpu(model.state_dict()),
-            "message_hub": _on_cpu(self.message_hub.state_dict()),
+            "state_dict": model.state_dict(),
+            "message_hub": self.message_hub.state_dict(),
         }
         if hasattr(self.train_dataloader.dataset, "metainfo"):
             checkpoint["meta"]["dataset_meta"] = self.train_dataloader.dataset.metainfo
         if save_optimizer:
-            checkpoint["optimizer"] = _on_cpu(self.optim_wrapper.state_dict())
+            checkpoint["optimizer"] = self.optim_wrapper.state_dict()
         if save_param_scheduler and self.param_schedulers is not None:
             checkpoint["param_schedulers"] = [s.state_dict() for s in self.param_schedulers]
         self.call_hook("before_save_checkpoint", checkpoint=checkpoint)
+        # Hooks may have put in what is on a GPU, such as averaged weights.
+        for key, value in checkpoint.items():
+            # The weights' dict tells the versions of modules in an attribute.
+            move = weights_to_cpu if hasattr(value, "_metadata") else _on_cpu
+            checkpoint[key] = move(value)
         save_checkpoint(checkpoint, Path(out_dir, filename))
 
 
 def _on_cpu(state: dict) -> dict:
-    return apply_to(state, lambda value: hasattr(value, "cpu"), lambda value: value.cpu())
+    return apply_to(state, lambda value: isinstance(value, Tensor), lambda value: value.cpu())
 
 
 def _leave_process_group() -> None:
     # gloo's threads may still hold Python objects; one that lets go of them while the interpreter
-    # shuts down aborts the process, work done and all.
+    # shuts down aborts the process, work done and all. NCCL warns, and may hang.
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 

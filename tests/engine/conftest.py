@@ -50,3 +50,9 @@ def assert_same_end():
             assert equal(states[0].get(key), states[1].get(key)), key
 
     return check
+
+
+@pytest.fixture
+def same():
+    """Whether two states are the same, bit for bit."""
+    return equal

@@ -1,10 +1,15 @@
 import pytest
 import torch
 from mmengine.optim import OptimWrapper
+from mmengine.registry import DefaultScope
 from torch import nn
 
 from mmseg_gc.engine import SGD, AmpOptimWrapper, optim_wrapper
+from mmseg_gc.engine import OptimWrapper as OwnOptimWrapper
+from mmseg_gc.engine.late_values import LateHistory
+from mmseg_gc.errors import UserError
 from mmseg_gc.models.layers.norm_relu import norm_relu
+from mmseg_gc.registry import OPTIM_WRAPPERS
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="the CPU's own way")
 
@@ -75,3 +80,91 @@ def test_accumulated_steps_are_one_step_of_all():
         whole.update_params(other(half).square().mean())
     for found, expected in zip(net.parameters(), other.parameters(), strict=True):
         torch.testing.assert_close(found, expected)
+
+
+def test_a_clipped_norm_is_logged_when_it_is_asked_for():
+    """Gradients (3, 4) have the norm 5 and are clipped to 1."""
+    for kind in (OwnOptimWrapper, AmpOptimWrapper):
+        weight = nn.Parameter(torch.zeros(2))
+        wrapper = kind(
+            optimizer=SGD([weight, nn.Parameter(torch.ones(1))], lr=1.0),
+            clip_grad=dict(max_norm=1.0),
+        )
+        wrapper.update_params((weight * torch.tensor([3.0, 4.0])).sum())
+        torch.testing.assert_close(weight, torch.tensor([-0.6, -0.8]))
+        history = wrapper.message_hub.log_scalars["train/grad_norm"]
+        assert isinstance(history, LateHistory) and len(history.waiting) == 1
+        assert history.current() == pytest.approx(5.0, rel=1e-5)
+        wrapper.message_hub.log_scalars.clear()
+    with DefaultScope.overwrite_default_scope("mmseg_gc"):
+        assert OPTIM_WRAPPERS.get("OptimWrapper") is OwnOptimWrapper
+
+
+def state_of(scaler: torch.amp.GradScaler | None) -> dict:
+    weight = nn.Parameter(torch.ones(2))
+    wrapper = OwnOptimWrapper(optimizer=torch.optim.SGD([weight], lr=0.1, momentum=0.9))
+    wrapper.update_params(weight.sum())
+    state = wrapper.state_dict()
+    return state if scaler is None else {**state, "loss_scaler": scaler.state_dict()}
+
+
+def with_scaler() -> AmpOptimWrapper:
+    wrapper = AmpOptimWrapper(optimizer=SGD([nn.Parameter(torch.ones(2))], lr=0.1, momentum=0.9))
+    wrapper.loss_scaler = torch.amp.GradScaler("cpu", init_scale=16.0)
+    return wrapper
+
+
+@pytest.mark.parametrize(
+    ("saved", "scale"),
+    [
+        (None, 16.0),  # float32
+        (torch.amp.GradScaler("cpu", enabled=False), 16.0),  # mixed precision on a CPU
+        (torch.amp.GradScaler("cpu", init_scale=4.0), 4.0),  # on a GPU, or mmsegmentation's
+    ],
+    ids=["float32", "cpu", "gpu"],
+)
+def test_it_goes_on_from_any_run(saved, scale):
+    wrapper, state = with_scaler(), state_of(saved)
+    keys = set(state)
+    wrapper.load_state_dict(state)
+    assert set(state) == keys
+    [weight] = wrapper.optimizer.param_groups[0]["params"]
+    wrapper.update_params(weight.sum())
+    # Momentum 0.9 * 1 + 1 from a saved 1.
+    torch.testing.assert_close(weight, torch.full((2,), 1 - 0.1 * 1.9))
+    assert wrapper.loss_scaler.get_scale() == scale
+
+
+def test_float32_goes_on_from_mixed_precision():
+    wrapper = OwnOptimWrapper(optimizer=SGD([nn.Parameter(torch.ones(2))], lr=0.1, momentum=0.9))
+    wrapper.load_state_dict(state_of(torch.amp.GradScaler("cpu")))
+    [weight] = wrapper.optimizer.param_groups[0]["params"]
+    wrapper.update_params(weight.sum())
+    torch.testing.assert_close(weight, torch.full((2,), 1 - 0.1 * 1.9))
+
+
+@pytest.mark.parametrize(
+    ("capability", "dtype", "said"),
+    [
+        ((7, 5), "bfloat16", "is 'bfloat16', which Turing can't compute in; leave it out or set"),
+        ((7, 5), torch.bfloat16, "is torch.bfloat16, which Turing can't compute in"),
+        ((9, 0), "bf16", "is 'bf16', which is no dtype to train in; choose float16 or bfloat16"),
+    ],
+)
+def test_a_dtype_that_a_gpu_has_not(monkeypatch, capability, dtype, said):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Turing")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    with pytest.raises(UserError, match=said):
+        AmpOptimWrapper(optimizer=SGD([nn.Parameter(torch.ones(1))]), dtype=dtype)
+
+
+def test_what_a_compiler_keeps_is_left_to_it(monkeypatch):
+    kept = []
+    monkeypatch.setattr(optim_wrapper, "_shrink", lambda tensor: kept.append(1) or tensor)
+    net = model()
+    wrapper = AmpOptimWrapper(optimizer=SGD(net.parameters(), lr=0.1))
+    assert wrapper.recomputes
+    wrapper.recomputes = False
+    gradients(wrapper.optim_context(net), net)
+    assert kept == []

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -172,3 +173,25 @@ def test_a_failed_run_leaves_no_checkpoint(train, camvid_copy, tmp_path):
         cv2.imwrite(str(label), np.full((72, 96), 17, np.uint8))
     train(options=[f"train_dataloader.dataset.data_root={camvid_copy}"])
     assert not list((tmp_path / "work").rglob("*.pth"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fp16", "wrapper"),
+    [
+        (["--amp"], True, "mmseg_gc.AmpOptimWrapper"),
+        (["--amp", "--cfg-options", "val_cfg.fp16=False"], False, "mmseg_gc.AmpOptimWrapper"),
+        ([], None, "OptimWrapper"),
+        (["--amp", "--no-validate"], None, "mmseg_gc.AmpOptimWrapper"),
+    ],
+)
+def test_mixed_precision_is_for_validation_too(
+    run_tool, monkeypatch, tmp_path, arguments, fp16, wrapper
+):
+    configs = []
+    monkeypatch.setattr(
+        "mmseg_gc.engine.runner.SegRunner.from_cfg",
+        lambda cfg: configs.append(cfg) or SimpleNamespace(train=lambda: None),
+    )
+    assert run_tool("train.py", CONFIG, "--work-dir", tmp_path, *arguments).status == 0
+    [cfg] = configs
+    assert (cfg.val_cfg or {}).get("fp16") is fp16 and cfg.optim_wrapper.type == wrapper

@@ -1,19 +1,23 @@
 from mmseg_gc.engine.hooks.checkpoint import CheckpointHook
+from mmseg_gc.engine.hooks.cudnn_benchmark import CudnnBenchmarkHook
 from mmseg_gc.engine.hooks.early_stopping import EarlyStoppingHook
 from mmseg_gc.engine.hooks.iter_timer import IterTimerHook
 from mmseg_gc.engine.hooks.nonfinite_loss import NonFiniteLossHook
 from mmseg_gc.engine.hooks.preemption import PreemptionHook
 from mmseg_gc.engine.hooks.prepare_model import PrepareModelHook
 from mmseg_gc.engine.hooks.progress_bar import ProgressBarHook
+from mmseg_gc.engine.hooks.runtime_info import RuntimeInfoHook
 from mmseg_gc.engine.hooks.visualization import SegVisualizationHook
 
 __all__ = [
     "CheckpointHook",
+    "CudnnBenchmarkHook",
     "EarlyStoppingHook",
     "IterTimerHook",
     "NonFiniteLossHook",
     "PreemptionHook",
     "PrepareModelHook",
     "ProgressBarHook",
+    "RuntimeInfoHook",
     "SegVisualizationHook",
 ]

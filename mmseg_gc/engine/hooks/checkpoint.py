@@ -181,6 +181,7 @@ class CheckpointHook(PeriodicCheckpointHook):
         """Save the run after ``step`` iterations; every rank has to call it."""
         if self._saved_step == step or self.by_epoch:
             return
+        runner.call_hook("settle")  # what a hook reads late from the device
         runner.logger.info(f"Saving checkpoint at {step} iterations")
         self._random_states = gather_random_states()
         self._save_checkpoint_with_step(runner, step, dict(epoch=runner.epoch, iter=step))
@@ -194,6 +195,7 @@ class CheckpointHook(PeriodicCheckpointHook):
 
     def _save_checkpoint(self, runner: Runner) -> None:
         # mmengine calls this at the end of an epoch.
+        runner.call_hook("settle")
         self._random_states = gather_random_states()
         super()._save_checkpoint(runner)
 

@@ -4,7 +4,7 @@ import signal
 import threading
 
 import torch
-from mmengine.dist import all_reduce, barrier
+from mmengine.dist import barrier, get_world_size
 from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 
@@ -22,7 +22,8 @@ class Preempted(SystemExit):
 class PreemptionHook(Hook):
     """On SIGTERM or SIGUSR1 finish the iteration, save a checkpoint, and leave.
 
-    Under several processes it's enough that one of them is signalled. During a validation the
+    Under several processes it's enough that one of them is signalled; on GPUs they know of it an
+    iteration later. During a validation the
     state before it is saved, and the validation is made up for on resume. A second signal changes
     nothing: schedulers send several. A training that counts epochs can't go on within one, so that
     it leaves what the last epoch saved.
@@ -38,6 +39,7 @@ class PreemptionHook(Hook):
         self._handlers: dict = {}
 
     def before_train(self, runner: Runner) -> None:
+        runner.rank_flags.own_signal = lambda: self.received
         if threading.current_thread() is threading.main_thread():
             self._handlers = {number: signal.signal(number, self._note) for number in SIGNALS}
 
@@ -51,15 +53,24 @@ class PreemptionHook(Hook):
         data_batch: dict | None = None,
         outputs: dict | None = None,
     ) -> None:
-        received = torch.tensor(self.received)
-        all_reduce(received, "max")
+        received = self.received
+        if get_world_size() > 1:
+            received = self._received_anywhere(runner)
         if received and runner.optim_wrapper.should_update():
-            self.received = int(received)
+            self.received = received
             hook = _checkpoint_hook(runner)
             if hook is not None:
                 hook.save_iteration(runner, runner.iter + 1)
             barrier()  # a rank that leaves takes those that are still saving with it
             self._leave(runner, hook, runner.iter + 1)
+
+    def _received_anywhere(self, runner: Runner) -> int:
+        flags = runner.rank_flags
+        if flags.newest != runner.iter:  # nobody looks at the losses
+            device = next(runner.model.parameters()).device
+            flags.send(runner.iter, torch.zeros((), dtype=torch.bool, device=device), [])
+            flags.collect()
+        return flags.signal
 
     def after_val_iter(
         self,

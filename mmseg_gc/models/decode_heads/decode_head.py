@@ -142,7 +142,7 @@ class BaseDecodeHead(BaseModule):
         train_cfg: dict | None = None,
     ) -> dict[str, Tensor]:
         """Losses by name, and the accuracy in percent as ``acc_seg``."""
-        return self.loss_by_feat(self.forward(inputs), batch_data_samples)
+        return self.loss_by_feat(self(inputs), batch_data_samples)
 
     def predict(
         self,
@@ -151,7 +151,7 @@ class BaseDecodeHead(BaseModule):
         test_cfg: dict | None = None,
     ) -> Tensor:
         """Scores (N, out_channels, H, W) at the size of the network's input."""
-        return self.predict_by_feat(self.forward(inputs), batch_img_metas)
+        return self.predict_by_feat(self(inputs), batch_img_metas)
 
     def loss_by_feat(
         self, seg_logits: Tensor, batch_data_samples: list[SegDataSample]

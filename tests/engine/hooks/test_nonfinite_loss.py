@@ -1,7 +1,13 @@
+import copy
+import traceback
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from mmseg_gc.checkpoint import load_checkpoint
+from mmseg_gc.engine import rank_flags
+from mmseg_gc.engine.host_waits import HOST_WAITS
 from mmseg_gc.errors import UserError
 
 
@@ -55,3 +61,89 @@ def test_other_numbers_are_not_changed_by_the_guard(toy, tmp_path):
     toy.build(tmp_path / "bare", 4, **{"default_hooks.nonfinite_loss": None}).train()
     bare = weights(tmp_path / "bare/iter_4.pth")
     assert all(torch.equal(v, bare[k]) for k, v in weights(tmp_path / "guarded/iter_4.pth").items())
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """Flags are read an iteration late, as a GPU's are."""
+    there = SimpleNamespace(synchronize=lambda: None)
+    monkeypatch.setattr(rank_flags, "_fetch", lambda values: (values, there))
+
+
+def test_a_gpu_is_not_asked_and_yet_nothing_bad_is_saved(toy, tmp_path, gpu):
+    done = []
+    hooks = [toy.DoHook(lambda runner: done.append(runner.iter), "before_train_iter", 3)]
+    with pytest.raises(UserError, match="isn't finite in iteration 3 for picture_") as stopped:
+        toy.build(tmp_path / "late", poison=(3,), hooks=hooks, val_interval=9).train()
+    assert str(stopped.value).count("picture_") == 2 and done == [3]  # one more than needed
+    with pytest.raises(UserError, match="isn't finite in iteration 4"):
+        toy.build(tmp_path / "run", poison=(4,)).train()
+    assert not (tmp_path / "run/iter_4.pth").exists()
+    with pytest.raises(UserError, match="isn't finite in iteration 5"):  # the last one of the run
+        toy.build(tmp_path / "end", 5, poison=(5,), val_interval=9).train()
+
+
+OPTIMIZERS = {
+    "fused": dict(type="SGD", lr=0.1, momentum=0.9, weight_decay=0.01),
+    "unfused": dict(type="SGD", lr=0.1, momentum=0.9, weight_decay=0.01, fused=False),
+    "adam": dict(type="AdamW", lr=0.1, fused=True),
+    "loop": dict(type="AdamW", lr=0.1),
+}
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_late_or_not_a_tolerated_iteration_changes_nothing(toy, tmp_path, gpu, same, kind):
+    keys = {"default_hooks.nonfinite_loss": dict(type="NonFiniteLossHook", tolerate=2)}
+    keys["default_hooks.checkpoint.interval"] = 100
+    states = {}
+
+    def keep(name):
+        def action(runner):
+            optimizer = runner.optim_wrapper.optimizer
+            state = (runner.model.state_dict(), optimizer.state_dict()["state"])
+            states[name] = copy.deepcopy(state)
+
+        return action
+
+    hooks = [toy.DoHook(keep(n), iteration=n) for n in (3, 4, 5)]
+    wrapper = dict(optimizer=OPTIMIZERS[kind])
+    runner = toy.build(
+        tmp_path / "run", 5, poison=(4,), hooks=hooks, optim_wrapper=wrapper, val_interval=9, **keys
+    )
+    runner.train()
+    for before, after, later in zip(states[3], states[4], states[5], strict=True):
+        assert same(before, after) and not same(after, later)
+    assert runner.message_hub.get_info("nonfinite_losses") == 1
+    assert not hasattr(runner.optim_wrapper.optimizer, "found_inf")
+
+
+@pytest.mark.parametrize(("fused", "asked"), [(None, 0), (False, 4)])
+def test_only_a_step_that_is_not_fused_asks(toy, tmp_path, gpu, fused, asked):
+    wrapper = dict(optimizer=dict(type="SGD", lr=0.1, fused=fused))
+    keys = {"default_hooks.logger.interval": 100, "default_hooks.checkpoint": None}
+    runner = toy.build(tmp_path, 4, optim_wrapper=wrapper, val_interval=9, **keys)
+    waits, original = [], torch.Tensor.item
+
+    def item(tensor):
+        frame = traceback.extract_stack()[-2]
+        if "mmseg_gc" in frame.filename:
+            waits.append(frame.filename.split("mmseg_gc/")[-1])
+        return original(tensor)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.Tensor, "item", item)
+        runner.train()
+    assert len(waits) == asked and set(waits) <= set(HOST_WAITS)
+
+
+def test_a_scaler_s_own_flag_is_heeded_too(toy, tmp_path, gpu):
+    """Infinite gradients of a finite loss: the scaler's flag alone leaves the step out."""
+    wrapper = dict(type="AmpOptimWrapper", optimizer=dict(type="SGD", lr=0.1, momentum=0.9))
+    keys = {"default_hooks.checkpoint": None, "optim_wrapper": wrapper}
+    runner = toy.build(tmp_path, 1, val_interval=9, **keys)
+    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    scaler = runner.optim_wrapper.loss_scaler = torch.amp.GradScaler("cpu", init_scale=3e38)
+    before = copy.deepcopy(dict(runner.model.named_parameters()))
+    runner.train()
+    assert all(torch.equal(p, before[name]) for name, p in runner.model.named_parameters())
+    assert scaler.get_scale() < 3e38

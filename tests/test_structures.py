@@ -1,0 +1,26 @@
+import torch
+from mmengine.structures import PixelData
+
+from mmseg_gc.structures import SegDataSample
+
+
+def test_a_data_loader_can_pin_all_of_it(monkeypatch):
+    """torch asks what isn't a tensor for its own `pin_memory`, and takes what that returns."""
+    pinned = []
+
+    def pin(tensor):
+        pinned.append(tensor)
+        return tensor.clone()
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin)
+    label, logits = torch.arange(6).view(1, 2, 3), torch.rand(4, 2, 3)
+    sample = SegDataSample(metainfo=dict(img_path="a.png", ori_shape=(2, 3)))
+    sample.gt_sem_seg, sample.seg_logits = PixelData(data=label), PixelData(data=logits)
+    found = sample.pin_memory()
+    assert {id(tensor) for tensor in pinned} == {id(label), id(logits)}
+    assert type(found) is SegDataSample and type(found.gt_sem_seg) is PixelData
+    assert found.metainfo == sample.metainfo
+    assert torch.equal(found.gt_sem_seg.data, label)
+    assert found.gt_sem_seg.data is not label and sample.gt_sem_seg.data is label
+    assert torch.equal(found.seg_logits.data, logits)
+    assert "pred_sem_seg" not in found
