@@ -1,6 +1,7 @@
 """IoU, Dice and F-score of a whole split from one confusion matrix."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -12,8 +13,8 @@ from prettytable import PrettyTable
 from mmseg_gc.errors import UserError
 from mmseg_gc.evaluation.confusion import (
     FIGURES,
+    ConfusionMatrix,
     class_figures,
-    confusion_counts,
     overall_accuracy,
 )
 from mmseg_gc.evaluation.label_files import LabelFiles
@@ -89,7 +90,8 @@ class IoUMetric(BaseMetric):
         num_classes = len(self.dataset_meta["classes"])
         counts = torch.zeros(num_classes, num_classes, dtype=torch.int64)
         for matrix in self.results:
-            counts += matrix.cpu()
+            with self._explained():
+                counts += matrix.counts()
         seen = torch.tensor(self._num_samples)
         all_reduce(counts)
         all_reduce(seen)
@@ -146,21 +148,21 @@ class IoUMetric(BaseMetric):
                 f"{path} has a label of shape {tuple(label.shape)} but a prediction of "
                 f"{tuple(pred.shape)}: load the label after Resize in the test pipeline."
             )
+        if not self.results:
+            num_classes = len(self.dataset_meta["classes"])
+            self.results.append(ConfusionMatrix(num_classes, self.ignore_index))
+        with self._explained():
+            self.results[0].add(pred, label.to(pred.device, non_blocking=True), path)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
         try:
-            counts = confusion_counts(
-                pred,
-                label.to(pred.device),
-                len(self.dataset_meta["classes"]),
-                self.ignore_index,
-            )
+            yield
         except ValueError as error:
             raise UserError(
-                f"{path}: {error}; correct metainfo.classes, the model's num_classes or "
+                f"{error}; correct metainfo.classes, the model's num_classes or "
                 f"IoUMetric.ignore_index ({self.ignore_index})."
             ) from error
-        if not self.results:
-            self.results.append(torch.zeros_like(counts))
-        self.results[0] += counts  # on the device where the predictions are
 
     def _write(self, pred: torch.Tensor, sample: dict) -> None:
         # Label files whose zero is ignored count classes from 1.

@@ -3,11 +3,31 @@ import math
 import pytest
 import torch
 
-from mmseg_gc.evaluation.confusion import class_figures, confusion_counts, overall_accuracy
+from mmseg_gc.evaluation import confusion
+from mmseg_gc.evaluation.confusion import (
+    ConfusionMatrix,
+    class_figures,
+    confusion_counts,
+    overall_accuracy,
+)
 
 NAN = math.nan
 # True ids in rows. Class 2 is found only where it is not; class 3 is neither true nor found.
 COUNTS = torch.tensor([[3, 1, 0, 0], [2, 4, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
+
+
+@pytest.fixture(params=["cpu", "gpu"])
+def count(request, monkeypatch):
+    """`confusion_counts` as a CPU does it, and as a GPU does, whose way a CPU can go as well."""
+    if request.param == "cpu":
+        return confusion_counts
+
+    def counts(pred, label, num_classes, ignore_index):
+        found, extremes = confusion._on_device(pred, label, num_classes, ignore_index)
+        confusion._check_extremes(extremes, num_classes)
+        return found
+
+    return counts
 
 
 def by_loop(pred: torch.Tensor, label: torch.Tensor, num_classes: int, ignore_index: int):
@@ -21,34 +41,42 @@ def by_loop(pred: torch.Tensor, label: torch.Tensor, num_classes: int, ignore_in
 @pytest.mark.parametrize("pred_dtype", [torch.uint8, torch.int64, torch.int32])
 @pytest.mark.parametrize("label_dtype", [torch.uint8, torch.int64])
 @pytest.mark.parametrize("ignore_index", [255, 5, 2])
-def test_counts_against_a_loop(pred_dtype, label_dtype, ignore_index):
+def test_counts_against_a_loop(count, pred_dtype, label_dtype, ignore_index):
     generator = torch.Generator().manual_seed(0)
     label = torch.randint(0, 5, (13, 7), generator=generator)
     label[torch.rand(label.shape, generator=generator) < 0.2] = ignore_index
     pred = torch.randint(0, 5, (13, 7), generator=generator)
     expected = by_loop(pred, label, 5, ignore_index)
-    counts = confusion_counts(pred.to(pred_dtype), label.to(label_dtype), 5, ignore_index)
+    counts = count(pred.to(pred_dtype), label.to(label_dtype), 5, ignore_index)
     assert counts.dtype == torch.int64 and counts.equal(expected)
 
 
-def test_ids_beyond_8_bits_and_a_negative_ignore_index():
+def test_ids_beyond_8_bits_and_a_negative_ignore_index(count):
     label = torch.tensor([[0, 300, -100], [299, 1, 1]])
     pred = torch.tensor([[0, 300, 4], [300, 1, 2]])
-    counts = confusion_counts(pred, label, 301, -100)
+    counts = count(pred, label, 301, -100)
     assert counts.sum() == 5
     assert (counts[0, 0], counts[300, 300], counts[299, 300], counts[1, 1], counts[1, 2]) == (
         1,
     ) * 5
 
 
-def test_everything_ignored():
+@pytest.mark.parametrize("ignore_index", [-100, 300])
+def test_an_ignore_index_beyond_8_bits_ignores_no_other_label(count, ignore_index):
+    """In 8 bits -100 is 156 and 300 is 44."""
+    label = torch.tensor([[156, 44]], dtype=torch.uint8)
+    pred = torch.tensor([[300, 44]])
+    assert count(pred, label, 301, ignore_index).nonzero().tolist() == [[44, 44], [156, 300]]
+
+
+def test_everything_ignored(count):
     ids = torch.full((2, 2), 255, dtype=torch.uint8)
-    assert confusion_counts(ids, ids, 3, 255).equal(torch.zeros(3, 3, dtype=torch.int64))
+    assert count(ids, ids, 3, 255).equal(torch.zeros(3, 3, dtype=torch.int64))
 
 
-def test_views_are_counted_and_inputs_stay():
+def test_views_are_counted_and_inputs_stay(count):
     ids = torch.arange(4, dtype=torch.uint8).view(2, 2)
-    assert confusion_counts(ids.t(), ids, 4, 255).nonzero().tolist() == [
+    assert count(ids.t(), ids, 4, 255).nonzero().tolist() == [
         [0, 0],
         [1, 2],
         [2, 1],
@@ -65,15 +93,30 @@ def test_views_are_counted_and_inputs_stay():
         ([[4, 3]], [[0, 1]], r"predicted ids \[3, 4\] are outside the 3 classes"),
     ],
 )
-def test_ids_outside_the_classes(dtype, pred, label, sentence):
+def test_ids_outside_the_classes(count, dtype, pred, label, sentence):
     with pytest.raises(ValueError, match=sentence):
-        confusion_counts(torch.tensor(pred, dtype=dtype), torch.tensor(label, dtype=dtype), 3, 255)
+        count(torch.tensor(pred, dtype=dtype), torch.tensor(label, dtype=dtype), 3, 255)
 
 
-def test_what_is_predicted_on_ignored_pixels_is_nobodys_business():
+def test_many_images_add_up():
+    matrix = ConfusionMatrix(2, 255)
+    assert matrix.counts().tolist() == [[0, 0], [0, 0]]
+    for label in ([[0, 1]], [[1, 255]]):
+        matrix.add(torch.tensor([[0, 1]]), torch.tensor(label), "a.png")
+    assert matrix.counts().tolist() == [[1, 0], [1, 1]] and matrix.counts().dtype == torch.int64
+
+
+def test_a_wrong_id_is_reported_with_the_name_of_its_image():
+    matrix = ConfusionMatrix(2, 255)
+    matrix.add(torch.tensor([[0, 1]]), torch.tensor([[0, 255]]), "a.png")
+    with pytest.raises(ValueError, match=r"b.png: label ids \[2\] are outside the 2 classes"):
+        matrix.add(torch.tensor([[0, 1]]), torch.tensor([[0, 2]]), "b.png")
+
+
+def test_what_is_predicted_on_ignored_pixels_is_nobodys_business(count):
     pred = torch.tensor([[9, 1]], dtype=torch.uint8)
     label = torch.tensor([[255, 1]], dtype=torch.uint8)
-    assert confusion_counts(pred, label, 2, 255).tolist() == [[0, 0], [0, 1]]
+    assert count(pred, label, 2, 255).tolist() == [[0, 0], [0, 1]]
 
 
 @pytest.mark.parametrize(

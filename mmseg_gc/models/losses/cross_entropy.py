@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from math import nan
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +69,7 @@ def binary_cross_entropy(
     part of each class. The mean divides by ``avg_factor``, or else by the number of scores: all of
     them, or with ``avg_non_ignore`` those of pixels not ignored.
 
-    Raises: UserError if C = 1 and a label is neither 0, 1 nor ignored.
+    Raises: UserError if C = 1 and a label is neither 0, 1 nor ignored; on a GPU the loss is NaN.
     Source: ``mmseg.models.losses.binary_cross_entropy``; that one cannot take ``class_weight`` for
     several classes on pictures.
     """
@@ -77,12 +78,10 @@ def binary_cross_entropy(
         valid = valid & (label != ignore_index)
     label = label.where(valid, 0)
     if pred.size(1) == 1:
-        if label.max() > 1:
-            raise UserError(
-                f"A sigmoid loss on one output channel takes labels 0 and 1 only, not "
-                f"{int(label.max())}; set out_channels=num_classes."
-            )
-        pred, target, mask = pred.squeeze(1), label.to(pred.dtype), valid
+        if label.device.type == "cpu":
+            _check_binary(label)
+        # A GPU would have to wait for the answer, and gives a loss that shows it instead.
+        pred, target, mask = pred.squeeze(1), label.to(pred.dtype).where(label <= 1, nan), valid
     else:
         target = torch.zeros_like(pred).scatter_(1, label.unsqueeze(1), 1)  # (N, C, ...)
         mask = valid.unsqueeze(1).expand_as(pred)
@@ -95,6 +94,14 @@ def binary_cross_entropy(
         pred, target, pos_weight=class_weight, reduction="none"
     )
     return _reduced(loss, mask if weight is None else mask * weight, reduction, avg_factor)
+
+
+def _check_binary(label: Tensor) -> None:
+    if label.max() > 1:
+        raise UserError(
+            f"A sigmoid loss on one output channel takes labels 0 and 1 only, not "
+            f"{int(label.max())}; set out_channels=num_classes."
+        )
 
 
 def _reduced(
@@ -218,10 +225,11 @@ class CrossEntropyLoss(nn.Module):
         of `forward` and `accuracy` at full size, whose scores exist a few rows at a time here.
         """
         class_weight = self._class_weight(cls_score)
-        valid = torch.ones_like(label, dtype=torch.bool)
-        if ignore_index is not None:
+        if ignore_index is None:
+            valid = torch.ones_like(label, dtype=torch.bool)
+        else:
             valid = label != ignore_index
-        label = label.where(valid, 0)
+            label = label * valid
         eps = torch.finfo(torch.float32).eps
         divisor = _divisor(label, valid, class_weight, self.avg_non_ignore) + eps
         total, right = upsampled_cross_entropy(

@@ -1,17 +1,22 @@
-"""Cross entropy of scores that are still to be enlarged to the label's size, a band at a time."""
+"""Cross entropy of logits that are still to be enlarged to the label's size, a part at a time."""
+
+from collections.abc import Iterator
+from functools import lru_cache
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from mmseg_gc.models.layers import resize
 
-# Scores at full size that exist at one time: what a core's cache holds, and what keeps a GPU busy.
-SCORES_AT_A_TIME = {"cpu": 1 << 20, "cuda": 1 << 25}
+# Logits at full size that exist at one time: what a core's cache holds, and what keeps a GPU busy.
+CHUNK = 1 << 20
+GROUP = 10 << 20
 
 
 def upsampled_cross_entropy(
-    scores: Tensor,
+    logits: Tensor,
     label: Tensor,
     *,
     valid: Tensor,
@@ -20,67 +25,36 @@ def upsampled_cross_entropy(
 ) -> tuple[Tensor, Tensor]:
     """Weighted sum of the cross entropy of all valid pixels, and the number of them that are right.
 
-    ``scores`` (N, C, h, w), float32 or float64, are enlarged bilinearly to the size of ``label``
+    ``logits`` (N, C, h, w), float32 or float64, are enlarged bilinearly to the size of ``label``
     (N, H, W), whose ids are all below C, also where ``valid`` (N, H, W) is False. ``class_weight``
     is (C,).
 
-    The gradient is computed along with the loss, so that neither scores nor probabilities of the
+    The gradient is computed along with the loss, so that neither logits nor probabilities of the
     full size are kept for the backward pass.
 
     Source: ``F.interpolate`` and ``F.cross_entropy``, whose numbers these are up to rounding.
     """
-    device = scores.device.type
+    label = label.long()
     # Autocast would enlarge in half precision.
-    with torch.autocast(device, enabled=False):
-        rows, cols = (
-            _enlarging(scores, old, new, align_corners)
-            for old, new in zip(scores.shape[2:], label.shape[1:], strict=True)
-        )
-        return _UpsampledCrossEntropy.apply(scores, label, valid, class_weight, rows, cols)
-
-
-def _enlarging(like: Tensor, old: int, new: int, align_corners: bool) -> Tensor:
-    """The matrix (new, old) that enlarges a column of pixels, with torch's own weights."""
-    unit = torch.eye(old, dtype=like.dtype, device=like.device)[None, :, :, None]
-    size = (new, 1)
-    enlarged = resize(unit, size, mode="bilinear", align_corners=align_corners, warning=False)
-    return enlarged[0, :, :, 0].T.contiguous()
+    with torch.autocast(logits.device.type, enabled=False):
+        return _UpsampledCrossEntropy.apply(logits, label, valid, class_weight, align_corners)
 
 
 class _UpsampledCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx,
-        scores: Tensor,
+        logits: Tensor,
         label: Tensor,
         valid: Tensor,
         class_weight: Tensor | None,
-        rows: Tensor,
-        cols: Tensor,
+        align_corners: bool,
     ) -> tuple[Tensor, Tensor]:
+        # Rows in a cache are best made by small matrix products, which a GPU does in no time but
+        # also in no way that keeps it busy.
+        way = _by_rows if logits.device.type == "cpu" else _by_images
         needs_grad = ctx.needs_input_grad[0]
-        grad = torch.zeros_like(scores) if needs_grad else None
-        total, right = scores.new_zeros(()), label.new_zeros((), dtype=torch.long)
-        channels, width = scores.shape[1], label.shape[2]
-        at_a_time = SCORES_AT_A_TIME.get(scores.device.type, SCORES_AT_A_TIME["cuda"])
-        band = max(at_a_time // (channels * width), 1)
-        for i, picture in enumerate(scores.contiguous()):
-            for top in range(0, label.shape[1], band):
-                part = slice(top, top + band)
-                target, counts = label[i, part].long()[None], valid[i, part]
-                weight = counts.to(scores.dtype)
-                if class_weight is not None:
-                    weight = weight * class_weight[target[0]]
-                x = rows[part] @ picture @ cols.T  # (C, band, W)
-                best, chosen = x.max(dim=0)
-                right += ((chosen == target[0]) & counts).sum()
-                of_target = x.gather(0, target)[0]
-                x = x.sub_(best).exp_()
-                norm = x.sum(dim=0)
-                total += ((norm.log() + best - of_target) * weight).sum()
-                if needs_grad:
-                    x = x.mul_(weight / norm).scatter_add_(0, target, -weight[None])
-                    grad[i] += rows[part].T @ (x @ cols)
+        total, right, grad = way(logits, label, valid, class_weight, align_corners, needs_grad)
         ctx.mark_non_differentiable(right)
         if needs_grad:
             ctx.save_for_backward(grad)
@@ -90,4 +64,97 @@ class _UpsampledCrossEntropy(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad_total: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         (grad,) = ctx.saved_tensors
-        return grad * grad_total, None, None, None, None, None
+        return grad * grad_total, None, None, None, None
+
+
+def _by_rows(
+    logits: Tensor,
+    label: Tensor,
+    valid: Tensor,
+    class_weight: Tensor | None,
+    align_corners: bool,
+    needs_grad: bool,
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Loss, number of right pixels and gradient, a chunk of rows of one image at a time."""
+    rows, cols = (
+        _enlarging(old, new, align_corners, logits.dtype)
+        for old, new in zip(logits.shape[2:], label.shape[1:], strict=True)
+    )
+    grad = torch.zeros_like(logits) if needs_grad else None
+    total, right = logits.new_zeros(()), label.new_zeros(())
+    channels, width = logits.shape[1], label.shape[2]
+    chunk = max(CHUNK // (channels * width), 1)
+    for i, image in enumerate(logits.contiguous()):
+        for top in range(0, label.shape[1], chunk):
+            part = slice(top, top + chunk)
+            target, counts = label[i, part][None], valid[i, part]
+            weight = counts.to(logits.dtype)
+            if class_weight is not None:
+                weight = weight * class_weight[target[0]]
+            x = rows[part] @ image @ cols.T  # (C, chunk, W)
+            best, chosen = x.max(dim=0)
+            right += ((chosen == target[0]) & counts).sum()
+            of_target = x.gather(0, target)[0]
+            x = x.sub_(best).exp_()
+            norm = x.sum(dim=0)
+            total += ((norm.log() + best - of_target) * weight).sum()
+            if needs_grad:
+                x = x.mul_(weight / norm).scatter_add_(0, target, -weight[None])
+                grad[i] += rows[part].T @ (x @ cols)
+    return total, right, grad
+
+
+@lru_cache(maxsize=64)
+def _enlarging(old: int, new: int, align_corners: bool, dtype: torch.dtype) -> Tensor:
+    """The matrix (new, old) that enlarges a column of pixels, with torch's own weights."""
+    with torch.inference_mode(False):  # or training could not use what a validation left here
+        unit = torch.eye(old, dtype=dtype)[None, :, :, None]
+        size = (new, 1)
+        enlarged = resize(unit, size, mode="bilinear", align_corners=align_corners, warning=False)
+        return enlarged[0, :, :, 0].T.contiguous()
+
+
+def _by_images(
+    logits: Tensor,
+    label: Tensor,
+    valid: Tensor,
+    class_weight: Tensor | None,
+    align_corners: bool,
+    needs_grad: bool,
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """What `_by_rows` returns, some whole images at a time: by few kernels, that read little."""
+    weight = valid.to(logits.dtype)
+    if class_weight is not None:
+        weight = weight * class_weight[label]
+    best, of_target, p_of_best = (torch.empty_like(weight).unsqueeze(1) for _ in range(3))
+    target, chosen = label.unsqueeze(1), torch.empty_like(label).unsqueeze(1)
+    minus_one = weight.new_full((1, 1, 1, 1), -1)
+    # In the logits' layout, which the convolution before them has as well. Made in planes, for that
+    # is how softmax reads images fastest.
+    grad = torch.empty_like(logits) if needs_grad else None
+    for part in _groups(len(logits), logits.shape[1] * label[0].numel()):
+        small = logits[part].detach().contiguous().requires_grad_(needs_grad)
+        with torch.set_grad_enabled(needs_grad):
+            full = resize(
+                small, label.shape[1:], mode="bilinear", align_corners=align_corners, warning=False
+            )
+        x = full.detach()  # (n, C, H, W)
+        torch.max(x, dim=1, keepdim=True, out=(best[part], chosen[part]))
+        torch.gather(x, 1, target[part], out=of_target[part])
+        p = F.softmax(x, dim=1)
+        torch.gather(p, 1, chosen[part], out=p_of_best[part])
+        if needs_grad:
+            p.scatter_add_(1, target[part], minus_one.expand_as(target[part]))
+            (grad[part],) = torch.autograd.grad(full, small, p.mul_(weight[part].unsqueeze(1)))
+        del full, x, p  # before the next ones, not beside them
+    # The largest probability is never too small for its logarithm, as that of the target may be.
+    losses = best.sub_(of_target).sub_(p_of_best.log_())
+    total = (losses * weight.unsqueeze(1)).sum()
+    right = ((chosen == target) & valid.unsqueeze(1)).sum()
+    return total, right, grad
+
+
+def _groups(count: int, size: int) -> Iterator[slice]:
+    """``count`` images of ``size`` logits each, in groups that exist at one time."""
+    step = max(GROUP // size, 1)
+    return (slice(start, start + step) for start in range(0, count, step))

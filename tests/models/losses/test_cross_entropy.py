@@ -1,5 +1,6 @@
 import json
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -149,6 +150,13 @@ def test_a_class_weight_file_cannot_run_code(tmp_path) -> None:
 def test_wrong_options(options: dict, words: str) -> None:
     with pytest.raises(UserError, match=words):
         CrossEntropyLoss(**options)
+
+
+def test_a_label_that_a_gpu_does_not_look_at_makes_the_loss_nan(monkeypatch) -> None:
+    monkeypatch.setattr(sys.modules[CrossEntropyLoss.__module__], "_check_binary", lambda _: None)
+    loss = CrossEntropyLoss(use_sigmoid=True)
+    assert loss(BINARY, LABEL, ignore_index=255).isnan()
+    assert not loss(BINARY, BINARY_LABEL, ignore_index=255).isnan()
 
 
 def test_wrong_calls() -> None:

@@ -7,6 +7,15 @@ from mmseg_gc.models.losses import CrossEntropyLoss, accuracy, upsampled
 CLASSES = 5
 
 
+@pytest.fixture(params=["by rows", "by images", "image by image"], autouse=True)
+def way(request, monkeypatch):
+    """A CPU's way, and a GPU's, which a CPU can go as well, with all images in a group or one."""
+    if request.param != "by rows":
+        monkeypatch.setattr(upsampled, "_by_rows", upsampled._by_images)
+    if request.param == "image by image":
+        monkeypatch.setattr(upsampled, "GROUP", 1)
+
+
 def both_ways(dtype, align_corners: bool, size, loss, ignore_index, scores=None):
     """Loss, accuracy and gradient by full-size scores, and without them."""
     torch.manual_seed(0)
@@ -45,7 +54,7 @@ def both_ways(dtype, align_corners: bool, size, loss, ignore_index, scores=None)
 def test_equals_the_plain_path(
     align_corners, size, options, ignore_index, dtype, bound, monkeypatch
 ):
-    monkeypatch.setitem(upsampled.SCORES_AT_A_TIME, "cpu", 7 * CLASSES * size[1])  # uneven bands
+    monkeypatch.setattr(upsampled, "CHUNK", 7 * CLASSES * size[1])  # uneven chunks
     loss = CrossEntropyLoss(**options)
     plain, small = both_ways(dtype, align_corners, size, loss, ignore_index)
     assert small[0].dtype == dtype and small[1].shape == (1,)
@@ -92,6 +101,16 @@ def test_full_size_scores_are_not_kept():
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()), lambda t: t):
         CrossEntropyLoss().of_small_scores(scores, label, align_corners=False, ignore_index=255)
     assert max(kept) <= scores.numel()
+
+
+def test_the_gradient_lies_as_the_logits_do():
+    """The convolution before them is slower with another layout."""
+    logits = torch.randn(2, CLASSES, 6, 9).to(memory_format=torch.channels_last).requires_grad_()
+    value, _ = CrossEntropyLoss().of_small_scores(
+        logits, torch.zeros(2, 48, 72).long(), align_corners=False, ignore_index=255
+    )
+    value.backward()
+    assert logits.grad.stride() == logits.stride()
 
 
 @pytest.mark.parametrize("options", [{"use_sigmoid": True}, {"reduction": "sum"}])
