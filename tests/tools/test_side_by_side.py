@@ -1,14 +1,13 @@
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from mmseg_gc.errors import UserError
 
 TOOLS = Path(__file__).parents[2] / "tools/benchmarks"
 sys.path.insert(0, str(TOOLS))
-from side_by_side import Worker, alternate, medians, memory_peak  # noqa: E402
+from side_by_side import Worker, alternate, medians  # noqa: E402
 
 WORKER = """
 from side_by_side import serve
@@ -51,11 +50,3 @@ def test_questions_are_asked_in_turn():
     answers = alternate(questions, 3, report=lambda text: None)
     assert "".join(asked) == "abbaab"
     assert answers == {"a": [1, 4, 5], "b": [2, 3, 6]} and medians(answers) == {"a": 4, "b": 3}
-
-
-def test_memory_peak_is_that_of_the_work():
-    def work():
-        np.ones(40 << 20, np.uint8)
-
-    assert 38 << 20 < memory_peak(work) < 60 << 20
-    assert memory_peak(lambda: None) < 20 << 20

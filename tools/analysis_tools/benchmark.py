@@ -1,12 +1,12 @@
 """Measure inference of a config: seconds of each stage, images a second, memory, arithmetic."""
 
-import copy
-import statistics
-import time
-from collections.abc import Callable
+import sys
+from functools import partial
 from pathlib import Path
 
 from mmseg_gc.errors import UserError, cli
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
 
 def parse_args():
@@ -23,35 +23,15 @@ def parse_args():
         help="of the input, in pixels; default: what the config's test pipeline resizes to",
     )
     parser.add_argument("--device", help="cpu or cuda:0; default: a GPU if there is one")
-    parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), default="fp32")
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "bf16", "fp16"),
+        default="fp32",
+        help="what the network computes in; fp16 needs a GPU, where fp32 is TF32 from Ampere on",
+    )
     parser.add_argument("--compile", action="store_true", help="run it through torch.compile")
     parser.add_argument("--repeat", type=int, default=5, help="runs to take the median of")
     return parser.parse_args()
-
-
-class Stopwatch:
-    """Medians of how long something takes on ``device``, in seconds."""
-
-    def __init__(self, device, repeat: int):
-        self.device = device
-        self.repeat = repeat
-
-    def seconds(self, work: Callable[[], object]) -> float:
-        work()
-        times = []
-        for _ in range(self.repeat):
-            self._wait()
-            start = time.perf_counter()
-            work()
-            self._wait()
-            times.append(time.perf_counter() - start)
-        return statistics.median(times)
-
-    def _wait(self) -> None:
-        if self.device.type == "cuda":
-            import torch
-
-            torch.cuda.synchronize(self.device)
 
 
 def input_size(cfg, size: list[int] | None) -> tuple[int, int]:
@@ -65,50 +45,10 @@ def input_size(cfg, size: list[int] | None) -> tuple[int, int]:
     raise UserError("The config's test pipeline has no Resize with a scale: pass --size H W.")
 
 
-def num_operations(model, size: tuple[int, int]) -> int:
-    """Floating-point operations, two a multiply-add, of the plain network on one input."""
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    model = copy.deepcopy(model).to("meta")
-    counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
-        model(torch.empty(1, 3, *size, device="meta"))
-    return counter.get_total_flops()
-
-
-def matrix_rate(watch: Stopwatch, dtype) -> float:
-    """Operations a second of this machine's matrix product of 2048 x 2048 matrices."""
-    import torch
-
-    side = 2048 if watch.device.type == "cpu" else 8192
-    a, b = (torch.randn(side, side, device=watch.device).to(dtype) for _ in range(2))
-    return 2 * side**3 / watch.seconds(lambda: a @ b)
-
-
-def peak_memory(device, work: Callable[[], object]) -> int:
-    """Bytes at the peak of ``work`` above what is held before it, as the system counts."""
-    import torch
-
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
-        work()
-        return torch.cuda.max_memory_allocated(device) - before
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
-    before = _status("VmRSS")
-    work()
-    return _status("VmHWM") - before
-
-
-def _status(key: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{key}:"))
-
-
 def measure(args) -> list[tuple[str, str]]:
     import numpy as np
     import torch
+    from measures import arithmetic, matrix_rates, median_seconds, memory_peak, num_operations
 
     from mmseg_gc.accelerate import prepare_for_inference
     from mmseg_gc.apis import inference_model, init_model
@@ -123,8 +63,9 @@ def measure(args) -> list[tuple[str, str]]:
         model = init_model(args.config, args.checkpoint, **options)
     else:
         prepare_for_inference(model, precision=args.precision, compile=args.compile)
-    watch = Stopwatch(device, args.repeat)
-    rate = matrix_rate(watch, model.compute_dtype)
+    seconds_of = partial(median_seconds, device=device, repeat=args.repeat)
+    rates = matrix_rates(device, repeat=args.repeat)
+    computed_in = arithmetic(device, model.compute_dtype)
 
     raw = torch.randint(0, 256, (1, 3, *size), dtype=torch.uint8)
     with torch.inference_mode():
@@ -143,7 +84,7 @@ def measure(args) -> list[tuple[str, str]]:
                 labels, truth, model.num_classes, 255
             ),
         }
-        seconds = {name: watch.seconds(work) for name, work in stages.items()}
+        seconds = {name: seconds_of(work) for name, work in stages.items()}
     picture = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     model.cfg.test_dataloader.dataset.pipeline = [
         step for step in model.cfg.test_dataloader.dataset.pipeline if step["type"] != "Resize"
@@ -152,16 +93,17 @@ def measure(args) -> list[tuple[str, str]]:
     def label() -> object:
         return inference_model(model, picture)
 
-    whole = watch.seconds(label)
-    memory = peak_memory(device, label)
+    whole = seconds_of(label)
+    memory = memory_peak(label, device)
     forward = seconds["backbone"] + seconds["decode head"]
+    rate = rates[computed_in]
     lines = [(name, f"{value * 1000:.1f} ms") for name, value in seconds.items()]
     lines += [
         ("end to end, from an array", f"{whole * 1000:.1f} ms, {1 / whole:.2f} images/s"),
-        ("peak memory above the idle model", f"{memory / 2**20:.0f} MiB"),
+        ("peak memory above the idle model", str(memory)),
         ("network on the whole input", f"{operations / 1e9:.0f} GFLOP"),
-        ("this device's matrix product", f"{rate / 1e9:.0f} GFLOP/s in {args.precision}"),
-        ("reached by the network", f"{operations / forward / rate:.0%} of that"),
+        *((f"matrix product in {kind}", f"{r / 1e9:.0f} GFLOP/s") for kind, r in rates.items()),
+        (f"reached by the network, in {computed_in}", f"{operations / forward / rate:.0%} of that"),
     ]
     return lines
 
@@ -169,6 +111,7 @@ def measure(args) -> list[tuple[str, str]]:
 @cli
 def main() -> None:
     args = parse_args()
+    sys.path.insert(0, str(BENCHMARKS))
     from prettytable import PrettyTable
 
     table = PrettyTable(["stage", "median"], align="l")

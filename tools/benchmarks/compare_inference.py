@@ -8,19 +8,27 @@ from pathlib import Path
 from mmseg_gc.errors import UserError, cli
 
 ROOT = Path(__file__).resolve().parents[2]
-SIDES = ["mmseg fp32", "mmseg bf16", "mmseg_gc fp32", "mmseg_gc bf16"]
+BASE = "mmseg fp32"
+PRECISIONS = ["fp32", "bf16", "fp16"]
+SIDES = [f"{package} {precision}" for package in ("mmseg", "mmseg_gc") for precision in PRECISIONS]
 
 
 def parse_args():
     from side_by_side import peer_parser
 
     parser = peer_parser(__doc__)
-    parser.add_argument("--device", default="cpu", help="cpu or cuda:0")
     parser.add_argument("--rows", nargs="+", help="some of the rows only, such as whole slide")
     parser.add_argument(
-        "--sides", nargs="+", choices=SIDES, default=SIDES, help="some of the sides only"
+        "--sides",
+        nargs="+",
+        choices=SIDES,
+        help="some of the sides only, beside the first; default: all, on a CPU but those of fp16",
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    cpu = args.device == "cpu"
+    sides = args.sides or [side for side in SIDES if not (cpu and side.endswith("fp16"))]
+    args.sides = list(dict.fromkeys([BASE, *sides]))
+    return args
 
 
 def make_weights(path: Path) -> None:
@@ -64,12 +72,13 @@ def share_that_differs(workers: dict, folder: Path) -> dict[str, float]:
     for side, worker in workers.items():
         worker.ask("save_labels", path=str(folder / "labels.npy"))
         maps[side] = np.load(folder / "labels.npy")
-    reference = maps["mmseg fp32"]
+    reference = maps[BASE]
     return {side: float((labels != reference).mean()) for side, labels in maps.items()}
 
 
 def measure(workers: dict, args, folder: Path) -> list[list]:
     from inference_worker import PICTURES, SCORES
+    from measures import Peak
     from side_by_side import alternate, medians
 
     def say(text: str) -> None:
@@ -90,14 +99,15 @@ def measure(workers: dict, args, folder: Path) -> list[list]:
         question = "seconds" if picture else "counted_seconds"
         asked = {side: partial(worker.ask, question) for side, worker in sides.items()}
         # Taken first, which warms up as well.
-        memory = {side: w.ask("memory") / 2**20 for side, w in sides.items()} if picture else {}
+        memory = {side: Peak(*w.ask("memory")) for side, w in sides.items()} if picture else {}
         seconds = medians(alternate(asked, args.rounds, say))
         differ = share_that_differs(sides, folder) if picture else {}
         for side, value in seconds.items():
-            base = seconds["mmseg fp32"]
-            used = (
-                f"{memory[side]:.0f} ({memory[side] / memory['mmseg fp32']:.2f})" if memory else ""
-            )
+            base = seconds[BASE]
+            used = ""
+            if memory:
+                of_base = memory[side].above / memory[BASE].above
+                used = f"{memory[side]} ({of_base:.2f})"
             share = f"{differ[side]:.4%}" if differ else ""
             lines.append([row, side, f"{value:.3f}", f"{base / value:.2f}x", used, share])
     return lines
@@ -106,10 +116,12 @@ def measure(workers: dict, args, folder: Path) -> list[list]:
 @cli
 def main() -> None:
     args = parse_args()
+    from devices import choose_device
     from prettytable import PrettyTable
     from side_by_side import check_peer
 
     args.peer = check_peer(args.peer)
+    args.device = str(choose_device(args.device))
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "weights.pth"
         make_weights(weights)
@@ -122,7 +134,14 @@ def main() -> None:
             for worker in workers.values():
                 worker.close()
     table = PrettyTable(
-        ["work", "side", "seconds", "ratio", "MiB at peak (share)", "pixels unlike mmseg fp32"]
+        [
+            "work",
+            "side",
+            "seconds",
+            "ratio",
+            "memory above the idle model (share)",
+            "pixels unlike mmseg fp32",
+        ]
     )
     table.add_rows(lines)
     print(table)

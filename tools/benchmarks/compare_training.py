@@ -1,7 +1,6 @@
 """Compare training with mmsegmentation's: samples a second, step time and memory, asked in turn."""
 
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -14,8 +13,14 @@ from mmseg_gc.errors import UserError, cli
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "configs/gcnet/gcnet_r50-d8_4xb2-40k_cityscapes-512x1024.py"
 PARTS = ["data", "step", "memory"]
-# What is compared with the reference in float32.
-OURS = ["mmseg_gc fp32", "mmseg_gc bf16"]
+BASE = "mmseg fp32"
+# mmsegmentation's mixed precision is for GPUs, and so is float16.
+SIDES = {
+    "cpu": [BASE, "mmseg_gc fp32", "mmseg_gc bf16"],
+    "cuda": [
+        f"{name} {kind}" for name in ("mmseg", "mmseg_gc") for kind in ("fp32", "bf16", "fp16")
+    ],
+}
 
 
 def parse_args():
@@ -42,7 +47,14 @@ def start(stack: ExitStack, args, package: str, folder: Path, threads: int):
             [ROOT] if ours else [],
         )
     )
-    worker.ask("start", package=package, config=str(CONFIG), work_dir=str(folder), threads=threads)
+    worker.ask(
+        "start",
+        package=package,
+        config=str(CONFIG),
+        work_dir=str(folder),
+        threads=threads,
+        device=str(args.device),
+    )
     return worker
 
 
@@ -94,10 +106,9 @@ def compare_data(args, folder: Path) -> list[list]:
                 args.rounds,
             )
         )
-    peer = 1 / found["peer"]
     return [
-        [f"samples/s a core, {name}", peer, 1 / found[name], found["peer"] / found[name]]
-        for name in ("files", "packed")
+        ["samples/s a core", name, f"{1 / seconds:.2f}", f"{found['peer'] / seconds:.2f}"]
+        for name, seconds in found.items()
     ]
 
 
@@ -113,51 +124,57 @@ def compare_steps(args, folder: Path) -> list[list]:
     from side_by_side import alternate, medians
 
     with ExitStack() as stack:
-        workers = {side: load(stack, args, side, folder) for side in ["mmseg fp32", *OURS]}
+        workers = {side: load(stack, args, side, folder) for side in SIDES[args.device.type]}
         for worker in workers.values():
             worker.ask("step")  # the first one sets up kernels
         questions = {side: partial(worker.ask, "step") for side, worker in workers.items()}
         found = medians(alternate(questions, args.rounds))
-    peer = found["mmseg fp32"]
     return [
-        [f"s a step, {side.split()[1]}", peer, found[side], peer / found[side]] for side in OURS
+        ["seconds a step", side, f"{seconds:.3f}", f"{found[BASE] / seconds:.2f}"]
+        for side, seconds in found.items()
     ]
 
 
 def compare_memory(args, folder: Path) -> list[list]:
-    """MiB at the peak of the first two steps; each time in a fresh process."""
-    found: dict[str, list[float]] = {}
+    """What the first two steps take above the loaded model; each time in a fresh process."""
+    from measures import Peak
+
+    found: dict[str, list[Peak]] = {}
     for number in range(args.rounds):
-        for side in ["mmseg fp32", *OURS]:
+        for side in SIDES[args.device.type]:
             with ExitStack() as stack:
-                peak = load(stack, args, side, folder).ask("memory", steps=2) / 2**20
+                peak = Peak(*load(stack, args, side, folder).ask("memory", steps=2))
             found.setdefault(side, []).append(peak)
-            print(f"round {number + 1} of {args.rounds}: {side} {peak:.0f} MiB", flush=True)
-    medians = {side: statistics.median(values) for side, values in found.items()}
-    peer = medians["mmseg fp32"]
+            print(f"round {number + 1} of {args.rounds}: {side} {peak}", flush=True)
+    medians = {
+        side: sorted(peaks, key=lambda peak: peak.above)[len(peaks) // 2]
+        for side, peaks in found.items()
+    }
     return [
-        [f"MiB above the model, {side.split()[1]}", peer, medians[side], medians[side] / peer]
-        for side in OURS
+        ["memory above the model", side, str(peak), f"{peak.above / medians[BASE].above:.2f}"]
+        for side, peak in medians.items()
     ]
 
 
 @cli
 def main() -> None:
     args = parse_args()
+    from devices import choose_device
     from prettytable import PrettyTable
     from side_by_side import check_peer
 
     args.peer = check_peer(args.peer)
+    args.device = choose_device(args.device)
     height, width = args.size
-    title = f"R50-D8, {args.batch} x {height} x {width}, medians of {args.rounds} rounds"
-    table = PrettyTable(["what", "mmsegmentation fp32", "ours", "ratio"], title=title)
-    table.align = "r"
-    table.align["what"] = "l"
+    title = (
+        f"R50-D8, {args.batch} x {height} x {width} on {args.device}, "
+        f"medians of {args.rounds} rounds"
+    )
+    table = PrettyTable(["what", "side", "median", "beside mmseg fp32"], title=title, align="l")
     parts = {"data": compare_data, "step": compare_steps, "memory": compare_memory}
     with tempfile.TemporaryDirectory(prefix="training-") as folder:
         for part in args.parts:
-            for what, *figures in parts[part](args, Path(folder)):
-                table.add_row([what, *(f"{figure:.2f}" for figure in figures)])
+            table.add_rows(parts[part](args, Path(folder)))
     print(table)
 
 

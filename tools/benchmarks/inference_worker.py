@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from measures import memory_peak, wait_for
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
-from side_by_side import memory_peak, serve
+from side_by_side import serve
 
 # Of each row: config, picture (h, w), the way of testing.
 PICTURES = {
@@ -20,10 +21,11 @@ PICTURES = {
 }
 # Of each row: classes, the network's scores (h, w), the label map (h, w).
 SCORES = {"19 classes": (19, (128, 256), (1024, 2048)), "150 classes": (150, (64, 86), (512, 683))}
+PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Side:
-    """``package`` is mmseg or mmseg_gc; ``precision`` fp32, or bf16: autocast for mmseg."""
+    """``package`` is mmseg or mmseg_gc; ``precision`` fp32, bf16 or fp16: autocast for mmseg."""
 
     def __init__(self, package: str, configs: str, weights: str, precision: str, device: str):
         self.package = package
@@ -63,10 +65,10 @@ class Side:
 
     def label(self) -> None:
         """Make ``labels`` (H, W) of the picture."""
-        autocast = not self.ours and self.precision == "bf16"
-        device_type = self.device.split(":")[0]
-        context = torch.autocast(device_type, torch.bfloat16) if autocast else None
-        with context or contextlib.nullcontext():
+        context = contextlib.nullcontext()
+        if not self.ours and self.precision != "fp32":
+            context = torch.autocast(torch.device(self.device).type, PRECISIONS[self.precision])
+        with context:
             if self.row != "ms+flip":
                 result = self.apis.inference_model(self.model, self.picture)
             elif self.ours:
@@ -76,8 +78,7 @@ class Side:
                     data = pseudo_collate([self.views(dict(img=self.picture))])
                     result = self.tta.test_step(data)[0]
         labels = result.pred_sem_seg.data.squeeze(0)
-        if device_type == "cuda":
-            torch.cuda.synchronize()
+        wait_for(self.device)
         self.labels = labels
 
     def seconds(self) -> float:
@@ -85,14 +86,9 @@ class Side:
         self.label()
         return time.perf_counter() - start
 
-    def memory(self) -> int:
-        """Bytes at the peak above the loaded, idle model."""
-        if not self.device.startswith("cuda"):
-            return memory_peak(self.label)
-        torch.cuda.reset_peak_memory_stats()
-        idle = torch.cuda.memory_allocated()
-        self.label()
-        return torch.cuda.max_memory_allocated() - idle
+    def memory(self) -> tuple:
+        """A `measures.Peak` beside the loaded, idle model."""
+        return memory_peak(self.label, self.device)
 
     def save_labels(self, path: str) -> None:
         np.save(path, self.labels.cpu().numpy().astype(np.uint8))
@@ -115,8 +111,7 @@ class Side:
         for _ in range(5):
             start = time.perf_counter()
             self._counted() if self.ours else self._counted_by_mmseg()
-            if self.device.startswith("cuda"):
-                torch.cuda.synchronize()
+            wait_for(self.device)
             seconds.append(time.perf_counter() - start)
         return statistics.median(seconds)
 

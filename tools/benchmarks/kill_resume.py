@@ -1,12 +1,12 @@
 """Kill a training at random moments, go on, and compare the end with a run never stopped.
 
-Trains a small model on drawn pictures, on the CPU: once in peace, and again and again with
-SIGKILL, every other time while a checkpoint is being written. Each killed run is resumed with
-`--resume auto`, may be killed once more, and is then left to end. Weights, momenta and averaged
-weights of the two ends have to be equal bit for bit. Exit status 1 if any differ.
+Trains a small model on drawn pictures, on the CPU unless --device says otherwise: once in peace,
+and again and again with SIGKILL, every other time while a checkpoint is being written. Each killed
+run is resumed with `--resume auto`, may be killed once more, and is then left to end. Weights,
+momenta and averaged weights of the two ends have to be equal bit for bit. Exit status 1 if any
+differ. A GPU doesn't always add in the same order: there runs may differ without a fault.
 """
 
-import argparse
 import os
 import random
 import signal
@@ -21,6 +21,7 @@ from typing import NamedTuple
 import torch
 
 from mmseg_gc.checkpoint import load_checkpoint
+from mmseg_gc.errors import cli
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "configs/gcnet/gcnet_r18-d8_1xb8-20k_camvid-360x480.py"
@@ -162,18 +163,29 @@ def differences(work_dir: Path, reference: Path, iterations: int) -> list[str]:
     return found + ([] if equal(best, best_there) else ["best"])
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def parse_args():
+    from mmseg_gc.arguments import ArgumentParser
+
+    parser = ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=20, help="runs to kill")
     parser.add_argument("--iterations", type=int, default=20, help="iterations of a run")
     parser.add_argument("--workers", type=int, default=1, help="processes that load data")
     parser.add_argument("--seed", type=int, default=0, help="of the moments, not of the training")
+    parser.add_argument(
+        "--device", default="cpu", help="to train on: cpu, also where there is a GPU, or cuda:N"
+    )
     parser.add_argument("--work-dir", type=Path, help="kept; a temporary folder if not given")
     return parser.parse_args()
 
 
+@cli
 def main() -> int:
     args = parse_args()
+    from devices import choose_device, show_only
+
+    # The trained processes take the first GPU that they see.
+    os.environ.update(show_only(choose_device(args.device)))
+    print(f"training on {args.device}")
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.work_dir or Path(temporary)
         data = folder / "data"
@@ -206,4 +218,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

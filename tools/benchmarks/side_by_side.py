@@ -5,8 +5,6 @@ A benchmark's worker module calls `serve` with its questions; the benchmark itse
 nothing of this package but where only the asking side comes.
 """
 
-import ctypes
-import gc
 import json
 import os
 import statistics
@@ -80,7 +78,9 @@ class Worker:
 
 
 def peer_parser(description: str):
-    """A parser with what comparisons share: ``--peer``, for `check_peer`, and ``--rounds``."""
+    """A parser with what comparisons share: ``--peer``, for `check_peer`, ``--device``, for
+    `choose_device`, and ``--rounds``.
+    """
     from mmseg_gc.arguments import ArgumentParser
 
     parser = ArgumentParser(description=description)
@@ -89,6 +89,9 @@ def peer_parser(description: str):
         default=HERE.parents[1] / ".venv-peer/bin/python",
         type=Path,
         help="interpreter that has mmsegmentation; tools/benchmarks/setup_peer.sh makes one",
+    )
+    parser.add_argument(
+        "--device", default="cpu", help="of both sides: cpu, also where there is a GPU, or cuda:N"
     )
     parser.add_argument("--rounds", type=int, default=5, help="times that each is asked")
     return parser
@@ -142,23 +145,3 @@ def serve(questions: Mapping[str, Callable[..., Any]]) -> None:
             answer = {"error": f"{type(error).__name__}: {error}".rstrip(".")}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
-
-
-def memory_peak(work: Callable[[], Any]) -> int:
-    """The bytes of memory that ``work`` takes at its peak above what this process holds before.
-
-    Source: VmHWM of ``/proc/self/status``, reset through ``/proc/self/clear_refs``.
-    """
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")
-    before = _status("VmRSS")
-    work()
-    return _status("VmHWM") - before
-
-
-def _status(key: str) -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{key}:"):
-            return int(line.split()[1]) * 1024
-    raise OSError(f"/proc/self/status has no {key}")

@@ -9,21 +9,27 @@ import warnings
 import cv2
 import numpy as np
 import torch
+from measures import memory_peak, wait_for
 from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmengine.structures import PixelData
-from side_by_side import memory_peak, serve
+from side_by_side import serve
 
 CLASSES = 19
+DTYPES = {"bf16": "bfloat16", "fp16": "float16"}
 
 
 class Side:
-    """``package`` is mmseg or mmseg_gc; ``config`` a file that both can read."""
+    """``package`` is mmseg or mmseg_gc; ``config`` a file that both can read.
 
-    def __init__(self, package: str, config: str, work_dir: str) -> None:
+    Both engines train on the current GPU where they see one.
+    """
+
+    def __init__(self, package: str, config: str, work_dir: str, device: str) -> None:
         self.package = package
+        self.device = device
         self.ours = package == "mmseg_gc"
         if self.ours:
             cfg = importlib.import_module("mmseg_gc.config").load_config(config)
@@ -54,8 +60,9 @@ class Side:
     def load(self, size: tuple[int, int], batch: int, precision: str) -> None:
         """Build model and optimizer as the package's runner does, and one random batch."""
         self.cfg.model.data_preprocessor.size = tuple(size)
-        if precision == "bf16":
+        if precision != "fp32":
             self.cfg.optim_wrapper.type = "AmpOptimWrapper"
+            self.cfg.optim_wrapper.dtype = DTYPES[precision]
         runner_class = Runner
         if self.ours:
             runner_class = importlib.import_module("mmseg_gc.engine.runner").SegRunner
@@ -77,16 +84,19 @@ class Side:
             sample = sample_class(metainfo={"ori_shape": shape, "img_shape": shape})
             sample.gt_sem_seg = PixelData(data=label.clone())
             samples.append(sample)
+        wait_for(self.device)
         start = time.perf_counter()
         losses = self.model.train_step(
             {"inputs": list(self.pictures), "data_samples": samples}, self.optim_wrapper
         )
+        wait_for(self.device)
+        seconds = time.perf_counter() - start
         assert torch.isfinite(losses["loss"])
-        return time.perf_counter() - start
+        return seconds
 
-    def memory(self, steps: int) -> int:
-        """Bytes at the peak of the first steps, above the loaded model."""
-        return memory_peak(lambda: [self.step() for _ in range(steps)])
+    def memory(self, steps: int) -> tuple:
+        """A `measures.Peak` of the first steps, beside the loaded model."""
+        return memory_peak(lambda: [self.step() for _ in range(steps)], self.device)
 
 
 def main() -> None:
@@ -95,10 +105,12 @@ def main() -> None:
     cv2.setNumThreads(0)
     side: Side | None = None
 
-    def start(package: str, config: str, work_dir: str, threads: int) -> None:
+    def start(package: str, config: str, work_dir: str, threads: int, device: str) -> None:
         nonlocal side
         torch.set_num_threads(threads)
-        side = Side(package, config, work_dir)
+        if device != "cpu":
+            torch.cuda.set_device(device)
+        side = Side(package, config, work_dir, device)
 
     serve(
         {
