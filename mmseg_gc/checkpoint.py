@@ -27,6 +27,7 @@ from torch import nn
 
 from mmseg_gc.download import download, sha256_of
 from mmseg_gc.errors import UserError
+from mmseg_gc.finite import listed, spoilt
 from mmseg_gc.weight_names import (
     backbone_weights,
     clean_state_dict,
@@ -225,7 +226,8 @@ def load_into(
     ``strict=False`` copies what fits and logs the rest as a warning.
 
     Raises:
-        UserError: names or shapes differ (with ``strict``), or nothing fits at all.
+        UserError: names or shapes differ (with ``strict``), nothing fits at all, or there is NaN or
+            infinity where the model as it is built has none.
     """
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.module
@@ -245,6 +247,11 @@ def load_into(
         print_log(message, logger="current", level=logging.WARNING)
     if not fitting:
         raise UserError(f"{source} has no weight that fits this model; it belongs to another one.")
+    if bad := [name for name in spoilt(fitting) if not spoilt({name: own[name]})]:
+        raise UserError(
+            f"{source} can't be used: {listed(bad)} hold NaN, infinity or a negative variance, as "
+            "after a training that diverged; take an older checkpoint."
+        )
     model.load_state_dict(fitting, strict=False)
 
 

@@ -143,6 +143,24 @@ def test_a_mismatch_is_grouped_and_can_be_waved_through():
     assert model["conv_seg"].bias.tolist() == [7.0] * 3
 
 
+@pytest.mark.parametrize("strict", [True, False])
+def test_weights_that_are_not_numbers_are_refused(strict):
+    weights = small_model().state_dict()
+    weights["conv_seg.bias"] = torch.tensor([0.0, float("inf"), 0.0])
+    model = small_model()
+    before = model["conv_seg"].weight.clone()
+    with pytest.raises(UserError, match=r"a\.pth can't be used: conv_seg\.bias hold NaN"):
+        load_into(model, weights, source="a.pth", strict=strict)
+    assert torch.equal(model["conv_seg"].weight, before)
+
+
+def test_infinity_by_design_is_loaded():
+    model = small_model()
+    model.register_buffer("mask", torch.tensor([0.0, float("-inf")]))
+    load_into(model, {**model.state_dict(), "mask": torch.tensor([float("-inf"), 0.0])})
+    assert model.mask[0] == float("-inf")
+
+
 def test_safetensors(tmp_path):
     save_file = pytest.importorskip("safetensors.torch").save_file
     save_file({"w": torch.arange(3.0)}, tmp_path / "a.safetensors")

@@ -10,7 +10,7 @@ PACKAGE = ROOT / "mmseg_gc"
 BASE = {"registry", "structures", "errors", "version", "detection", "tf32"}
 BESIDE = {
     "config", "config_check", "checkpoint", "download", "weight_names", "detector_names",
-    "arguments",
+    "arguments", "finite",
 }  # fmt: skip
 MAY_IMPORT = {
     "errors": {"version"},
@@ -24,7 +24,8 @@ MAY_IMPORT = {
     "config": BASE | {"config_check"},
     "download": BASE,
     "weight_names": BASE | {"detector_names"},
-    "checkpoint": BASE | {"download", "weight_names"},
+    "finite": set(),
+    "checkpoint": BASE | {"download", "finite", "weight_names"},
     "arguments": BASE | BESIDE,
     "models": BASE | {"checkpoint", "inference"},
     "datasets": BASE,

@@ -3,7 +3,7 @@
 import atexit
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -18,29 +18,34 @@ from mmengine.dist import (
     master_only,
 )
 from mmengine.model import MMDistributedDataParallel, is_model_wrapper
-from mmengine.optim import BaseOptimWrapper, OptimWrapperDict
-from mmengine.runner import Runner
+from mmengine.optim import BaseOptimWrapper, OptimWrapper, OptimWrapperDict, _ParamScheduler
+from mmengine.runner import BaseLoop, Runner
 from mmengine.runner.checkpoint import weights_to_cpu
 from mmengine.utils import apply_to
 from mmengine.visualization import Visualizer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from mmseg_gc.checkpoint import load_checkpoint, load_into, save_checkpoint
+from mmseg_gc.checkpoint import clean_state_dict, load_checkpoint, load_into, save_checkpoint
 from mmseg_gc.config import OWN_HOOKS
 from mmseg_gc.detection import has_ops
 from mmseg_gc.engine.acceleration import prepare_for_training
+from mmseg_gc.engine.averaged_weights import averages_as_weights, require_average_begins
 from mmseg_gc.engine.compiling import check_compiler, compile_options, compile_parts
+from mmseg_gc.engine.finite_state import require_finite_run
+from mmseg_gc.engine.follow_config import follow_config, options, warn_of_idle_schedule
 from mmseg_gc.engine.hooks.preemption import PreemptionHook
 from mmseg_gc.engine.launchers import read_launcher
 from mmseg_gc.engine.optim_wrapper import AmpOptimWrapper
 from mmseg_gc.engine.optimizers import prepare_optimizer
 from mmseg_gc.engine.rank_flags import RankFlags
-from mmseg_gc.engine.resume import newest_checkpoint
+from mmseg_gc.engine.resume import newest_checkpoint, require_resumable
 from mmseg_gc.engine.samplers import InfiniteSampler, SeededDataset
+from mmseg_gc.engine.schedulers import base_among_groups, with_ratios_kept
 from mmseg_gc.engine.tracking import add_trackers
 from mmseg_gc.engine.workers import start_worker
 from mmseg_gc.errors import UserError
+from mmseg_gc.finite import spoilt
 from mmseg_gc.models.layers.sync_bn import adapt_sync_bn
 from mmseg_gc.registry import DATA_SAMPLERS, DATASETS, RUNNERS
 from mmseg_gc.tf32 import describe_float32, set_tf32, uses_tf32
@@ -65,14 +70,17 @@ class SegRunner(Runner):
     ``accelerate="none"`` switches off what is done for speed (`mmseg_gc.accelerate`).
     """
 
+    # Names of buffers that hold infinity by design.
+    spoilt_as_built: Sequence[str] = ()
+
     @cached_property
     def rank_flags(self) -> RankFlags:
         return RankFlags()
 
     def setup_env(self, env_cfg: dict) -> None:
-        options = compile_options(self.cfg.get("compile"))
-        if options is not None:
-            check_compiler(options, get_device())
+        compiling = compile_options(self.cfg.get("compile"))
+        if compiling is not None:
+            check_compiler(compiling, get_device())
         if self.distributed and not is_distributed():
             read_launcher(self.launcher)
             if not torch.cuda.is_available():
@@ -127,7 +135,7 @@ class SegRunner(Runner):
 
     def _maybe_compile(self, target: str) -> None:
         # mmengine would compile `train_step`, with its data, its losses and the optimizer.
-        options = compile_options(self.cfg.get("compile"))
+        compiling = compile_options(self.cfg.get("compile"))
         if options is not None:
             model = self.model.module if is_model_wrapper(self.model) else self.model
             parts = ", ".join(compile_parts(model, options))
@@ -181,13 +189,23 @@ class SegRunner(Runner):
                 if isinstance(hook, PreemptionHook):
                     hook.release()
 
-    def test(self) -> dict:
-        self._describe_float32()
-        return super().test()
-
     def _describe_float32(self) -> None:
         if torch.cuda.is_available():
             self.logger.info(describe_float32())
+
+    def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:
+        with base_among_groups(optim_wrapper):
+            super().scale_lr(optim_wrapper, auto_scale_lr)
+
+    def build_param_scheduler(
+        self, scheduler: _ParamScheduler | dict | list
+    ) -> list[_ParamScheduler] | dict[str, list[_ParamScheduler]]:
+        return super().build_param_scheduler(with_ratios_kept(scheduler))
+
+    def test(self) -> dict:
+        self._describe_float32()
+        with averages_as_weights(self):
+            return super().test()
 
     def load_or_resume(self) -> None:
         if self._resume == "auto" or (self._resume and self._load_from is None):
@@ -198,7 +216,30 @@ class SegRunner(Runner):
                 self.logger.warning(f"{self.work_dir} has no checkpoint: the run begins anew.")
             self._resume = found[0] is not None
             self._load_from = found[0] or self._load_from
+        if not isinstance(self._train_loop, BaseLoop):
+            super().load_or_resume()
+            return
+        model = self.model.module if is_model_wrapper(self.model) else self.model
+        self.spoilt_as_built = spoilt(model.state_dict())
+        require_average_begins(self)
         super().load_or_resume()
+        warn_of_idle_schedule(self)
+
+    def resume(
+        self,
+        filename: str,
+        resume_optimizer: bool = True,
+        resume_param_scheduler: bool = True,
+        map_location: str | Callable = "default",
+    ) -> None:
+        """Go on from ``filename``, with the schedule and the optimizer's options of the config."""
+        one = not isinstance(self.optim_wrapper, OptimWrapperDict | dict)
+        if not (one and resume_optimizer and resume_param_scheduler):
+            super().resume(filename, resume_optimizer, resume_param_scheduler, map_location)
+            return
+        configured = options(self.optim_wrapper)
+        super().resume(filename, True, False, map_location)
+        follow_config(self, configured, self._saved_schedulers)
 
     def load_checkpoint(
         self,
@@ -211,8 +252,10 @@ class SegRunner(Runner):
         if revise_keys:
             raise UserError("revise_keys isn't supported: names are converted by the reader.")
         checkpoint = load_checkpoint(filename, map_location)
+        checkpoint["state_dict"] = clean_state_dict(checkpoint)  # which hooks may read
         if self._resume:
-            _require_training_state(checkpoint, filename)
+            require_resumable(self, checkpoint, filename)
+        self._saved_schedulers = checkpoint.get("param_schedulers")
         # mmengine's resume would run this text as Python.
         checkpoint.get("meta", {}).pop("config", None)
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
@@ -249,10 +292,16 @@ class SegRunner(Runner):
         for remote storage are refused.
 
         Raises:
-            UserError: the file can't be written; an older one stays as it was.
+            UserError: the file can't be written, or the training diverged; an older one stays.
         """
         if file_client_args or backend_args:
             raise UserError("checkpoints are written to local folders; leave out backend_args.")
+        require_finite_run(
+            self,
+            Path(out_dir, filename),
+            as_built=self.spoilt_as_built,
+            save_optimizer=save_optimizer,
+        )
         done = dict(epoch=self.epoch + by_epoch, iter=self.iter + (not by_epoch))
         model = self.model.module if is_model_wrapper(self.model) else self.model
         checkpoint = {
@@ -310,15 +359,6 @@ def _seed_samples(dataloader: dict) -> None:
     if hasattr(dataset, "full_init"):
         dataset.full_init()
     dataloader["dataset"] = SeededDataset(dataset)
-
-
-def _require_training_state(checkpoint: dict, filename: str) -> None:
-    lacking = {"meta", "message_hub", "optimizer"} - checkpoint.keys()
-    if lacking:
-        raise UserError(
-            f"{filename} can't be resumed from: it has no {', '.join(sorted(lacking))}; pass it as "
-            "--cfg-options load_from=… to start from its weights."
-        )
 
 
 def check_work_dir(path: str | Path) -> None:

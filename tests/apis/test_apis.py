@@ -106,3 +106,11 @@ def test_nothing_to_label_is_said(model, tmp_path):
         inference_model(model, [])
     with pytest.raises(UserError, match=r"missing\.png"):
         inference_model(model, str(tmp_path / "missing.png"))
+
+
+def test_a_model_that_diverged_is_refused(model, tmp_path):
+    weights = dict(model.state_dict())
+    weights["backbone.layer1.0.bn1.running_var"] = -weights["backbone.layer1.0.bn1.running_var"]
+    save_checkpoint({"state_dict": weights}, tmp_path / "bad.pth")
+    with pytest.raises(UserError, match=r"bad\.pth .*layer1\.0\.bn1\.running_var hold .*negative"):
+        init_model(CONFIG, tmp_path / "bad.pth")

@@ -1,6 +1,7 @@
 """Training, resuming and testing from the command line, and every kind of bad input."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -56,6 +57,44 @@ def test_train_resume_test_and_aug_test(run_tool, train, camvid_options, tmp_pat
     assert picture.shape == (72, 192, 3)  # labels left, prediction right
     label = cv2.imread(str(next((tmp_path / "labels").glob("*.png"))), cv2.IMREAD_UNCHANGED)
     assert label.shape == (72, 96) and label.max() < 11
+
+
+AVERAGED = f"""
+_base_ = {str(CONFIG)!r}
+model = dict(
+    backbone=dict(stem_channels=8, base_channels=8),
+    decode_head=dict(in_channels=64, channels=8),
+    auxiliary_head=dict(in_channels=32, channels=8),
+)
+custom_hooks = [dict(type="EMAHook", momentum=2e-4)]
+one_view = [
+    [dict(type="Resize", scale_factor=1.0, keep_ratio=True)],
+    [dict(type="RandomFlip", prob=0.0)],
+    [dict(type="LoadAnnotations")],
+    [dict(type="PackSegInputs")],
+]
+tta_pipeline = [dict(type="LoadImageFromFile"), dict(type="TestTimeAug", transforms=one_view)]
+"""
+
+
+def test_a_run_with_a_running_average_is_tested_with_its_own_config(
+    run_tool, camvid_options, tmp_path
+):
+    """The README's hook: what the validation scored is what ``tools/test.py`` scores."""
+    config, work = tmp_path / "averaged.py", tmp_path / "work"
+    config.write_text(AVERAGED)
+    options = ["--cfg-options", *camvid_options, "optim_wrapper.optimizer.lr=0.5"]
+
+    def figures(*arguments):
+        finished = run_tool(*arguments, *options)
+        assert finished.status == 0, finished.err
+        return re.findall(r"aAcc: ([\d.]+)  mIoU: ([\d.]+)", finished.out)[-1]
+
+    validated = figures("train.py", config, "--work-dir", work)
+    test = ("test.py", config, work / "best_mIoU_iter_2.pth", "--work-dir", tmp_path / "t")
+    assert figures(*test) == validated
+    assert figures(*test, "--aug-test") == validated
+    assert figures(*test, "--precision", "bf16")
 
 
 def test_mixed_precision_trains_on_the_cpu(train, tmp_path):
