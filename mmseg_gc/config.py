@@ -75,6 +75,7 @@ def load_config(
     _adopt_scope(cfg)
     if is_detection(cfg):
         require_detection(f"detection config {cfg.filename}")
+    _place_preprocessor(cfg)
     _follow_ignore_index(cfg)
     _name_own_hooks(cfg)
     if work_dir is not None:
@@ -235,6 +236,15 @@ def _name_own_hooks(cfg: Config) -> None:
             hook.setdefault("type", kind)
 
 
+def _place_preprocessor(cfg: Config) -> None:
+    """Let the model have the top level's ``data_preprocessor`` if it has none, as a runner does.
+
+    Who builds a model without a runner then normalises alike.
+    """
+    if "model" in cfg and cfg.get("data_preprocessor"):
+        cfg.model.setdefault("data_preprocessor", cfg.data_preprocessor)
+
+
 def head_ignore_index(model: Mapping) -> int:
     """The label id that ``model``'s decode head leaves out of the loss."""
     head = model.get("decode_head") or {}
@@ -245,10 +255,15 @@ def head_ignore_index(model: Mapping) -> int:
 def _follow_ignore_index(cfg: Config) -> None:
     """Give everything that writes or skips a label the heads' ``ignore_index``.
 
-    A padded border labelled 255 under heads that ignore 11 would be trained on as class 255.
+    A padded border labelled 255 under heads that ignore 11 would be trained on as class 255. Heads
+    that name none ignore what the data sets ignore; an evaluator's own is for scoring alone.
+
+    Raises:
+        UserError: the data sets and the heads name different ids.
     """
     if "model" not in cfg:
         return
+    _ignore_what_data_sets_ignore(cfg)
     ignore_index = head_ignore_index(cfg.model)
     if ignore_index == 255:
         return
@@ -262,6 +277,26 @@ def _follow_ignore_index(cfg: Config) -> None:
         for node in _dicts(cfg.get(name)):
             if "type" in node:
                 node.setdefault("ignore_index", ignore_index)
+
+
+def _ignore_what_data_sets_ignore(cfg: Config) -> None:
+    heads = [cfg.model.get(name) or [] for name in ("decode_head", "auxiliary_head")]
+    heads = [part for head in heads for part in (head if isinstance(head, list) else [head])]
+    loaders = ("train_dataloader", "val_dataloader", "test_dataloader")
+    # `pipeline` marks a data set: `RandomCrop` has an `ignore_index` of its own.
+    given = {
+        node["ignore_index"]: f"{name}.dataset"
+        for name in loaders
+        for node in _dicts((cfg.get(name) or {}).get("dataset"))
+        if "pipeline" in node and node.get("ignore_index", 255) != 255
+    }
+    given |= {head["ignore_index"]: "the heads" for head in heads if "ignore_index" in head}
+    if len(given) > 1:
+        places = " and ".join(f"{number} in {place}" for number, place in given.items())
+        raise UserError(f"config key ignore_index is {places}: set one id everywhere.")
+    for head in heads:
+        for number in given:
+            head.setdefault("ignore_index", number)
 
 
 def _set_ignore_index(node: ConfigDict, ignore_index: int) -> None:

@@ -97,6 +97,46 @@ train_dataloader = dict(dataset=dict(pipeline=pipeline))
     assert cfg.val_evaluator.ignore_index == cfg.test_evaluator.ignore_index == 11
 
 
+FOLDERS = ROW.with_name("gcnet_r50-d8_1xb4-20k_folders-512x512.py")
+
+
+def test_heads_that_name_no_ignore_index_take_the_data_sets(tmp_path):
+    text = f"""_base_ = "{FOLDERS}"
+train_dataloader = dict(dataset=dict(ignore_index=0))
+"""
+    cfg = load_config(write(tmp_path / "own.py", text), check=False)
+    assert cfg.model.decode_head.ignore_index == cfg.model.auxiliary_head.ignore_index == 0
+    assert cfg.val_dataloader.dataset.ignore_index == cfg.val_evaluator.ignore_index == 0
+    assert cfg.model.data_preprocessor.seg_pad_val == 0
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "val_dataloader = dict(dataset=dict(ignore_index=1))",
+        "model = dict(decode_head=dict(ignore_index=2))",
+    ],
+)
+def test_two_ids_to_ignore_are_refused(tmp_path, line):
+    text = f"""_base_ = "{FOLDERS}"
+train_dataloader = dict(dataset=dict(ignore_index=0))
+{line}
+"""
+    with pytest.raises(
+        UserError, match="ignore_index is 0 in train_dataloader.dataset and [12] in"
+    ):
+        load_config(write(tmp_path / "own.py", text), check=False)
+
+
+def test_an_evaluators_own_ignore_index_is_for_scoring_alone(tmp_path):
+    text = f"""_base_ = "{FOLDERS}"
+val_evaluator = dict(ignore_index=0)
+"""
+    cfg = load_config(write(tmp_path / "own.py", text), check=False)
+    assert cfg.val_evaluator.ignore_index == 0
+    assert "ignore_index" not in cfg.model.decode_head
+
+
 def test_loading_leaves_a_config_object_as_it_was():
     cfg = Config.fromfile(CAMVID)
     before = cfg.pretty_text

@@ -10,7 +10,13 @@ def parse_args():
     parser.add_argument("config", help="config file of the model")
     parser.add_argument("checkpoint", help="weights: a path or an http(s) address")
     parser.add_argument("pictures", nargs="+", help="pictures or folders of them")
-    parser.add_argument("--out-dir", default="labelled", help="gets pred/ (ids) and vis/ (drawn)")
+    parser.add_argument(
+        "--out-dir",
+        default="labelled",
+        help="gets vis/ (drawn) and pred/: PNG with the numbers of the label files, so that with "
+        "reduce_zero_label the first class is 1, as by tools/test.py --out; pictures of one name "
+        "keep their folders or suffixes",
+    )
     parser.add_argument("--device", help="such as cpu or cuda:0; default: a GPU if there is one")
     parser.add_argument("--aug-test", action="store_true", help="average over scales and flips")
     parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), default="fp32")

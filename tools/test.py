@@ -27,7 +27,10 @@ def parse_args():
         "--batch-size", type=int, help="pictures at once, which have to be of one size"
     )
     parser.add_argument(
-        "--out", help="folder for the predicted label maps (PNG); of a detector, FILE.pkl"
+        "--out",
+        help="folder for the predicted label maps: PNG with the numbers of the label files, so "
+        "that with reduce_zero_label the first class is 1, as by tools/label.py; of a detector, "
+        "FILE.pkl",
     )
     parser.add_argument(
         "--eval", nargs="+", metavar="METRIC", help="of a detector: bbox, segm or both"
@@ -47,6 +50,7 @@ def apply_options(cfg, args) -> None:
     from mmseg_gc.config import is_detection
     from mmseg_gc.datasets.unlabelled import has_labels
     from mmseg_gc.engine.detection import apply_test_options
+    from mmseg_gc.engine.testing import write_predictions
 
     if is_detection(cfg):
         apply_test_options(cfg, args)
@@ -56,9 +60,7 @@ def apply_options(cfg, args) -> None:
     if args.format_only or not has_labels(cfg.test_dataloader.dataset):
         predict_only(cfg, args)
     elif args.out:
-        cfg.test_evaluator.output_dir = args.out
-        if cfg.test_evaluator.type == "CityscapesMetric":
-            cfg.test_evaluator.keep_results = True
+        write_predictions(cfg, args.out)
 
 
 def draw_results(cfg, args) -> None:

@@ -1,30 +1,31 @@
 """Build a trained model from a config and a checkpoint, and label pictures with it."""
 
+import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import mmcv
 import numpy as np
 import torch
 from mmcv.transforms import Compose
 from mmengine.config import Config
+from mmengine.logging import print_log
 from mmengine.model import BaseTTAModel
 from mmengine.registry import init_default_scope
 from torch import nn
 
+from mmseg_gc.apis.images import Expected, Image, as_array, drawable, test_dataset
 from mmseg_gc.checkpoint import load_checkpoint, load_into
 from mmseg_gc.config import is_detection, load_config
-from mmseg_gc.datasets.unlabelled import without_labels
+from mmseg_gc.datasets.unlabelled import leaf_datasets, without_labels
 from mmseg_gc.engine.acceleration import prepare_for_inference
+from mmseg_gc.engine.testing import views_pipeline
 from mmseg_gc.errors import UserError
 from mmseg_gc.models.layers.sync_bn import adapt_sync_bn
 from mmseg_gc.registry import DATASETS, MODELS, SCOPE
 from mmseg_gc.structures import SegDataSample
 from mmseg_gc.visualization import SegLocalVisualizer
-
-Image = str | Path | np.ndarray
 
 
 def init_model(
@@ -84,24 +85,38 @@ def init_model(
 
 
 def _dataset_meta(cfg: Config, meta: dict) -> dict[str, Any]:
-    """Classes and palette: from the config's data set, else from the checkpoint (1.x, then 0.x)."""
+    """Classes, palette and the numbers of label files: the config's, else the checkpoint's."""
     dataset = (cfg.get("test_dataloader") or {}).get("dataset") or {}
-    if dataset.get("metainfo"):
-        return dict(dataset["metainfo"])
+    dataset = leaf_datasets(dataset)[0]
     stored = meta.get("dataset_meta") or {
         "classes": meta.get("CLASSES"),
         "palette": meta.get("PALETTE"),
     }
-    known = getattr(DATASETS.get(dataset["type"]), "METAINFO", {}) if "type" in dataset else {}
-    return {key: known.get(key) or stored.get(key) for key in ("classes", "palette")}
+    if dataset.get("metainfo"):
+        names = dict(dataset["metainfo"])
+    else:
+        known = getattr(DATASETS.get(dataset["type"]), "METAINFO", {}) if "type" in dataset else {}
+        names = {key: known.get(key) or stored.get(key) for key in ("classes", "palette")}
+    return {**_numbering(dataset, stored), **names}
 
 
-def _test_pipeline(cfg: Config, *, from_array: bool, aug_test: bool) -> Compose:
-    steps = cfg.tta_pipeline if aug_test else cfg.test_dataloader.dataset.pipeline
-    steps = without_labels(steps)
-    if from_array:
-        steps[0] = dict(type="LoadImageFromNDArray")
-    return Compose(steps)
+def _numbering(dataset: Mapping, stored: Mapping) -> dict[str, Any]:
+    """What `label_file_ids` needs of a data set's config, else of a checkpoint's metainfo."""
+    keys = ("label_map", "reduce_zero_label", "file_label_map")
+    if "type" not in dataset:
+        return {key: stored.get(key) for key in keys}
+    try:
+        # No file is looked at, but the class may do anything.
+        built = DATASETS.build({**dataset, "pipeline": [], "lazy_init": True, "test_mode": False})
+    except Exception as error:
+        print_log(
+            f"test_dataloader.dataset can't be built ({error}), so that label files are numbered "
+            "as the checkpoint says.",
+            logger="current",
+            level=logging.WARNING,
+        )
+        return {key: stored.get(key) for key in keys}
+    return {key: built.metainfo.get(key) for key in keys}
 
 
 def inference_model(
@@ -111,11 +126,17 @@ def inference_model(
 
     Args:
         model: what `init_model` returned.
-        img: a path, a BGR uint8 array ``(H, W, 3)``, or a list of either.
+        img: a path; an array ``(H, W, C)`` or ``(H, W)`` with the values that a file has, colours
+            as BGR; a PIL image; or a list of these.
         aug_test: average over the scales and flips of the config's ``tta_pipeline``.
 
     Returns:
-        A `SegDataSample` whose ``pred_sem_seg`` is ``(1, H, W)``, or a list for a list.
+        A `SegDataSample` whose ``pred_sem_seg`` is ``(1, H, W)``, ids of classes, or a list for a
+        list.
+
+    Raises:
+        UserError: an image has a type, shape, number of channels or range that the network doesn't
+            take, or ``aug_test`` finds no ``tta_pipeline``.
 
     Source: ``mmseg.apis.inference_model``.
     """
@@ -132,11 +153,16 @@ def inference_model(
 
 def _load(model: nn.Module, image: Image, aug_test: bool) -> dict:
     cfg = model.module.cfg if isinstance(model, BaseTTAModel) else model.cfg
-    from_array = isinstance(image, np.ndarray)
-    pipeline = _test_pipeline(cfg, from_array=from_array, aug_test=aug_test)
-    sample = dict(img=image) if from_array else dict(img_path=str(image))
+    dataset = test_dataset(cfg)
+    steps = without_labels(views_pipeline(cfg, dataset) if aug_test else dataset["pipeline"])
+    if isinstance(image, str | Path):
+        sample = dict(img_path=str(image))
+    else:
+        sample = dict(img=as_array(image, Expected.of(cfg)))
+        to_float32 = steps[0].get("to_float32", False)
+        steps[0] = dict(type="LoadImageFromNDArray", to_float32=to_float32)
     data = defaultdict(list)
-    for key, value in pipeline(sample).items():
+    for key, value in Compose(steps)(sample).items():
         data[key].append(value)
     if aug_test:  # one sample's views: {key: [view, …]} -> {key: [[view], …]}
         return {key: [[view] for view in values[0]] for key, values in data.items()}
@@ -166,10 +192,7 @@ def show_result_pyplot(
 
     Source: ``mmseg.apis.show_result_pyplot``.
     """
-    if isinstance(img, np.ndarray):
-        image = mmcv.bgr2rgb(img)
-    else:
-        image = mmcv.imread(str(img), channel_order="rgb")
+    image = drawable(img, Expected.of(model.cfg))
     backends = [dict(type="LocalVisBackend")] if save_dir else None
     visualizer = SegLocalVisualizer(
         vis_backends=backends, save_dir=save_dir, alpha=opacity, **_names_and_colors(model)

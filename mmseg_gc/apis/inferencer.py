@@ -1,18 +1,19 @@
 """Label files, folders or arrays, and save pictures and label maps."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import mmcv
 import numpy as np
 import torch
 from mmengine.config import Config
 from PIL import Image as PILImage
 from tqdm import tqdm
 
-from mmseg_gc.apis.inference import Image, inference_model, init_model
+from mmseg_gc.apis.images import Expected, Image, drawable
+from mmseg_gc.apis.inference import inference_model, init_model
 from mmseg_gc.errors import UserError
+from mmseg_gc.evaluation.label_files import LabelFiles, label_file_ids, result_names
 from mmseg_gc.registry import DATASETS, INFERENCERS
 from mmseg_gc.structures import SegDataSample
 from mmseg_gc.visualization import SegLocalVisualizer
@@ -44,6 +45,8 @@ class MMSegInferencer:
         device = device or ("cuda:0" if torch.cuda.is_available() else "cpu")
         self.model = init_model(model, weights, device=device, precision=precision, compile=compile)
         self.show_progress = show_progress
+        self._num_unnamed = 0  # images without a file that results were named for
+        self._written: dict[tuple[str, str], str] = {}  # folder and name of a result: its image
         known = DATASETS.get(dataset_name).METAINFO if dataset_name else self.model.dataset_meta
         self.visualizer = SegLocalVisualizer(
             classes=classes or known.get("classes"), palette=palette or known.get("palette")
@@ -51,7 +54,7 @@ class MMSegInferencer:
 
     def __call__(
         self,
-        inputs: Image | Sequence[Image],
+        inputs: Image | Iterable[Image],
         return_datasamples: bool = False,
         return_vis: bool = False,
         show: bool = False,
@@ -63,12 +66,20 @@ class MMSegInferencer:
         with_labels: bool = True,
         aug_test: bool = False,
     ) -> dict[str, Any]:
-        """Label ``inputs``: a picture's path, a folder, a BGR array, or a list of these.
+        """Label ``inputs``: what `inference_model` takes, a folder, or several of these.
+
+        ``out_dir`` gets a PNG for each under ``pred_out_dir``, whose numbers are those of the label
+        files, as ``tools/test.py --out`` writes them (with ``reduce_zero_label`` the first class is
+        1), and a drawing under ``img_out_dir``. `result_names` says what they are called; images
+        that are no files are counted, on from the last call.
 
         Returns:
-            ``predictions``: label maps ``(H, W)`` (or `SegDataSample` with
+            ``predictions``: ids of classes ``(H, W)`` (or `SegDataSample` with
             ``return_datasamples``) and ``visualization``: RGB pictures; each a list, or the thing
             itself for a single picture.
+
+        Raises:
+            UserError: there is no image, or one that can't be used.
         """
         images = list(_expand(inputs))
         if not images:
@@ -76,13 +87,16 @@ class MMSegInferencer:
                 f"no image found in {inputs}; known suffixes: {sorted(IMAGE_SUFFIXES)}."
             )
         predictions, pictures = [], []
-        for index, image in enumerate(tqdm(images, unit=" images", disable=not self.show_progress)):
+        files = LabelFiles(str(Path(out_dir) / pred_out_dir))
+        named = list(zip(images, self._names(images, out_dir), strict=True))
+        for image, name in tqdm(named, unit=" images", disable=not self.show_progress):
             result = inference_model(self.model, image, aug_test=aug_test)
             labels = result.pred_sem_seg.data.squeeze(0).cpu().numpy()
             predictions.append(result if return_datasamples else labels)
-            name = f"{index:08d}" if isinstance(image, np.ndarray) else Path(image).stem
             if out_dir and pred_out_dir:
-                _save_labels(labels, Path(out_dir) / pred_out_dir / f"{name}.png")
+                source = str(image) if _is_file(image) else name
+                files.names[source] = name
+                files.write(label_file_ids(self.model.dataset_meta)[labels], source)
             if return_vis or show or (out_dir and img_out_dir):
                 target = Path(out_dir) / img_out_dir / f"{name}.jpg" if out_dir else None
                 picture = self._draw(
@@ -95,6 +109,25 @@ class MMSegInferencer:
             "visualization": (pictures[0] if single else pictures) if return_vis else [],
         }
 
+    def _names(self, images: Sequence[Image], out_dir: str) -> list[str]:
+        of_files = iter(result_names([str(image) for image in images if _is_file(image)]))
+        names = []
+        for image in images:
+            if _is_file(image):
+                names.append(next(of_files))
+            else:
+                names.append(f"{self._num_unnamed:08d}")
+                self._num_unnamed += 1
+            if out_dir:
+                source = str(Path(image).resolve()) if _is_file(image) else names[-1]
+                before = self._written.setdefault((out_dir, names[-1]), source)
+                if before != source:
+                    raise UserError(
+                        f"{source} and {before} would both be written to {out_dir} as {names[-1]}: "
+                        "name another out_dir, or label both in one call."
+                    )
+        return names
+
     def _draw(
         self,
         image: Image,
@@ -106,10 +139,7 @@ class MMSegInferencer:
         opacity: float,
         with_labels: bool,
     ) -> np.ndarray:
-        if isinstance(image, np.ndarray):
-            pixels = mmcv.bgr2rgb(image)
-        else:
-            pixels = mmcv.imread(str(image), channel_order="rgb")
+        pixels = drawable(image, Expected.of(self.model.cfg))
         self.visualizer.alpha = opacity
         return self.visualizer.add_datasample(
             name,
@@ -122,17 +152,25 @@ class MMSegInferencer:
         )
 
 
-def _expand(inputs: Image | Sequence[Image]) -> Iterator[Image]:
-    if isinstance(inputs, list | tuple):
+def _is_file(image: Image) -> bool:
+    return isinstance(image, str | Path)
+
+
+def _expand(inputs: Image | Iterable[Image]) -> Iterator[Image]:
+    if _is_file(inputs):
+        if Path(inputs).is_dir():
+            files = sorted(Path(inputs).iterdir())
+            yield from (
+                str(file)
+                for file in files
+                if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
+            )
+        else:
+            yield inputs
+    elif isinstance(inputs, Iterable) and not isinstance(
+        inputs, np.ndarray | PILImage.Image | torch.Tensor | bytes
+    ):
         for item in inputs:
             yield from _expand(item)
-    elif not isinstance(inputs, np.ndarray) and Path(inputs).is_dir():
-        files = sorted(Path(inputs).iterdir())
-        yield from (str(file) for file in files if file.suffix.lower() in IMAGE_SUFFIXES)
     else:
         yield inputs
-
-
-def _save_labels(labels: np.ndarray, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    PILImage.fromarray(labels.astype(np.uint8)).save(path)

@@ -4,6 +4,7 @@ from mmseg_gc.datasets.ade20k import ADE20KDataset
 from mmseg_gc.datasets.base import BaseSegDataset
 from mmseg_gc.datasets.camvid import CamVidDataset
 from mmseg_gc.datasets.cityscapes import CityscapesDataset
+from mmseg_gc.datasets.concat import ConcatDataset
 from mmseg_gc.datasets.transforms import (
     LoadAnnotations,
     LoadImageFromNDArray,
@@ -21,6 +22,7 @@ __all__ = [
     "BaseSegDataset",
     "CamVidDataset",
     "CityscapesDataset",
+    "ConcatDataset",
     "LoadAnnotations",
     "LoadImageFromNDArray",
     "PackSegInputs",

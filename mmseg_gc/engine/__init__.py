@@ -7,6 +7,7 @@ from mmseg_gc.engine.hooks import (
     PreemptionHook,
     PrepareModelHook,
     ProgressBarHook,
+    ResultNamesHook,
     RuntimeInfoHook,
     SegVisualizationHook,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "PrepareModelHook",
     "ProgressBarHook",
     "RuntimeInfoHook",
+    "ResultNamesHook",
     "SegRunner",
     "SegVisualizationHook",
     "ValLoop",

@@ -128,8 +128,12 @@ def overall_accuracy(counts: torch.Tensor) -> torch.Tensor:
 def class_figures(counts: torch.Tensor, name: str, beta: float = 1) -> dict[str, torch.Tensor]:
     """The figures of ``FIGURES[name]`` for each class: (C,), float64, ratios.
 
-    A ratio without pixels is NaN: IoU of a class absent from prediction and truth, Acc of one
-    absent from the truth. ``beta`` weighs recall in Fscore.
+    A class absent from prediction and truth is NaN; Acc and Recall are NaN where it is absent from
+    the truth alone. A class that occurs and is never right counts 0 in all other figures: Fscore,
+    in which ``beta`` weighs recall, is Dice for ``beta=1``, and nothing found is no precision.
+
+    Source: ``mmseg.evaluation.IoUMetric``, whose Fscore and Precision of such a class are NaN and
+    leave the mean: a model gains by never finding it.
     """
     counts = counts.double()
     hit, true, found = counts.diagonal(), counts.sum(1), counts.sum(0)
@@ -137,9 +141,9 @@ def class_figures(counts: torch.Tensor, name: str, beta: float = 1) -> dict[str,
         return {"IoU": hit / (true + found - hit), "Acc": hit / true}
     if name == "mDice":
         return {"Dice": 2 * hit / (true + found), "Acc": hit / true}
-    precision, recall = hit / found, hit / true
-    fscore = (1 + beta**2) * precision * recall / (beta**2 * precision + recall)
-    return {"Fscore": fscore, "Precision": precision, "Recall": recall}
+    fscore = (1 + beta**2) * hit / (beta**2 * true + found)
+    precision = (hit / found).where((found > 0) | (true == 0), 0.0)
+    return {"Fscore": fscore, "Precision": precision, "Recall": hit / true}
 
 
 def _narrow(ids: torch.Tensor) -> torch.Tensor:

@@ -17,7 +17,7 @@ from mmseg_gc.evaluation.confusion import (
     class_figures,
     overall_accuracy,
 )
-from mmseg_gc.evaluation.label_files import LabelFiles
+from mmseg_gc.evaluation.label_files import LabelFiles, label_file_ids
 from mmseg_gc.registry import METRICS
 
 
@@ -26,8 +26,11 @@ class IoUMetric(BaseMetric):
     """Mean and per-class figures in percent, from counts that are exact on any number of processes.
 
     ``iou_metrics`` chooses among mIoU, mDice and mFscore; a class without pixels is NaN and left
-    out of the mean, or counts ``nan_to_num``. ``output_dir`` receives each prediction as a PNG of
-    ids, in the numbering of the label files; with ``format_only`` nothing is scored.
+    out of the mean, or counts ``nan_to_num``. Pixels whose label is ``ignore_index`` don't count;
+    where that is the id of a class, its figures are NaN and left out of the means, and a pixel of
+    another class that is predicted to be of it is an error of that other class. ``output_dir``
+    receives each prediction as a PNG of the label files' numbers, as in `label_file_ids`; with
+    ``format_only`` nothing is scored.
 
     After `evaluate`, ``confusion`` is the matrix (C, C), int64, row = true id, ``class_values``
     maps each figure to one percentage a class, and ``table`` is what was printed.
@@ -71,7 +74,7 @@ class IoUMetric(BaseMetric):
         self.class_values: dict[str, list[float]] = {}
         self.table = ""
         self._num_samples = 0
-        self._files = LabelFiles(output_dir, backend_args) if output_dir else None
+        self.files = LabelFiles(output_dir, backend_args) if output_dir else None
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Count each sample's ``pred_sem_seg`` against its ``gt_sem_seg``: (1, H, W), integer."""
@@ -80,7 +83,7 @@ class IoUMetric(BaseMetric):
             self._num_samples += 1
             if not self.format_only:
                 self._count(pred, sample)
-            if self._files is not None:
+            if self.files is not None:
                 self._write(pred, sample)
 
     def evaluate(self, size: int) -> dict[str, float]:
@@ -97,8 +100,8 @@ class IoUMetric(BaseMetric):
         all_reduce(seen)
         self.results.clear()
         self._num_samples = 0
-        if self._files is not None:
-            self._files.forget()
+        if self.files is not None:
+            self.files.forget()
         if seen.item() != size:
             raise UserError(
                 f"IoUMetric saw {seen.item()} samples of a data set of {size}: set round_up=False "
@@ -119,6 +122,8 @@ class IoUMetric(BaseMetric):
         for name in self.metrics:
             for figure, values in class_figures(self.confusion, name, self.beta).items():
                 percent = self._percent(values)
+                if 0 <= self.ignore_index < len(percent):
+                    percent[self.ignore_index] = np.nan
                 means[f"m{figure}"] = percent
                 self.class_values[figure] = percent.tolist()
         table = PrettyTable()
@@ -165,9 +170,10 @@ class IoUMetric(BaseMetric):
             ) from error
 
     def _write(self, pred: torch.Tensor, sample: dict) -> None:
-        # Label files whose zero is ignored count classes from 1.
-        ids = pred.cpu().numpy().astype(np.uint8) + np.uint8(sample.get("reduce_zero_label", False))
-        self._files.write(ids, sample["img_path"])
+        meta = dict(self.dataset_meta)
+        if "reduce_zero_label" in sample:  # several data sets in one may differ
+            meta["reduce_zero_label"] = sample["reduce_zero_label"]
+        self.files.write(label_file_ids(meta)[pred.cpu().numpy()], sample["img_path"])
 
 
 def _mean(values: np.ndarray) -> float:

@@ -1,7 +1,8 @@
 """Predicted label maps as PNG files, each under the name of its picture."""
 
 import os.path as osp
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -11,6 +12,46 @@ from PIL import Image
 
 from mmseg_gc.errors import UserError
 
+EVERY_UINT8 = 256  # entries that a table of uint8 labels needs, whatever the number of classes
+
+
+def label_file_ids(meta: Mapping) -> np.ndarray:
+    """The number that stands for each class in the label files: (C or more,), uint8 or uint16.
+
+    ``meta`` is the data set's ``metainfo``, whose ``label_map``, ``reduce_zero_label`` (with it the
+    first class is 1) and ``file_label_map``, all from a file's number to a class, are undone.
+    """
+    num_classes = len(meta.get("classes") or ())
+    ids = np.arange(max(num_classes, EVERY_UINT8))
+    for old_id, new_id in (meta.get("label_map") or {}).items():
+        if new_id < num_classes:
+            ids[new_id] = old_id
+    ids += bool(meta.get("reduce_zero_label"))
+    in_file = {new_id: old_id for old_id, new_id in (meta.get("file_label_map") or {}).items()}
+    ids = np.array([in_file.get(number, number) for number in ids.tolist()])
+    return ids.astype(np.uint8 if ids[:num_classes].max(initial=0) < EVERY_UINT8 else np.uint16)
+
+
+def result_names(pictures: Sequence[str]) -> list[str]:
+    """What each picture's results are called, without suffix: by its own name where that is enough.
+
+    Pictures of one name in several folders keep these folders, ``day1/0001``, below the one that
+    holds all; those that differ in the suffix alone keep it, ``0001.jpg``.
+    """
+    if not pictures:
+        return []
+    paths = [osp.abspath(picture) for picture in pictures]
+    top = osp.commonpath([osp.dirname(path) for path in paths])
+    whole = [osp.relpath(path, top) for path in paths]
+    without_suffix = [osp.splitext(path)[0] for path in whole]
+    names = [osp.basename(path) for path in without_suffix]
+    for longer in (without_suffix, whole):
+        count = Counter(dict(zip(paths, names, strict=True)).values())  # a path given twice is one
+        names = [
+            long if count[name] > 1 else name for name, long in zip(names, longer, strict=True)
+        ]
+    return names
+
 
 class LabelFiles:
     """The files ``folder/NAME.png`` of one test; ``folder`` may be remote, by ``backend_args``."""
@@ -18,19 +59,24 @@ class LabelFiles:
     def __init__(self, folder: str, backend_args: dict | None = None) -> None:
         self.folder = folder
         self.backend_args = dict(backend_args) if backend_args else None
+        self.names: dict[str, str] = {}  # by path of the picture; without one it is the picture's
         self._source_of: dict[str, str] = {}
 
     def write(
-        self, ids: np.ndarray, picture: str, palette: Sequence[Sequence[int]] | None = None
+        self,
+        ids: np.ndarray,
+        picture: str,
+        palette: Sequence[Sequence[int]] | None = None,
     ) -> str:
-        """Write ``ids`` (h, w), uint8, with the colours (r, g, b) of ``palette`` where it is given.
+        """Write ``ids`` (h, w), uint8 or uint16, under what ``names`` has for ``picture``.
 
-        Returns the path.
+        ``palette`` has colours (r, g, b) for uint8. Returns the path.
 
         Raises:
             UserError: Another picture of that name was written before.
         """
-        target = osp.join(self.folder, osp.splitext(osp.basename(picture))[0] + ".png")
+        name = self.names.get(picture) or osp.splitext(osp.basename(picture))[0]
+        target = osp.join(self.folder, f"{name}.png")
         if self._source_of.setdefault(target, picture) != picture:
             raise UserError(
                 f"{picture} and {self._source_of[target]} would both be written to {target}: give "

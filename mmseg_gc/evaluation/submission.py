@@ -8,7 +8,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from mmseg_gc.errors import UserError
-from mmseg_gc.evaluation.label_files import LabelFiles
+from mmseg_gc.evaluation.label_files import LabelFiles, label_file_ids
 from mmseg_gc.registry import METRICS
 
 
@@ -28,19 +28,14 @@ def cityscapes_label_ids(classes: Sequence[str]) -> np.ndarray:
 
 
 def file_ids(meta: Mapping) -> np.ndarray:
-    """The id that stands for each class in the files that a benchmark takes: (C,), uint8.
+    """The id that stands for each class in the files that a benchmark takes: (C,), uint8 or uint16.
 
     ``meta`` is the data set's ``metainfo``. Cityscapes counts all its labels. Elsewhere the files
-    have the numbers of the label files: ``label_map`` and ``reduce_zero_label`` are undone.
+    have the numbers of the label files, as in `label_file_ids`.
     """
-    classes = meta["classes"]
     if meta.get("submission") == "cityscapes":
-        return cityscapes_label_ids(classes)
-    ids = np.arange(len(classes))
-    for old_id, new_id in (meta.get("label_map") or {}).items():
-        if new_id < len(ids):
-            ids[new_id] = old_id
-    return (ids + bool(meta.get("reduce_zero_label"))).astype(np.uint8)
+        return cityscapes_label_ids(meta["classes"])
+    return label_file_ids(meta)[: len(meta["classes"])]
 
 
 @METRICS.register_module()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseDataPreprocessor
@@ -20,7 +21,8 @@ class SegDataPreProcessor(BaseDataPreprocessor):
     """Moves a batch to the device, normalises it to float32, and pads it right and below.
 
     Args:
-        mean, std: one number a channel, in the order after ``bgr_to_rgb``; None: no normalising.
+        mean, std: one number a channel, or one for all, in the order after ``bgr_to_rgb``; None: no
+            normalising.
         size: (h, w) to pad training pictures to; smaller than the picture, it does nothing.
         size_divisor: pad them to its next multiple instead. Without both: to the largest of them.
         pad_val: value of padded pixels after normalising.
@@ -28,10 +30,13 @@ class SegDataPreProcessor(BaseDataPreprocessor):
         batch_augments: function of (inputs, data_samples) that returns both, for training.
         test_cfg: ``size`` or ``size_divisor`` for testing; None: pictures of a batch have one size.
 
+    Values that are NaN or infinite become 0 after normalising, which is the mean.
+
     Training records ``img_shape``, ``pad_shape`` (h, w) and ``padding_size`` (left, right, top,
     bottom) in the samples, testing ``pad_shape`` and ``img_padding_size``.
 
-    Raises: UserError for keys that exclude each other, or test pictures of different size.
+    Raises: UserError for keys that exclude each other, a ``std`` that isn't above 0, test pictures
+        of different size, or a picture of other channels than ``mean`` or the rest of its batch.
     Source: ``mmseg.models.SegDataPreProcessor``.
     """
 
@@ -68,6 +73,11 @@ class SegDataPreProcessor(BaseDataPreprocessor):
         if self.normalises:
             self.register_buffer("mean", torch.tensor(mean).float().view(-1, 1, 1), False)
             self.register_buffer("std", torch.tensor(std).float().view(-1, 1, 1), False)
+            if self.mean.shape != self.std.shape or not np.all(np.asarray(std) > 0):
+                raise UserError(
+                    f"data_preprocessor has mean={mean} and std={std}: give one number a channel "
+                    "in both, each std above 0."
+                )
         self.size = size
         self.size_divisor = size_divisor
         self.pad_val = pad_val
@@ -85,6 +95,7 @@ class SegDataPreProcessor(BaseDataPreprocessor):
         """
         data = self.cast_data(data)
         images, samples = data["inputs"], data.get("data_samples")
+        self._check_channels(images, samples)
         if training:
             for sample in samples or []:
                 # Losses index by labels, and torch indexes by 64 bits.
@@ -109,7 +120,8 @@ class SegDataPreProcessor(BaseDataPreprocessor):
                     f"A test batch holds pictures of different size, {sorted(sizes)} (h, w); "
                     f"set the test dataloader's batch_size=1."
                 )
-            if raw and not self.test_cfg and not images[0].is_floating_point():
+            is_uniform = len({image.size(0) for image in images}) == 1
+            if raw and is_uniform and not self.test_cfg and not images[0].is_floating_point():
                 inputs = images[0][None] if len(images) == 1 else torch.stack(list(images))
                 return {"inputs": inputs, "data_samples": samples}
             inputs, paddings = self._batch(images, **(self.test_cfg or {}))
@@ -119,6 +131,29 @@ class SegDataPreProcessor(BaseDataPreprocessor):
                         {"img_padding_size": padding, "pad_shape": tuple(inputs.shape[2:])}
                     )
         return {"inputs": inputs, "data_samples": samples}
+
+    def _check_channels(
+        self, images: Sequence[Tensor], samples: Sequence[SegDataSample] | None
+    ) -> None:
+        """Refuse an image whose channels aren't those of ``mean``, or of the batch's first.
+
+        Grey where ``mean`` has three numbers is normalised as three equal channels, and a single
+        number serves any number of channels.
+        """
+        wanted, source = images[0].size(0), "the first of its batch has"
+        if self.normalises and self.mean.numel() > 1:
+            wanted, source = self.mean.numel(), "data_preprocessor.mean has numbers for"
+        for place, image in enumerate(images):
+            found = image.size(0)
+            is_grey = found == 1 and wanted == 3 and self.normalises
+            if found == wanted or is_grey:
+                continue
+            path = samples[place].metainfo.get("img_path") if samples else None
+            raise UserError(
+                f"{path or 'an image'} has {found} channels, but {source} {wanted}: correct mean, "
+                "std and model.backbone.in_channels, make all images alike, or set "
+                "color_type='color' in LoadImageFromFile to read every image as three channels."
+            )
 
     def _batch(
         self,
@@ -134,7 +169,7 @@ class SegDataPreProcessor(BaseDataPreprocessor):
             height = -(-height // size_divisor) * size_divisor
             width = -(-width // size_divisor) * size_divisor
         batch = torch.full(
-            (len(images), images[0].shape[0], height, width),
+            (len(images), self._num_channels(images), height, width),
             self.pad_val,
             dtype=torch.float32,
             device=images[0].device,
@@ -144,12 +179,21 @@ class SegDataPreProcessor(BaseDataPreprocessor):
         paddings = [(0, width - w, 0, height - h) for h, w in zip(heights, widths, strict=True)]
         return batch, paddings
 
+    def _num_channels(self, images: Sequence[Tensor]) -> int:
+        of_mean = self.mean.numel() if self.normalises else 1
+        return max(of_mean, images[0].size(0))
+
     def normalise(self, images: Tensor) -> Tensor:
         """float32 pictures (…, C, H, W) from raw ones, in the order of channels that mean has."""
         if self.swaps_channels and images.size(-3) == 3:
             images = images.flip(-3)
-        images = images.float()
-        return (images - self.mean) / self.std if self.normalises else images
+        values = images.float()
+        if self.normalises:
+            values = (values - self.mean) / self.std
+        if images.is_floating_point():
+            # Left alone, one would spread over all that a layer sees, by each kernel differently.
+            values = values.nan_to_num(0.0, posinf=0.0, neginf=0.0)
+        return values
 
     def _pad_label(self, sample: SegDataSample, padding: tuple[int, int, int, int]) -> None:
         if "gt_sem_seg" in sample and any(padding):

@@ -8,10 +8,20 @@ import torch
 from mmseg_gc.apis import MMSegInferencer, inference_model, init_model, show_result_pyplot
 from mmseg_gc.checkpoint import save_checkpoint
 from mmseg_gc.config import load_config
+from mmseg_gc.datasets import CityscapesDataset
 from mmseg_gc.errors import UserError
+from mmseg_gc.evaluation.label_files import label_file_ids
+from mmseg_gc.registry import MODELS
 
 CONFIG = Path(__file__).parents[2] / "configs/gcnet/gcnet_r18-d8_1xb8-20k_camvid-360x480.py"
 SMALL = {"test_dataloader.dataset.pipeline.1.scale": (96, 72)}
+TINY = {
+    "model.backbone.base_channels": 8,
+    "model.decode_head.in_channels": 64,
+    "model.decode_head.channels": 8,
+    "model.auxiliary_head.in_channels": 32,
+    "model.auxiliary_head.channels": 8,
+}
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +109,81 @@ def test_inferencer_labels_a_folder_and_saves(model, camvid_root, tmp_path):
         saved = cv2.imread(str(tmp_path / "out" / "pred" / name), cv2.IMREAD_UNCHANGED)
         assert (saved == labels).all()
     assert len(list((tmp_path / "out" / "vis").iterdir())) == 2
+
+
+def test_results_of_one_name_do_not_overwrite_each_other(tmp_path):
+    cfg = load_config(CONFIG, TINY)
+    save_checkpoint(dict(state_dict=init_model(cfg).state_dict()), tmp_path / "w.pth")
+    cfg = load_config(CONFIG, {**TINY, **SMALL})
+    label = MMSegInferencer(cfg, str(tmp_path / "w.pth"), device="cpu", show_progress=False)
+    frame = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+    for name in ("1/a.png", "1/a.jpg", "2/a.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / name), frame)
+    (tmp_path / "2/._a.png").touch()  # beside each file that a Mac copies
+    out = tmp_path / "out"
+    label((tmp_path / day for day in "12"), out_dir=str(out), img_out_dir="")
+    for _ in range(2):  # as the frames of a video come
+        label(frame, out_dir=str(out), img_out_dir="")
+    found = sorted(str(path.relative_to(out)) for path in out.rglob("*.png"))
+    assert found == [
+        *("pred/00000000.png", "pred/00000001.png"),
+        *("pred/1/a.jpg.png", "pred/1/a.png.png", "pred/2/a.png"),
+    ]
+    label(str(tmp_path / "1/a.png"), out_dir=str(out))
+    with pytest.raises(UserError, match=r"2/a\.png and .*1/a\.png would both be written to"):
+        label(str(tmp_path / "2/a.png"), out_dir=str(out))
+
+
+def test_the_top_level_s_preprocessor_serves_a_model_without_one():
+    cfg = load_config(CONFIG, TINY)
+    preprocessor = cfg.model.pop("data_preprocessor")
+    cfg.data_preprocessor = {**preprocessor, "mean": [1.0, 2.0, 3.0]}
+    assert init_model(cfg).data_preprocessor.mean.flatten().tolist() == [1, 2, 3]
+
+
+def test_numbers_of_label_files_come_from_the_data_set_or_the_weights(tmp_path):
+    cfg = load_config(CONFIG, TINY)
+    names = CityscapesDataset.METAINFO["classes"][8:]
+    dataset = dict(type="CityscapesDataset", metainfo=dict(classes=names), pipeline=[])
+    cfg.test_dataloader.dataset = dict(type="ConcatDataset", datasets=[dataset, dataset])
+    meta = init_model(cfg).dataset_meta
+    assert label_file_ids(meta)[:11].tolist() == list(range(8, 19))
+    assert meta["classes"] == names
+    dataset["data_prefix"] = dict(wrong="x")  # can't be built
+    cfg.test_dataloader.dataset = dataset
+    stored = dict(dataset_meta=dict(classes=names, reduce_zero_label=True))
+    weights = dict(state_dict=MODELS.build(cfg.model).state_dict(), meta=stored)
+    save_checkpoint(weights, tmp_path / "w.pth")
+    assert init_model(cfg, tmp_path / "w.pth").dataset_meta["reduce_zero_label"] is True
+
+
+def test_what_is_no_number_is_the_mean_in_plain_and_prepared_models(tmp_path):
+    mean = {"model.data_preprocessor.mean": [90.0, 120.0, 150.0], "model.test_cfg.mode": "whole"}
+    cfg = load_config(CONFIG, {**TINY, **mean, "model.test_cfg.return_logits": True})
+    pipeline = [dict(type="LoadImageFromFile", color_type="unchanged"), dict(type="PackSegInputs")]
+    cfg.test_dataloader.dataset.pipeline = pipeline
+    model = init_model(cfg)
+    save_checkpoint(dict(state_dict=model.state_dict()), tmp_path / "w.pth")
+    image = np.random.default_rng(0).uniform(0, 255, (40, 56, 3)).astype(np.float32)
+    filled, black = image.copy(), image.copy()
+    image[9:20, 7:30], image[30, :, 1] = np.nan, -np.inf
+    filled[9:20, 7:30], filled[30, :, 1] = (150, 120, 90), 120  # BGR
+    black[9:20, 7:30], black[30, :, 1] = 0, 0
+    for one in (model, init_model(cfg, tmp_path / "w.pth")):
+        results = inference_model(one, [image, filled, black])
+        found, right, wrong = (result.seg_logits.data for result in results)
+        assert torch.equal(found, right) and not torch.allclose(found, wrong)
+
+
+def test_views_need_a_pipeline(model, picture):
+    cfg, model.cfg = model.cfg, load_config(CONFIG)
+    model.cfg.pop("tta_pipeline")
+    try:
+        with pytest.raises(UserError, match="has no tta_pipeline"):
+            inference_model(model, picture, aug_test=True)
+    finally:
+        model.cfg = cfg
 
 
 def test_nothing_to_label_is_said(model, tmp_path):

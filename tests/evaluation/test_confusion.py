@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -128,12 +129,12 @@ def test_what_is_predicted_on_ignored_pixels_is_nobodys_business(count):
             "mFscore",
             1,
             {
-                "Fscore": [6 / 9, 8 / 12, NAN, NAN],
+                "Fscore": [6 / 9, 8 / 12, 0, NAN],
                 "Precision": [3 / 5, 4 / 5, 0, NAN],
                 "Recall": [3 / 4, 4 / 7, NAN, NAN],
             },
         ),
-        ("mFscore", 2, {"Fscore": [15 / 21, 20 / 33, NAN, NAN]}),
+        ("mFscore", 2, {"Fscore": [15 / 21, 20 / 33, 0, NAN]}),
     ],
 )
 def test_figures_by_hand(name, beta, expected):
@@ -141,6 +142,32 @@ def test_figures_by_hand(name, beta, expected):
     for figure, values in expected.items():
         wanted = torch.tensor(values, dtype=torch.float64)
         torch.testing.assert_close(figures[figure], wanted, equal_nan=True, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("beta", [0.5, 1, 2])
+def test_fscore_and_precision_count_pixels_by_numpy(beta):
+    """Class 3 is in the truth and never found, 4 found and nowhere true, 5 neither."""
+    draw = np.random.default_rng(0)
+    label, pred = draw.integers(0, 4, 4000), draw.choice([0, 1, 2, 4], 4000)
+    counts = confusion_counts(torch.tensor(pred)[None], torch.tensor(label)[None], 6, 255)
+    found = class_figures(counts, "mFscore", beta)
+    for number in range(6):
+        hit = ((label == number) & (pred == number)).sum()
+        missed = ((label == number) & (pred != number)).sum()
+        false = ((label != number) & (pred == number)).sum()
+        exists = hit + missed + false > 0
+        weighed = (1 + beta**2) * hit + beta**2 * missed + false
+        assert found["Fscore"][number].item() == pytest.approx(
+            (1 + beta**2) * hit / weighed if exists else NAN, nan_ok=True
+        )
+        precision = hit / (hit + false) if hit + false else 0.0
+        assert found["Precision"][number].item() == pytest.approx(
+            precision if exists else NAN, nan_ok=True
+        )
+    if beta == 1:
+        torch.testing.assert_close(
+            found["Fscore"], class_figures(counts, "mDice")["Dice"], equal_nan=True
+        )
 
 
 def test_overall_accuracy_by_hand():

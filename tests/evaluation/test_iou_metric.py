@@ -68,7 +68,7 @@ def test_every_figure_in_mmsegmentation_s_order():
     # Dice: 4/6, 2/5, 0/1. Precision: 2/3, 1/2, 0/1.
     assert means["mDice"] == round((4 / 6 + 2 / 5 + 0) / 3 * 100, 2)
     assert means["mPrecision"] == round((2 / 3 + 1 / 2 + 0) / 3 * 100, 2)
-    assert means["mFscore"] == round((10 / 15 + 5 / 14) / 2 * 100, 2)
+    assert means["mFscore"] == round((10 / 15 + 5 / 14 + 0) / 3 * 100, 2)
 
 
 def test_nan_to_num_counts_absent_classes():
@@ -96,6 +96,33 @@ def test_ignore_index_of_the_data_set(dtype):
     built = metric(ignore_index=11)
     built.process({}, [sample([[0, 3]], [[0, 11]], dtype)])
     assert built.evaluate(1)["aAcc"] == 100.0
+
+
+@pytest.mark.parametrize("nan_to_num", [None, 0])
+def test_an_ignored_class_is_left_out_of_every_mean(nan_to_num):
+    """Class 0 is ignored: what it is predicted for elsewhere is missed there, and nothing else."""
+    draw = np.random.default_rng(0)
+    label, pred = draw.integers(0, 4, (2, 30, 30))
+    built = metric(ignore_index=0, iou_metrics=["mIoU", "mDice", "mFscore"], nan_to_num=nan_to_num)
+    built.process({}, [sample(pred.tolist(), label.tolist())])
+    means = built.evaluate(1)
+
+    valid = label != 0
+    hit = np.array([(valid & (label == c) & (pred == c)).sum() for c in (1, 2, 3)])
+    true = np.array([(valid & (label == c)).sum() for c in (1, 2, 3)])
+    found = np.array([(valid & (pred == c)).sum() for c in (1, 2, 3)])
+    right = {
+        "mIoU": hit / (true + found - hit),
+        "mAcc": hit / true,
+        "mDice": 2 * hit / (true + found),
+        "mFscore": 2 * hit / (true + found),
+        "mPrecision": hit / found,
+        "mRecall": hit / true,
+    }
+    assert (pred[valid] == 0).any()
+    assert means.pop("aAcc") == round(hit.sum() / valid.sum() * 100, 2)
+    assert means == {name: round(values.mean() * 100, 2) for name, values in right.items()}
+    assert all(math.isnan(values[0]) for values in built.class_values.values())
 
 
 def test_no_sample_at_all_in_one_process():

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable
 
 import pytest
@@ -95,6 +96,44 @@ def test_raw_pictures_are_normalised_once(dtype: torch.dtype) -> None:
     assert torch.equal(raw, preprocessor(data)["inputs"])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16])
+def test_what_is_no_number_counts_as_the_mean(dtype: torch.dtype) -> None:
+    image = picture(2, 2).to(dtype)
+    image[0, 0, 0], image[1, 0, 1], image[2, 1, 1] = math.nan, math.inf, -math.inf
+    before = image.clone()
+    for options, rest in (({}, [14, 24, 34]), (dict(mean=MEAN, std=STD), [4, 2, 1])):
+        out = SegDataPreProcessor(**options)({"inputs": [image]})["inputs"]
+        expected = torch.tensor(rest).float().view(3, 1, 1).repeat(1, 2, 2)
+        expected[0, 0, 0] = expected[1, 0, 1] = expected[2, 1, 1] = 0
+        assert torch.equal(out[0], expected)
+    assert torch.equal(image.isnan(), before.isnan()) and image.isinf().sum() == 2
+
+
+def test_channels_that_do_not_fit_name_the_picture() -> None:
+    sample = SegDataSample(metainfo=dict(img_path="two.png"))
+    two = {"inputs": [picture(2, 2)[:2]], "data_samples": [sample]}
+    for raw in (False, True):
+        with pytest.raises(UserError, match=r"two\.png has 2 channels, but .*mean has .* for 3"):
+            SegDataPreProcessor(mean=MEAN, std=STD)(two, raw=raw)
+    mixed = {"inputs": [picture(2, 2), picture(2, 2)[:1]], "data_samples": [sample] * 2}
+    with pytest.raises(UserError, match=r"two\.png has 1 channels, but the first .* has 3"):
+        SegDataPreProcessor()(mixed)
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_one_channel_or_one_mean_serves_three(raw: bool) -> None:
+    three = SegDataPreProcessor(mean=MEAN, std=STD)
+    mixed = three({"inputs": [picture(1, 1)[:1], picture(1, 1)]}, raw=raw)["inputs"]
+    assert mixed.flatten().tolist() == [4, -3, -4, 4, 2, 1]
+    grey = three({"inputs": [picture(1, 1)[:1]]}, raw=raw)["inputs"]
+    grey = grey if grey.is_floating_point() else three.normalise(grey)
+    assert grey.flatten().tolist() == [4, -3, -4]
+    one = SegDataPreProcessor(mean=[4.0], std=[2.0])
+    out = one({"inputs": [picture(1, 1)]}, raw=raw)["inputs"]
+    out = out if out.is_floating_point() else one.normalise(out)
+    assert out.flatten().tolist() == [5, 10, 15]
+
+
 def test_takes_a_stacked_batch() -> None:
     out = SegDataPreProcessor(mean=MEAN, std=STD)({"inputs": torch.stack([picture(2, 2)] * 2)})
     assert out["inputs"].shape == (2, 3, 2, 2) and out["inputs"][1, 0, 0, 0] == 4
@@ -137,6 +176,8 @@ def test_pictures_of_different_size_in_a_test_batch() -> None:
     ("options", "words"),
     [
         (dict(mean=MEAN), "`mean` and `std` together"),
+        (dict(mean=MEAN, std=[1.0, 0.0, 2.0]), "each std above 0"),
+        (dict(mean=MEAN, std=[1.0]), "one number a channel in both"),
         (dict(bgr_to_rgb=True, rgb_to_bgr=True), "not both"),
         (dict(size=(2, 2), size_divisor=2), "not to both"),
         (dict(test_cfg=dict(size=(2, 2), size_divisor=2)), "not to both"),

@@ -16,6 +16,7 @@ from mmseg_gc.datasets.transforms.labels import (
     id_table,
     shared_color,
 )
+from mmseg_gc.datasets.transforms.nonfinite import tell_nonfinite
 from mmseg_gc.datasets.transforms.png import decode_png
 from mmseg_gc.errors import UserError
 from mmseg_gc.registry import TRANSFORMS
@@ -253,6 +254,7 @@ def _outside(path: str, ids: np.ndarray, results: dict) -> UserError:
 
 
 def _set_image(results: dict, image: np.ndarray, to_float32: bool) -> dict:
+    tell_nonfinite(image, results.get("img_path") or "the image array")
     results["img"] = image.astype(np.float32) if to_float32 else image
     results["img_shape"] = results["ori_shape"] = image.shape[:2]
     return results

@@ -6,6 +6,7 @@ from mmseg_gc.engine.hooks.nonfinite_loss import NonFiniteLossHook
 from mmseg_gc.engine.hooks.preemption import PreemptionHook
 from mmseg_gc.engine.hooks.prepare_model import PrepareModelHook
 from mmseg_gc.engine.hooks.progress_bar import ProgressBarHook
+from mmseg_gc.engine.hooks.result_names import ResultNamesHook
 from mmseg_gc.engine.hooks.runtime_info import RuntimeInfoHook
 from mmseg_gc.engine.hooks.visualization import SegVisualizationHook
 
@@ -19,5 +20,6 @@ __all__ = [
     "PrepareModelHook",
     "ProgressBarHook",
     "RuntimeInfoHook",
+    "ResultNamesHook",
     "SegVisualizationHook",
 ]

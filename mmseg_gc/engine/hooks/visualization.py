@@ -40,6 +40,7 @@ class SegVisualizationHook(Hook):
         self.backend_args = backend_args
         self.out_dir = out_dir
         self.num_drawn = 0
+        self.names: dict[str, str] = {}  # of files in `out_dir`, by path of the picture
 
     def after_val_iter(
         self,
@@ -72,6 +73,10 @@ class SegVisualizationHook(Hook):
             data_sample=data_sample,
             show=self.show,
             wait_time=self.wait_time,
-            out_file=f"{self.out_dir}/{name}.png" if self.out_dir else None,
+            out_file=self._out_file(data_sample.img_path),
             step=step,
         )
+
+    def _out_file(self, path: str) -> str | None:
+        name = self.names.get(path, Path(path).stem)
+        return f"{self.out_dir}/{name}.png" if self.out_dir else None

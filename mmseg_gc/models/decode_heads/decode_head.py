@@ -176,7 +176,11 @@ class BaseDecodeHead(BaseModule):
             value = loss_decode(seg_logits, label, ignore_index=self.ignore_index)
             name = loss_decode.loss_name
             losses[name] = losses[name] + value if name in losses else value
-        losses["acc_seg"] = accuracy(seg_logits, label, ignore_index=self.ignore_index)
+        # With one channel this is the threshold that predictions are held to.
+        thresh = self.threshold if self.out_channels == 1 else None
+        losses["acc_seg"] = accuracy(
+            seg_logits, label, thresh=thresh, ignore_index=self.ignore_index
+        )
         return losses
 
     def predict_by_feat(self, seg_logits: Tensor, batch_img_metas: list[dict]) -> Tensor:

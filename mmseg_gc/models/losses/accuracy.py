@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from mmseg_gc.errors import UserError
+
 
 def accuracy(
     pred: Tensor,
@@ -15,16 +17,27 @@ def accuracy(
 ) -> Tensor | list[Tensor]:
     """Percent of targets among the ``topk`` best scores, of shape (1,); one for each of ``topk``.
 
-    ``pred`` is (N, C, ...) and ``target`` the label ids (N, ...). Scores up to ``thresh`` count as
-    wrong. If all targets are ignored the answer is 100.
+    ``pred`` is (N, C, ...) and ``target`` the label ids (N, ...). Logits up to ``thresh`` count as
+    wrong. A single channel is the logit of class 1, chosen where its sigmoid exceeds ``thresh``, or
+    0.5. If all targets are ignored the answer is 100.
 
-    Source: ``mmseg.models.losses.accuracy``.
+    Raises:
+        UserError: ``topk`` asks for more classes than there are.
+
+    Source: ``mmseg.models.losses.accuracy``, which takes every pixel of a single channel for 0.
     """
     ks = (topk,) if isinstance(topk, int) else tuple(topk)
+    if max(ks) > pred.size(1):
+        raise UserError(
+            f"accuracy's topk={topk} is more than the {pred.size(1)} channels; lower it."
+        )
     if pred.size(0) == 0:
         results = [pred.new_zeros(()) for _ in ks]
         return results[0] if isinstance(topk, int) else results
-    if max(ks) == 1:
+    if pred.size(1) == 1:
+        labels = pred.sigmoid() > (0.5 if thresh is None else thresh)
+        scores, thresh = pred, None
+    elif max(ks) == 1:
         scores, labels = pred.max(dim=1, keepdim=True)  # Far cheaper than topk over many pixels.
     else:
         scores, labels = pred.topk(max(ks), dim=1)  # (N, k, ...)

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -100,6 +101,19 @@ def test_one_output_channel_for_two_classes() -> None:
     assert module.conv_seg.out_channels == 1 and module.threshold == 0.3
     module = head(num_classes=2, out_channels=1, threshold=0.6, loss_decode=sigmoid)
     assert module.threshold == 0.6
+
+
+@pytest.mark.parametrize("threshold", [None, 0.7])
+def test_accuracy_of_one_channel_is_that_of_its_labels(threshold, labelled: Labelled) -> None:
+    sigmoid = dict(type="CrossEntropyLoss", use_sigmoid=True)
+    module = head(num_classes=2, out_channels=1, threshold=threshold, loss_decode=sigmoid)
+    logits = torch.randn(1, 1, 9, 9)
+    label = torch.randint(0, 2, (9, 9))
+    label[0] = 255
+    acc_seg = module.loss_by_feat(logits, [labelled(label)])["acc_seg"].item()
+    probability = 1 / (1 + np.exp(-logits.numpy()[0, 0]))
+    right = (probability > (threshold or 0.3)) == label.numpy()
+    assert acc_seg == pytest.approx(right[1:].mean() * 100)
 
 
 def test_classifier_is_drawn_small() -> None:
