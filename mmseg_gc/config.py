@@ -22,6 +22,7 @@ FOREIGN_SCOPE = "mmseg"
 # Part of every training, of detectors too, beside mmengine's own default hooks.
 OWN_HOOKS = {
     "cudnn_benchmark": f"{SCOPE}.CudnnBenchmarkHook",
+    "label_check": f"{SCOPE}.LabelCheckHook",
     "nonfinite_loss": f"{SCOPE}.NonFiniteLossHook",
     "preemption": f"{SCOPE}.PreemptionHook",
 }

@@ -87,7 +87,15 @@ def cli(main: Callable[[], int | None]) -> Callable[[], None]:
             sentence = user_sentence(error)
             if sentence is None or os.environ.get(TRACEBACK_VARIABLE):
                 raise
+            _end_progress_bars()
             print(f"Error: {sentence}", file=sys.stderr)
             sys.exit(1)
 
     return wrapped
+
+
+def _end_progress_bars() -> None:
+    """Let what follows begin on a line of its own."""
+    if "tqdm" in sys.modules:
+        for bar in list(getattr(sys.modules["tqdm"].tqdm, "_instances", ())):
+            bar.close()

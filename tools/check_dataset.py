@@ -118,7 +118,7 @@ def settings(diagnosis, cfg) -> str:
 @cli
 def main() -> int:
     args = parse_args()
-    from dataset_doctor.diagnosis import diagnose
+    from dataset_doctor.diagnosis import channel_faults, diagnose
     from dataset_doctor.page import write_page
     from dataset_doctor.reading import examine, in_parallel
     from dataset_doctor.splits import config_findings, open_splits
@@ -134,11 +134,13 @@ def main() -> int:
     reports = list(in_parallel(examine, pairs, args.nproc, "reading"))
     diagnosis = diagnose(splits, reports, args.nproc)
     diagnosis.findings[:0] = config_findings(cfg, splits)
+    diagnosis.findings += channel_faults(cfg, diagnosis.charts)
     pasted = settings(diagnosis, cfg)
     print_classes(diagnosis.charts)
     print_findings(diagnosis.findings, args.fix_report)
     if pasted:
-        print(f"\nSettings that fit the labels, for the end of the config:\n{pasted}")
+        pasted = f"_base_ = {os.path.abspath(args.config)!r}\n{pasted}"
+        print(f"\nSettings that fit the labels, as a config of their own:\n{pasted}")
     if args.fix_report:
         page = write_page(diagnosis, Path(args.config).stem, pasted)
         write_atomically(args.fix_report, lambda file: file.write(page.encode()))

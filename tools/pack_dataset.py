@@ -95,10 +95,9 @@ def locked(folder: Path) -> Iterator[None]:
 
 def named(dataset) -> Iterator[tuple[str, list[str], dict]]:
     """Name, files and info of every sample."""
-    root = dataset.data_prefix["img_path"]
     for index in range(len(dataset)):
         info = dataset.get_data_info(index)
-        name = info["img_path"].removesuffix(dataset.img_suffix)[len(root) :].lstrip(os.sep)
+        name = dataset.name_of(info["img_path"])
         yield name, [info[key] for key in ("img_path", "seg_map_path") if key in info], info
 
 

@@ -12,11 +12,13 @@ from tqdm import tqdm
 
 from mmseg_gc.apis.images import Expected, Image, drawable
 from mmseg_gc.apis.inference import inference_model, init_model
+from mmseg_gc.datasets.files import is_hidden
 from mmseg_gc.errors import UserError
 from mmseg_gc.evaluation.label_files import LabelFiles, label_file_ids, result_names
 from mmseg_gc.registry import DATASETS, INFERENCERS
 from mmseg_gc.structures import SegDataSample
 from mmseg_gc.visualization import SegLocalVisualizer
+from mmseg_gc.visualization.displayable import displayable
 
 IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
@@ -143,7 +145,7 @@ class MMSegInferencer:
         self.visualizer.alpha = opacity
         return self.visualizer.add_datasample(
             name,
-            pixels,
+            displayable(pixels),
             data_sample=result,
             show=show,
             wait_time=wait_time,
@@ -163,7 +165,7 @@ def _expand(inputs: Image | Iterable[Image]) -> Iterator[Image]:
             yield from (
                 str(file)
                 for file in files
-                if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
+                if file.suffix.lower() in IMAGE_SUFFIXES and not is_hidden(file.name)
             )
         else:
             yield inputs

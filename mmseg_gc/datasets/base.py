@@ -3,13 +3,24 @@
 import os
 import os.path as osp
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from mmengine.dataset import BaseDataset
-from mmengine.fileio import list_dir_or_file, list_from_file
 
+from mmseg_gc.datasets.files import (
+    as_suffixes,
+    without_suffix,
+)
+from mmseg_gc.datasets.label_rules import (
+    checked_label_map,
+    grey_levels,
+    holds_grey_levels,
+    map_of_grey_levels,
+)
 from mmseg_gc.datasets.pack import Pack, PackedSample
+from mmseg_gc.datasets.pairing import Pairing
+from mmseg_gc.datasets.transforms.decoding import read_image
 from mmseg_gc.datasets.transforms.loading import LoadImageFromFile
 from mmseg_gc.datasets.transforms.resized_crop import ResizedCrop, fuse
 from mmseg_gc.errors import UserError
@@ -24,6 +35,10 @@ class BaseSegDataset(BaseDataset):
     palette=[...])`` names the classes. A label holds one id per pixel, or the colours of the
     palette; colours in ``metainfo["ignored_colors"]`` are read as ``ignore_index``. With
     ``classes`` a subset of a subclass's own, the ids are mapped and dropped classes ignored.
+    ``label_map``, such as ``{255: 1}`` for masks of 0 and 255, says what an id in the file stands
+    for, before ``reduce_zero_label`` and ``ignore_index`` are looked at. Without it, a palette of
+    greys alone reads masks of one channel by their grey level, unless they turn out to hold ids.
+    ``img_suffix`` and ``seg_map_suffix`` take several, in any case; hidden files are no data.
     ``data_prefix`` without ``seg_map_path`` is a data set without labels, for prediction.
     ``packed`` is a copy that ``tools/pack_dataset.py`` made, which then is read instead of the
     files; these may be gone, but where they are they must be what was packed.
@@ -36,8 +51,8 @@ class BaseSegDataset(BaseDataset):
     """
 
     METAINFO: dict = {}
-    img_suffix = ".jpg"
-    seg_map_suffix = ".png"
+    img_suffix: str | Sequence[str] = ".jpg"
+    seg_map_suffix: str | Sequence[str] = ".png"
     ignore_index = 255
     reduce_zero_label = False
     # False, set on an instance before it reads its list, leaves missing files to be found later.
@@ -46,8 +61,8 @@ class BaseSegDataset(BaseDataset):
     def __init__(
         self,
         ann_file: str = "",
-        img_suffix: str | None = None,
-        seg_map_suffix: str | None = None,
+        img_suffix: str | Sequence[str] | None = None,
+        seg_map_suffix: str | Sequence[str] | None = None,
         metainfo: dict | None = None,
         data_root: str | None = None,
         data_prefix: dict | None = None,
@@ -62,6 +77,7 @@ class BaseSegDataset(BaseDataset):
         reduce_zero_label: bool | None = None,
         backend_args: dict | None = None,
         packed: str | None = None,
+        label_map: Mapping[int, int] | None = None,
     ) -> None:
         given = {
             "img_suffix": img_suffix,
@@ -77,6 +93,9 @@ class BaseSegDataset(BaseDataset):
                 f"{self._name}.ignore_index is {self.ignore_index}, but labels hold ids of 8 bits: "
                 "choose one from 0 to 255."
             )
+        for name in ("img_suffix", "seg_map_suffix"):
+            if not as_suffixes(getattr(self, name)):
+                raise UserError(f"{self._name}.{name} is empty: name one suffix or several.")
         self.backend_args = dict(backend_args) if backend_args else None
         if data_prefix is None:
             data_prefix = {"img_path": "", "seg_map_path": ""}
@@ -87,6 +106,7 @@ class BaseSegDataset(BaseDataset):
             )
         self.packed = os.fspath(packed) if packed else None
         self._pack: Pack | None = None
+        self.left_out: dict[str, list[str]] = {}  # images that no suffix names, by suffix
         # Built here, a pipeline finds this package's transforms without a default scope.
         steps = fuse([TRANSFORMS.build(t) if isinstance(t, dict) else t for t in pipeline])
         super().__init__(
@@ -103,6 +123,9 @@ class BaseSegDataset(BaseDataset):
             max_refetch=max_refetch,
         )
         self._set_classes(own_palette=bool(metainfo and metainfo.get("palette")))
+        self.file_label_map: dict[int, int] | None = None
+        if label_map is not None:
+            self.file_label_map = checked_label_map(label_map, self.label_rules)
         if not lazy_init:
             self.full_init()
 
@@ -132,25 +155,21 @@ class BaseSegDataset(BaseDataset):
         """The paths ``img_path`` and, where there are labels, ``seg_map_path`` of every picture."""
         if self.packed:
             self._open_pack()
-        checks = self.checks_files and self.is_local and not self.packed
-        if checks:
-            self._require_folders()
-        by_list = bool(self.ann_file) and not osp.isdir(self.ann_file)
-        if self._pack and not self._has_sources(by_list):
-            names = list(self._pack.rows)
-        else:
-            names = self._listed_names() if by_list else self._names_in_folder()
-        image_dir, label_dir = self.data_prefix["img_path"], self.data_prefix.get("seg_map_path")
-        pairs = []
-        for name in names:
-            pair = {"img_path": osp.join(image_dir, name + self.img_suffix)}
-            if label_dir is not None:
-                pair["seg_map_path"] = osp.join(label_dir, name + self.seg_map_suffix)
-            pairs.append(pair)
-        if not by_list:
-            pairs.sort(key=lambda pair: pair["img_path"])
-        if checks:
-            self._require_files(pairs)
+        pairing = Pairing(
+            owner=self._name,
+            data_root=self.data_root,
+            ann_file=self.ann_file,
+            folders=self.data_prefix,
+            img_suffix=self.img_suffix,
+            seg_map_suffix=self.seg_map_suffix,
+            backend_args=self.backend_args,
+            is_local=self.is_local,
+            checks=self.checks_files and self.is_local and not self.packed,
+        )
+        packed_only = self._pack and not pairing.has_sources
+        pairs = pairing.pairs(self._pack.rows if packed_only else None)
+        self.left_out = pairing.left_out
+        self._look_for_grey_levels(pairs)
         if self._pack:
             self._place_in_pack(pairs)
         return pairs
@@ -165,11 +184,11 @@ class BaseSegDataset(BaseDataset):
     @property
     def label_rules(self) -> dict:
         """What turns the pixels of a label file into the ids that training sees."""
-        classes = self._metainfo.get("classes")
         return {
+            "file_label_map": self.file_label_map,
             "label_map": self.label_map,
             "reduce_zero_label": self.reduce_zero_label,
-            "num_classes": None if classes is None else len(classes),
+            "num_classes": self._num_classes,
             "ignore_index": self.ignore_index,
             "mask_colors": self._mask_colors,
         }
@@ -181,9 +200,27 @@ class BaseSegDataset(BaseDataset):
         backend = (self.backend_args or {}).get("backend", "local")
         return backend == "local" and "://" not in self.data_prefix["img_path"]
 
+    def name_of(self, img_path: str) -> str:
+        """The name of a sample: its path below the image folder, without the suffix."""
+        below = img_path[len(self.data_prefix["img_path"]) :].lstrip(os.sep)
+        name = without_suffix(below, as_suffixes(self.img_suffix))
+        return below if name is None else name
+
+    @property
+    def _num_classes(self) -> int | None:
+        classes = self._metainfo.get("classes")
+        return None if classes is None else len(classes)
+
     @property
     def _name(self) -> str:
         return type(self).__name__
+
+    def _serialize_data(self) -> tuple[np.ndarray, np.ndarray]:
+        if not self.data_list:
+            raise UserError(
+                f"{self._name} has no sample left: correct indices, filter_cfg or ann_file."
+            )
+        return super()._serialize_data()
 
     def _set_classes(self, own_palette: bool) -> None:
         classes = self._metainfo.get("classes")
@@ -231,20 +268,6 @@ class BaseSegDataset(BaseDataset):
             *((color, self.ignore_index) for color in ignored),
         ]
 
-    def _require_folders(self) -> None:
-        if self.data_root and not osp.isdir(self.data_root):
-            raise UserError(
-                f"{self._name}: the folder {self.data_root!r} does not exist: put the data there "
-                "(data/README.md shows the tree) or correct data_root."
-            )
-        for key, folder in self.data_prefix.items():
-            # An empty prefix with a list means that the list holds whole paths.
-            if not osp.isdir(folder) and (folder or not self.ann_file):
-                raise UserError(
-                    f"{self._name}: the folder {folder!r} does not exist: correct data_root or "
-                    f"data_prefix.{key}."
-                )
-
     def _open_pack(self) -> None:
         fused = any(isinstance(step, ResizedCrop) for step in self.pipeline.transforms)
         self._pack = Pack(self.packed, copies=not fused)
@@ -252,19 +275,10 @@ class BaseSegDataset(BaseDataset):
             if isinstance(step, LoadImageFromFile):
                 self._pack.require_loading(step.decoding)
 
-    def _has_sources(self, by_list: bool) -> bool:
-        """Whether the files that were packed can be listed."""
-        place = self.ann_file if by_list else self.data_prefix["img_path"]
-        return osp.exists(place) or not self.is_local
-
     def _place_in_pack(self, pairs: list[dict]) -> None:
-        image_dir = self.data_prefix["img_path"]
-        names = [
-            pair["img_path"].removesuffix(self.img_suffix)[len(image_dir) :].lstrip(os.sep)
-            for pair in pairs
-        ]
+        names = [self.name_of(pair["img_path"]) for pair in pairs]
         self._pack.require(self.label_rules, names, "seg_map_path" in self.data_prefix)
-        if self.checks_files and self.is_local and osp.isdir(image_dir):
+        if self.checks_files and self.is_local and osp.isdir(self.data_prefix["img_path"]):
             self._pack.require_fresh(
                 (name, [pair[key] for key in ("img_path", "seg_map_path") if key in pair])
                 for name, pair in zip(names, pairs, strict=True)
@@ -272,66 +286,21 @@ class BaseSegDataset(BaseDataset):
         for name, pair in zip(names, pairs, strict=True):
             pair["packed"] = self._pack.rows[name]
 
-    def _listed_names(self) -> list[str]:
-        if self.is_local and not osp.isfile(self.ann_file):
-            raise UserError(
-                f"{self._name}: the list {self.ann_file!r} does not exist: correct ann_file."
-            )
-        lines = list_from_file(self.ann_file, backend_args=self.backend_args)
-        names = [line.strip().removesuffix(self.img_suffix) for line in lines if line.strip()]
-        if not names:
-            raise UserError(
-                f"{self._name}: the list {self.ann_file!r} is empty: write one picture name a "
-                "line, without suffix, or correct ann_file."
-            )
-        return names
+    def _look_for_grey_levels(self, pairs: list[dict]) -> None:
+        """Read masks of one channel through a palette of greys, if that is what they hold."""
+        levels = grey_levels(self._mask_colors)
+        is_open = self.file_label_map is None and self.label_map is None
+        if not is_open or levels is None or "seg_map_path" not in pairs[0]:
+            return
+        if self._pack:
+            self.file_label_map = self._pack.file_label_map
+        elif holds_grey_levels(
+            (pair["seg_map_path"] for pair in pairs), self._read_label, levels, self._num_classes
+        ):
+            self.file_label_map = map_of_grey_levels(levels, self.label_rules)
 
-    def _names_in_folder(self) -> list[str]:
-        folder = self.data_prefix["img_path"]
-        files = list(
-            list_dir_or_file(folder, list_dir=False, recursive=True, backend_args=self.backend_args)
-        )
-        names = [f[: -len(self.img_suffix)] for f in files if f.endswith(self.img_suffix)]
-        if not names:
-            suffixes = Counter(osp.splitext(file)[1] for file in files)
-            found = ", ".join(f"{count} of {suffix!r}" for suffix, count in suffixes.most_common(3))
-            raise UserError(
-                f"{self._name}: no file in {folder!r} ends in {self.img_suffix!r} (it holds "
-                f"{found or 'no file at all'}): correct data_prefix.img_path or img_suffix."
-            )
-        return names
-
-    def _require_files(self, pairs: list[dict]) -> None:
-        gone = missing_files(pair["img_path"] for pair in pairs)
-        if gone:
-            raise UserError(
-                f"{self._name}: {len(gone)} of the {len(pairs)} pictures in {self.ann_file!r} do "
-                f"not exist, first {_first(gone)}: correct ann_file, data_prefix.img_path or "
-                f"img_suffix ({self.img_suffix!r})."
-            )
-        gone = missing_files(pair["seg_map_path"] for pair in pairs if "seg_map_path" in pair)
-        if gone:
-            raise UserError(
-                f"{self._name}: {len(gone)} of {len(pairs)} pictures have no label, first "
-                f"{_first(gone)}: add them, list the labelled pictures in ann_file, correct "
-                f"seg_map_suffix ({self.seg_map_suffix!r}) or data_prefix.seg_map_path, or leave "
-                "that out to predict only."
-            )
-
-
-def missing_files(paths: Iterable[str]) -> list[str]:
-    """The paths that do not exist."""
-    # Each folder is listed once: a network drive answers a stat of every file in minutes.
-    listed: dict[str, set[str]] = {}
-    missing = []
-    for path in paths:
-        folder, name = osp.split(path)
-        if folder not in listed:
-            listed[folder] = set(os.listdir(folder or ".")) if osp.isdir(folder or ".") else set()
-        if name not in listed[folder]:
-            missing.append(path)
-    return missing
-
-
-def _first(paths: list[str]) -> str:
-    return ", ".join(repr(path) for path in paths[:3])
+    def _read_label(self, path: str) -> np.ndarray | None:
+        try:
+            return read_image(path, "unchanged", "pillow", self.backend_args)
+        except UserError:  # named when it is its turn
+            return None

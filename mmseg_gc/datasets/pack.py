@@ -129,6 +129,12 @@ class Pack:
         part = self._pixels[offset : offset + int(np.prod(shape))].reshape(shape)
         return np.array(part) if self.copies else part
 
+    @property
+    def file_label_map(self) -> dict[int, int] | None:
+        """What an id in the packed label files stood for."""
+        stored = json.loads(self.header)["label_rules"].get("file_label_map")
+        return None if stored is None else {int(old): new for old, new in stored.items()}
+
     def require(self, label_rules: Mapping, names: Iterable[str], labelled: bool) -> None:
         """Refuse a pack made under other rules, or without one of ``names``."""
         stored, now = json.loads(self.header)["label_rules"], _plain(label_rules)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import mmengine
 import torch
+from mmengine.dataset import InfiniteSampler as EndlessSampler
 from mmengine.device import get_device
 from mmengine.dist import (
     broadcast_object_list,
@@ -135,7 +136,7 @@ class SegRunner(Runner):
 
     def _maybe_compile(self, target: str) -> None:
         # mmengine would compile `train_step`, with its data, its losses and the optimizer.
-        compiling = compile_options(self.cfg.get("compile"))
+        options = compile_options(self.cfg.get("compile"))
         if options is not None:
             model = self.model.module if is_model_wrapper(self.model) else self.model
             parts = ", ".join(compile_parts(model, options))
@@ -178,12 +179,22 @@ class SegRunner(Runner):
             # Pinned batches travel to a GPU while it still works on the last one.
             dataloader.setdefault("pin_memory", torch.cuda.is_available())
             _seed_samples(dataloader)
-        return Runner.build_dataloader(dataloader, seed, diff_rank_seed)
+        loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
+        _require_batches(loader)
+        return loader
 
     def train(self) -> nn.Module:
         self._describe_float32()
         try:
             return super().train()
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise UserError(
+                "Batch normalisation met a single value a channel, for of one small crop the "
+                "network makes one pixel: enlarge crop_size to 16 or more, or set "
+                "train_dataloader.batch_size to 2 or more."
+            ) from error
         finally:
             for hook in self.hooks:
                 if isinstance(hook, PreemptionHook):
@@ -359,6 +370,23 @@ def _seed_samples(dataloader: dict) -> None:
     if hasattr(dataset, "full_init"):
         dataset.full_init()
     dataloader["dataset"] = SeededDataset(dataset)
+
+
+def _require_batches(loader: DataLoader) -> None:
+    """Refuse a loader that never gives a batch."""
+    if not hasattr(loader.dataset, "__len__") or isinstance(loader.sampler, EndlessSampler):
+        return
+    num_samples = len(loader.dataset)
+    if not num_samples:
+        raise UserError(
+            "A data set has no sample: correct its indices, filter_cfg, ann_file or data_prefix."
+        )
+    if loader.drop_last and num_samples < (loader.batch_size or 1) and not len(loader):
+        raise UserError(
+            f"The data set has {num_samples} samples, fewer than batch_size ({loader.batch_size}), "
+            "and drop_last=True leaves out the only batch: lower batch_size, set drop_last=False, "
+            "or take the InfiniteSampler."
+        )
 
 
 def check_work_dir(path: str | Path) -> None:

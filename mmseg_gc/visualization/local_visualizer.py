@@ -11,6 +11,7 @@ from mmengine.visualization import Visualizer
 
 from mmseg_gc.registry import DATASETS, VISUALIZERS
 from mmseg_gc.structures import SegDataSample
+from mmseg_gc.visualization.displayable import displayable, is_displayable
 
 
 def distinct_colors(count: int) -> np.ndarray:
@@ -136,10 +137,12 @@ class SegLocalVisualizer(Visualizer):
         Returns the drawn RGB uint8 picture (on the main process; None on the others).
 
         Args:
-            image: RGB uint8, ``(H, W, 3)``.
+            image: RGB uint8, ``(H, W, 3)``; any other is made that as `displayable` says.
             wait_time: seconds that a window stays open; 0 waits for a key.
             out_file: write here in place of the backends.
         """
+        if not is_displayable(image):
+            image = displayable(image)
         drawn = [
             self.draw_sem_seg(image, data_sample.get(field), with_labels)
             for field, wanted in (("gt_sem_seg", draw_gt), ("pred_sem_seg", draw_pred))

@@ -125,3 +125,38 @@ def test_a_failing_worker_ends_the_job(environment, tmp_path):
     )  # fmt: skip
     assert finished.returncode != 0
     assert "nowhere" in finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (dict(batch_size=9, drop_last=True), "has 7 samples, fewer than batch_size \\(9\\)"),
+        (dict(batch_size=7, drop_last=True), None),
+        (dict(batch_size=9, drop_last=False), None),
+        (dict(batch_size=9, drop_last=True, sampler=dict(type="InfiniteSampler")), None),
+    ],
+)
+def test_a_loader_without_a_batch_is_refused(toy, changes, sentence):
+    cfg = dict(
+        num_workers=0,
+        sampler=dict(type="DefaultSampler", shuffle=True),
+        dataset=dict(type="ToyDataset"),
+    )
+    if sentence is None:
+        assert SegRunner.build_dataloader({**cfg, **changes}, seed=0) is not None
+        return
+    with pytest.raises(UserError, match=sentence):
+        SegRunner.build_dataloader({**cfg, **changes}, seed=0)
+
+
+def test_an_empty_data_set_is_refused():
+    cfg = dict(num_workers=0, batch_size=1, sampler=dict(type="DefaultSampler", shuffle=False))
+    with pytest.raises(UserError, match="has no sample"):
+        SegRunner.build_dataloader({**cfg, "dataset": TensorDataset(torch.zeros(0, 3))}, seed=0)
+
+
+def test_one_value_a_channel_is_explained(toy, tmp_path):
+    runner = toy.build(tmp_path, 2, batch_size=1)
+    runner.model.layers[0] = torch.nn.Conv2d(3, 8, 4)  # of 4 x 4 pixels it makes one
+    with pytest.raises(UserError, match="enlarge crop_size to 16 or more, or set"):
+        runner.train()

@@ -188,3 +188,25 @@ def test_pictures_of_different_size_in_a_test_batch() -> None:
 def test_wrong_options(options: dict, words: str) -> None:
     with pytest.raises(UserError, match=words):
         SegDataPreProcessor(**options)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_channels_that_do_not_fit_are_named(training: bool) -> None:
+    preprocessor = SegDataPreProcessor(mean=[1.0, 2.0, 3.0], std=[1.0, 1.0, 1.0])
+    samples = [SegDataSample(metainfo={"img_path": f"{name}.png"}) for name in "ab"]
+    for channels, source in ((4, "data_preprocessor.mean has 3"), (2, "mean has 3")):
+        images = [torch.zeros(3, 4, 4), torch.zeros(channels, 4, 4)]
+        with pytest.raises(UserError, match=rf"b\.png has {channels} channels, but .*{source}"):
+            preprocessor({"inputs": images, "data_samples": samples}, training)
+    with pytest.raises(UserError, match="an image has 1 channels, but the first .* has 3"):
+        SegDataPreProcessor()({"inputs": [torch.zeros(3, 4, 4), torch.zeros(1, 4, 4)]}, training)
+
+
+@pytest.mark.parametrize("options", [{"training": True}, {}, {"raw": True}])
+def test_grey_among_colour_is_three_equal_channels(options: dict) -> None:
+    preprocessor = SegDataPreProcessor(mean=[1.0, 2.0, 3.0], std=[1.0, 1.0, 2.0])
+    grey = torch.full((1, 2, 2), 7, dtype=torch.uint8)
+    samples = [SegDataSample(), SegDataSample()]
+    data = {"inputs": [grey, grey.repeat(3, 1, 1)], "data_samples": samples}
+    inputs = preprocessor(data, **options)["inputs"]
+    assert inputs[:, :, 0, 0].tolist() == [[6.0, 5.0, 2.0]] * 2

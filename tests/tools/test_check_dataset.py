@@ -289,11 +289,97 @@ def test_colour_masks_of_a_data_set_without_palette(check, root, tmp_path):
     assert "by pixels: [[200, 0, 0], [0, 100, 0]]" in finished.out
 
 
+def pasted_of(finished) -> str:
+    return finished.out.partition("a config of their own:\n")[2].partition("\n\n")[0] + "\n"
+
+
+BINARY = """_base_ = "mmseg_gc::gcnet/gcnet_r50-d8_1xb4-20k_folders-512x512.py"
+data = dict(data_root="{root}", img_suffix=".png", metainfo=dict(classes=["bg", "fg"]))
+train_dataloader = dict(dataset=data)
+val_dataloader = dict(dataset=data)
+test_dataloader = dict(dataset=data)
+model = dict(decode_head=dict(num_classes=2), auxiliary_head=dict(num_classes=2))
+"""
+
+
+@pytest.fixture
+def binary(tmp_path) -> Path:
+    """A config of images/ and labels/ of two classes, whose masks hold 0 and 255."""
+    root = tmp_path / "own"
+    for split, count in (("train", 3), ("val", 2)):
+        for folder in ("images", "labels"):
+            (root / folder / split).mkdir(parents=True)
+        for number in range(count):
+            rng = np.random.default_rng([count, number])
+            mask = np.repeat(rng.integers(0, 2, (4, 6)), 8, 0).repeat(8, 1).astype(np.uint8)
+            noise = rng.integers(0, 256, (*mask.shape, 3)).astype(np.uint8)
+            Image.fromarray(noise).save(root / f"images/{split}/{number}.png")
+            Image.fromarray(mask * 255).save(root / f"labels/{split}/{number}.png")
+    (tmp_path / "own.py").write_text(BINARY.format(root=root))
+    return tmp_path / "own.py"
+
+
+def test_masks_of_0_and_255_get_a_map_that_mends_them(check, binary, tmp_path):
+    finished = check(config=binary)
+    assert finished.status == 1
+    masks = [np.array(Image.open(p)) for p in (tmp_path / "own/labels/train").iterdir()]
+    share = np.mean(np.array(masks) == 255)
+    assert f"class 0 (bg), and the other {share:.1%} are ignored (ignore_index=255)" in finished.out
+    assert "The labels hold 0, 255 for 2 classes: label_map={255: 1} reads" in finished.out
+    mended = tmp_path / "mended.py"
+    mended.write_text(pasted_of(finished))
+    finished = check(config=mended)
+    assert finished.status == 0 and "Nothing wrong found." in finished.out
+    assert f"|  1 | fg    |  {100 * share:.3f} |" in finished.out
+    palette = "], palette=[[0, 0, 0], [255, 255, 255]])"
+    binary.write_text(binary.read_text().replace('"fg"])', f'"fg"{palette}'))
+    grey = check(config=binary)
+    assert grey.status == 0 and "label_map" not in grey.out
+
+
+def test_lossy_labels_lost_bits_and_images_that_are_left_out(check, binary, tmp_path):
+    root = tmp_path / "own"
+    deep = np.random.default_rng(0).integers(0, 4096, (32, 48, 3)).astype(np.uint16)
+    cv2.imwrite(str(root / "images/train/0.png"), deep)
+    (root / "labels/train/0.png").unlink()
+    Image.new("L", (48, 32)).save(root / "labels/train/0.jpg")
+    shutil.copy(root / "images/train/1.png", root / "images/train/x.jpg")
+    more = (
+        'for x in (train_dataloader, val_dataloader): x["dataset"] = dict(data, label_map={255: 1}'
+    )
+    binary.write_text(binary.read_text() + f"{more}, seg_map_suffix=('.png', '.jpg'))\ndel x\n")
+    finished = check("--split", "train", config=binary)
+    assert "0.jpg is a JPEG, whose compression changes ids" in finished.out
+    levels = len(np.unique(deep))
+    assert f"0.png has more than 8 bits: {levels} levels become 1" in finished.out
+    assert "x.jpg ends in '.jpg', not in '.png'" in finished.out
+
+
+def test_channels_that_the_model_does_not_take(check, binary, tmp_path):
+    path = tmp_path / "own/images/train/1.png"
+    Image.open(path).convert("RGBA").save(path)
+    Image.open(path.with_name("2.png")).convert("L").save(path.with_name("2.png"))
+    own = binary.read_text() + (
+        'load = [dict(type="LoadImageFromFile", color_type="unchanged"), '
+        'dict(type="LoadAnnotations")]\n'
+        'train_dataloader["dataset"] = dict(data, pipeline=load, label_map={255: 1})\n'
+    )
+    binary.write_text(own)
+    finished = check("--split", "train", config=binary)
+    assert finished.status == 1
+    assert "1.png has 4 channels, but data_preprocessor.mean has 3" in finished.out
+    assert "2.png" not in finished.out  # grey becomes three channels
+    binary.write_text(own + "model['data_preprocessor'] = dict(mean=[0.0] * 4, std=[1.0] * 4)\n")
+    finished = check("--split", "train", config=binary)
+    assert "0.png has 3 channels, but data_preprocessor.mean has 4" in finished.out
+    binary.write_text(own.replace('dict(type="LoadAnnotations")]', 'dict(type="OwnStep")]'))
+    assert "channels, but" not in check("--split", "train", config=binary).out
+
+
 def test_what_is_printed_can_be_pasted(check, root, tmp_path):
     finished = check()
-    pasted = finished.out.partition("end of the config:\n")[2].partition("\n\n")[0]
     config = tmp_path / "own.py"
-    config.write_text(f'_base_ = "{CONFIG}"\n{pasted}\n')
+    config.write_text(pasted_of(finished))
     cfg = load_config(config)
     assert len(cfg.model.decode_head.loss_decode.class_weight) == 11
     assert cfg.model.decode_head.loss_decode.type == "CrossEntropyLoss"

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 TOOLS = Path(__file__).parents[2] / "tools"
+THRESHOLD = {number: int(number >= 128) for number in range(256)}
 
 
 @pytest.fixture
@@ -55,6 +56,42 @@ def test_a_stray_id_of_one_file_changes_no_setting(doctor):
     reports = [report(raw={0: 5, 1: 5}, counts={0: 5, 1: 5}) for _ in range(20)]
     reports.append(report(raw={0: 5, 77: 5}, counts={0: 5}))
     assert not doctor("advice").advise(reports, rules).differs(rules)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "num_classes", "label_map"),
+    [
+        ({0: 60, 255: 40}, 2, {255: 1}),
+        ({128: 60, 255: 40}, 2, {128: 0, 255: 1}),
+        ({0: 50, 128: 20, 255: 30}, 3, {128: 1, 255: 2}),
+        ({0: 60, 128: 5, 255: 35}, 2, {128: 255, 255: 1}),  # a band of void between the two
+        ({0: 60, 3: 1, 127: 1, 200: 2, 255: 36}, 2, THRESHOLD),
+        ({0: 50, 1: 2, 2: 1, 128: 1, 253: 2, 254: 3, 255: 40}, 2, THRESHOLD),  # a JPEG
+        # Ids as they should be, of which 255 is void.
+        ({0: 60, 1: 20, 255: 20}, 2, None),
+        ({0: 60, 1: 1, 255: 39}, 2, None),
+        ({0: 60, 1: 20, 255: 20}, 3, None),
+        ({1: 60, 2: 20, 255: 20}, 2, None),
+        ({0: 60, 1: 10, 2: 10, 255: 20}, 2, None),
+        ({0: 60, 1: 40}, 2, None),
+    ],
+)
+def test_grey_levels_are_read_as_ids(doctor, pixels, num_classes, label_map):
+    rules = {"ignore_index": 255, "reduce_zero_label": False, "label_map": None}
+    rules |= {"num_classes": num_classes, "file_label_map": None}
+    report = doctor("reading").Report(raw=pixels)
+    report.counts = doctor("reading").sort_ids(pixels, rules)[0]
+    advice = doctor("advice").advise([report] * 3, rules)
+    assert advice.label_map == label_map
+    assert label_map is None or (advice.differs(rules) and "label_map" in " ".join(advice.reasons))
+
+
+def test_weights_follow_the_map(doctor):
+    rules = {"ignore_index": 255, "reduce_zero_label": True, "label_map": None, "num_classes": 2}
+    report = doctor("reading").Report(raw={0: 75, 255: 25})
+    advice = doctor("advice").advise([report], rules)
+    # Shares 0.75 and 0.25, whose median is 0.5; with a map, ids no longer count from 1.
+    assert (advice.class_weight, advice.reduce_zero_label) == ([0.6667, 2.0], False)
 
 
 def test_median_frequency_by_hand(doctor):

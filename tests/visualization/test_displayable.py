@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mmseg_gc.visualization.displayable import displayable
+from mmseg_gc.visualization.displayable import displayable, is_displayable
 
 
 def test_eight_bit_colour_is_only_reversed():
@@ -26,3 +26,22 @@ def test_many_channels_of_16_bits_are_cut_and_stretched():
 
 def test_a_flat_picture_does_not_divide_by_zero():
     assert (displayable(np.full((3, 3), 7.0)) == 0).all()
+
+
+def test_the_first_three_of_ten_bands_are_blue_green_red():
+    picture = np.random.default_rng(0).integers(0, 256, (4, 5, 10)).astype(np.uint8)
+    assert (displayable(picture) == picture[..., [2, 1, 0]]).all()
+
+
+def test_nan_and_infinity_are_black():
+    picture = np.linspace(0, 1, 300, dtype=np.float32).reshape(10, 10, 3)
+    picture[0, 0], picture[9, 9] = np.nan, np.inf
+    shown = displayable(picture)
+    assert (shown[0, 0] == 0).all() and (shown[9, 9] == 0).all() and shown.max() == 255
+    assert (displayable(np.full((2, 2), np.nan)) == 0).all()
+
+
+def test_what_needs_no_change():
+    assert is_displayable(np.zeros((2, 2, 3), np.uint8))
+    for shape, dtype in (((2, 2), "u1"), ((2, 2, 4), "u1"), ((2, 2, 3), "f4")):
+        assert not is_displayable(np.zeros(shape, dtype))

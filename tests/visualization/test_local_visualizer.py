@@ -54,3 +54,13 @@ def test_known_data_set_by_name_and_fallback_colours(sample):
     unknown = SegLocalVisualizer(alpha=1)
     drawn = unknown.add_datasample("x", np.zeros((20, 30, 3), np.uint8), sample)
     assert drawn[0, 30].tolist() == distinct_colors(2)[1].tolist()
+
+
+@pytest.mark.parametrize(("shape", "dtype"), [((20, 30, 10), "f4"), ((20, 30), "u2")])
+def test_images_that_no_screen_can_show_are_drawn(sample, tmp_path, shape, dtype):
+    image = (np.random.default_rng(0).random(shape) * 200).astype(dtype)
+    drawn = SegLocalVisualizer(classes=["a", "b"]).add_datasample(
+        "x", image, data_sample=sample, out_file=str(tmp_path / "x.png")
+    )
+    assert drawn.shape == (20, 60, 3) and drawn.dtype == np.uint8
+    assert cv2.imread(str(tmp_path / "x.png")).shape == (20, 60, 3)

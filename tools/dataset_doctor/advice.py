@@ -9,6 +9,10 @@ from dataset_doctor.reading import Report, sort_ids
 
 # An id in fewer of the labels is a fault of those files, not a setting.
 COMMON = 0.1
+# What two levels hold of the pixels of a mask whose edges alone were smoothed.
+MOSTLY = 0.8
+SMOOTH = 4  # levels between the two, from which on they are no ids
+THRESHOLD = {number: int(number > 127) for number in range(256)}
 
 
 @dataclass
@@ -18,6 +22,7 @@ class Advice:
     num_classes: int
     ignore_index: int
     reduce_zero_label: bool
+    label_map: dict[int, int] | None = None  # id in the file to id; None: as it is
     class_weight: list[float] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
 
@@ -27,23 +32,33 @@ class Advice:
             self.num_classes != (rules["num_classes"] or self.num_classes)
             or self.ignore_index != rules["ignore_index"]
             or self.reduce_zero_label != bool(rules["reduce_zero_label"])
+            or self.label_map is not None
         )
 
 
 def advise(reports: Sequence[Report], rules: Mapping) -> Advice:
     """What the ids in the label files of training speak for, given the config's ``rules``."""
     advice = Advice(
-        rules["num_classes"] or 0, rules["ignore_index"], bool(rules["reduce_zero_label"])
+        rules["num_classes"] or 0,
+        rules["ignore_index"],
+        bool(rules["reduce_zero_label"]),
     )
     labelled = [report for report in reports if report.raw]
     files = Counter(number for report in labelled for number in report.raw)
     ids = {int(n) for n, count in files.items() if n == int(n) and count >= COMMON * len(labelled)}
-    if ids and not rules["label_map"]:  # with a label map the ids are those of another list
-        _set_numbers(advice, ids, rules["num_classes"])
+    mapped = rules["label_map"] or rules.get("file_label_map") is not None
+    if ids and not mapped:  # with a label map the ids are those of another list
+        pixels = Counter()
+        for report in labelled:
+            pixels.update(report.raw)
+        _set_label_map(advice, ids, pixels, rules["num_classes"])
+        if advice.label_map is None:
+            _set_numbers(advice, ids, rules["num_classes"])
     suggested = rules | {
         "num_classes": advice.num_classes,
         "ignore_index": advice.ignore_index,
         "reduce_zero_label": advice.reduce_zero_label,
+        "file_label_map": advice.label_map or rules.get("file_label_map"),
     }
     if labelled and advice.num_classes:
         per_picture = np.zeros((len(labelled), advice.num_classes), np.int64)
@@ -55,6 +70,51 @@ def advise(reports: Sequence[Report], rules: Mapping) -> Advice:
             totals[row] = sum(report.raw.values())
         advice.class_weight = median_frequency_weights(per_picture, totals)
     return advice
+
+
+def _set_label_map(advice: Advice, ids: set[int], pixels: Counter, num_classes: int | None) -> None:
+    """Advise a map where the files hold grey levels, such as 0 and 255, in place of ids."""
+    if num_classes is None or max(ids) <= num_classes:
+        return
+    between = [number for number in pixels if min(ids) < number < max(ids) and number > 1]
+    ends = pixels[min(ids)] + pixels[max(ids)]
+    is_smooth = len(between) >= SMOOTH or between and 1 not in ids
+    if num_classes == 2 and is_smooth and ends > MOSTLY * pixels.total():
+        _set_binary(advice, between, pixels)
+        return
+    # Among ids, 255 is one that is ignored, unless there is but one other.
+    classes = [number for number in range(num_classes) if number not in ids]
+    levels = sorted(number for number in ids if number >= num_classes)
+    is_binary = num_classes == len(pixels) == 2
+    if len(levels) == len(classes) and (is_binary or min(levels) < 255):
+        shown = ", ".join(map(str, sorted(ids)))
+        advice.label_map = dict(zip(levels, classes, strict=True))
+        advice.reduce_zero_label = False
+        advice.reasons.append(
+            f"The labels hold {shown} for {num_classes} classes: label_map={advice.label_map} "
+            "reads these grey levels as ids."
+        )
+
+
+def _set_binary(advice: Advice, between: list[int], pixels: Counter) -> None:
+    """Advise how to read a mask that has grey levels ``between`` the two of its classes."""
+    low, high = min(pixels), max(pixels)
+    share = sum(pixels[number] for number in between) / pixels.total()
+    advice.reduce_zero_label = False
+    if len(between) == 1:
+        advice.label_map = {between[0]: advice.ignore_index, high: 1} | ({low: 0} if low else {})
+        advice.reasons.append(
+            f"The labels hold {low}, {between[0]} and {high} for 2 classes: perhaps {between[0]} "
+            f"({share:.2%} of the pixels) is void, which label_map={advice.label_map} ignores."
+        )
+        return
+    advice.label_map = dict(THRESHOLD)
+    advice.reasons.append(
+        f"The labels hold {len(pixels)} grey levels for 2 classes, {share:.2%} of the pixels "
+        f"between {low} and {high}, as masks do that were resized smoothly or saved as JPEG: make "
+        "them again by nearest and as PNG, or take 128 to 255 for class 1 by the "
+        "label_map below."
+    )
 
 
 def _set_numbers(advice: Advice, ids: set[int], num_classes: int | None) -> None:
@@ -128,12 +188,19 @@ def as_config(advice: Advice, cfg: Mapping, num_classes: int | None, is_wrapped:
         heads = [f"    {name}=dict({settings}, {weights})," for name in heads]
         lines += ["model = dict(", *heads, ")"]
     data = f"ignore_index={advice.ignore_index}, reduce_zero_label={advice.reduce_zero_label}"
+    if advice.label_map is not None:
+        data += f", label_map={_as_code(advice.label_map)}"
     if is_wrapped:
         return "\n".join([*lines, f"# In every data set: {data}"])
     for split in ("train", "val", "test"):
         if cfg.get(f"{split}_dataloader"):
             lines.append(f"{split}_dataloader = dict(dataset=dict({data}))")
     return "\n".join(lines)
+
+
+def _as_code(label_map: Mapping[int, int]) -> str:
+    is_long = label_map == THRESHOLD
+    return "{i: int(i > 127) for i in range(256)}" if is_long else repr(dict(label_map))
 
 
 def _is_one(cfg: Mapping, head: str) -> bool:

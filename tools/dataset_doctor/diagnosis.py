@@ -99,11 +99,39 @@ def _faults_of_split(chart: Chart) -> list[Finding]:
         found.append(Finding("meaningless", split.name, "no pixel of the split has a class"))
     elif len(seen) == 1 and len(split.classes) > 1:
         text = f"all labelled pixels are of class {_named(split, seen[0])}"
+        if chart.ignored:
+            share = chart.ignored / (chart.ignored + chart.labelled)
+            number = split.rules["ignore_index"]
+            text += f", and the other {share:.1%} are ignored (ignore_index={number})"
         found.append(Finding("meaningless", split.name, text))
     elif absent := sorted(set(range(len(split.classes))) - set(seen)):
         names = ", ".join(_named(split, number) for number in absent)
         found.append(Finding("absent", split.name, f"no pixel of {names}"))
     return found
+
+
+def channel_faults(cfg: Mapping, charts: list[Chart]) -> list[Finding]:
+    """Images whose channels aren't those that the model takes."""
+    model = cfg.get("model") or {}
+    preprocessor = model.get("data_preprocessor") or cfg.get("data_preprocessor") or {}
+    mean, backbone = preprocessor.get("mean"), model.get("backbone") or {}
+    if not backbone and not mean:
+        return []
+    expected = len(mean) if mean else backbone.get("in_channels", 3)
+    source = "data_preprocessor.mean has" if mean else "model.backbone.in_channels is"
+    fitting = {expected, 1} if mean and expected == 3 else {expected}  # grey becomes three channels
+    return [
+        Finding(
+            "channels",
+            chart.split.name,
+            f"has {report.channels} channels, but {source} {expected}",
+            pair.img_path,
+        )
+        for chart in charts
+        for pair, report in zip(chart.split.pairs, chart.reports, strict=True)
+        if report.channels and report.channels not in fitting
+        if not pair.decoding.changes_channels
+    ]
 
 
 def _named(split: Split, number: int) -> str:

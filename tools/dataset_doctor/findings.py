@@ -38,6 +38,12 @@ KINDS = {
         "label ids outside the classes",
         "Correct the labels, metainfo.classes, ignore_index or reduce_zero_label.",
     ),
+    "channels": Kind(
+        ERROR,
+        "images whose channels don't fit",
+        "Make all images alike, or correct color_type, data_preprocessor.mean and std, and "
+        "model.backbone.in_channels.",
+    ),
     "colour": Kind(
         ERROR,
         "colours where an id per pixel is expected",
@@ -50,6 +56,22 @@ KINDS = {
         WARNING,
         "the same picture in training and evaluation",
         "Take it out of one split: the score flatters.",
+    ),
+    "lossy": Kind(
+        WARNING,
+        "labels in a format that changes ids",
+        "Save them as PNG, from what they were made of: ids are wrong where classes meet.",
+    ),
+    "bits": Kind(
+        WARNING,
+        "images of more than 8 bits that are read as 8",
+        "Set color_type='unchanged' in every LoadImageFromFile, and mean and std in the files' "
+        "range.",
+    ),
+    "left-out": Kind(
+        WARNING,
+        "images that img_suffix leaves out",
+        "Name their suffixes too, as in img_suffix=('.jpg', '.png'), or take them out.",
     ),
     "ignored": Kind(
         WARNING, "labels with nothing but ignored pixels", "Label them or leave them out."

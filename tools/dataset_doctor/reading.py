@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from mmseg_gc.datasets.transforms.decoding import decode, fetch, levels_lost, stored_ids
+from mmseg_gc.datasets.transforms.headers import read_header
 from mmseg_gc.datasets.transforms.labels import (
     color_keys,
     colors_to_ids,
@@ -19,7 +21,6 @@ from mmseg_gc.datasets.transforms.labels import (
     id_table,
     shared_color,
 )
-from mmseg_gc.datasets.transforms.loading import read_image
 from mmseg_gc.errors import UserError
 
 tqdm.monitor_interval = 0  # its thread would be forked into the workers
@@ -34,12 +35,20 @@ class Decoding:
     image_args: dict | None = None
     label_backend: str = "pillow"
     label_args: dict | None = None
+    changes_channels: bool = False  # by transforms that this tool doesn't know
 
     def picture(self, path: str) -> np.ndarray:
-        return read_image(path, self.color_type, self.image_backend, self.image_args)
+        return self.picture_of(fetch(path, self.image_args), path)
+
+    def picture_of(self, content: bytes, path: str) -> np.ndarray:
+        return decode(content, path, self.color_type, self.image_backend)
 
     def label(self, path: str) -> np.ndarray:
-        return read_image(path, "unchanged", self.label_backend, self.label_args)
+        return self.label_of(fetch(path, self.label_args), path)
+
+    def label_of(self, content: bytes, path: str) -> np.ndarray:
+        label = decode(content, path, "unchanged", self.label_backend)
+        return stored_ids(label, read_header(content))
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,7 @@ class Report:
 
     faults: list[tuple[str, str, str]] = field(default_factory=list)  # kind, text, path
     size: tuple[int, int] | None = None
+    channels: int = 0
     pixel_type: str = ""
     digest: bytes = b""
     raw: dict[int, int] = field(default_factory=dict)  # by id in the file
@@ -75,22 +85,31 @@ def examine(pair: Pair) -> Report:
     """Read both files of ``pair``."""
     report = Report()
     try:
-        picture = pair.decoding.picture(pair.img_path)
+        content = fetch(pair.img_path, pair.decoding.image_args)
+        picture = pair.decoding.picture_of(content, pair.img_path)
     except UserError as error:
         report.faults.append(("unreadable", _without_path(error, pair.img_path), pair.img_path))
     else:
         height, width = picture.shape[:2]
         report.size = width, height
-        report.pixel_type = f"{picture.shape[2] if picture.ndim == 3 else 1} x {picture.dtype}"
+        report.channels = picture.shape[2] if picture.ndim == 3 else 1
+        report.pixel_type = f"{report.channels} x {picture.dtype}"
         # Every picture is digested in part; those that agree are compared in full later.
         report.digest = _digest(picture, max(1, min(height, width) // 128))
+        if levels := levels_lost(content, pair.img_path, picture):
+            text = f"has more than 8 bits: {levels[1]} levels become {levels[0]}"
+            report.faults.append(("bits", text, pair.img_path))
     if pair.seg_map_path is not None:
         try:
-            label = pair.decoding.label(pair.seg_map_path)
+            content = fetch(pair.seg_map_path, pair.decoding.label_args)
+            label = pair.decoding.label_of(content, pair.seg_map_path)
         except UserError as error:
             text = _without_path(error, pair.seg_map_path)
             report.faults.append(("unreadable", text, pair.seg_map_path))
         else:
+            if lossy := read_header(content).lossy:
+                text = f"is a {lossy}, whose compression changes ids"
+                report.faults.append(("lossy", text, pair.seg_map_path))
             _examine_label(label, pair, report)
     return report
 
@@ -98,7 +117,12 @@ def examine(pair: Pair) -> Report:
 def sort_ids(raw: dict[int, int], rules: dict) -> tuple[dict[int, int], int, dict[int, int]]:
     """Pixels by class, ignored pixels, and pixels by id outside the classes, of the file's ids."""
     ignore_index, num_classes = rules["ignore_index"], rules["num_classes"] or 256
-    table = id_table(bool(rules["reduce_zero_label"]), rules["label_map"], ignore_index)
+    table = id_table(
+        bool(rules["reduce_zero_label"]),
+        rules["label_map"],
+        ignore_index,
+        rules.get("file_label_map"),
+    )
     counts, ignored, wrong = Counter(), 0, {}
     for number, pixels in raw.items():
         final = int(table[int(number)]) if number in range(256) else -1
@@ -209,7 +233,7 @@ def _examine_colors(mask: np.ndarray, pair: Pair, report: Report) -> None:
         text = f"is a colour mask with {len(unknown)} colours outside the palette: "
         _add_color_fault(found, text + ", ".join(strange[:5]), path, report)
     # The palette's colours lead to the ids of training at once.
-    plain = pair.rules | {"reduce_zero_label": False, "label_map": None}
+    plain = pair.rules | {"reduce_zero_label": False, "label_map": None, "file_label_map": None}
     report.counts, report.ignored, _ = sort_ids(report.raw, plain)
 
 

@@ -11,7 +11,7 @@ from mmengine.config import Config
 
 from mmseg_gc.config import head_ignore_index
 from mmseg_gc.config_check import check_config
-from mmseg_gc.datasets.base import missing_files
+from mmseg_gc.datasets.files import FolderListing, as_suffixes, is_hidden, without_suffix
 from mmseg_gc.datasets.unlabelled import leaf_datasets
 from mmseg_gc.errors import UserError, user_sentence
 from mmseg_gc.registry import DATASETS, TRANSFORMS
@@ -98,6 +98,12 @@ def _open(leaf: dict, split: Split) -> None:
     except (UserError, OSError) as error:
         split.add("structure", user_sentence(error) or str(error))
         return
+    split.rules = dataset.label_rules
+    for suffix, files in dataset.left_out.items():
+        for file in files:
+            path = os.path.join(dataset.data_prefix["img_path"], file)
+            text = f"ends in {suffix!r}, not in {dataset.img_suffix!r}"
+            split.add("left-out", text, path)
     if dataset.is_local:
         infos = _present(infos, is_labelled, split)
         if is_labelled and not dataset.ann_file:
@@ -129,7 +135,14 @@ def _decoding(pipeline: list[dict], dataset, split: Split) -> Decoding:
         image_args=image.backend_args,
         label_backend=label.imdecode_backend,
         label_args=label.backend_args,
+        changes_channels=not all(map(_is_known, pipeline)),
     )
+
+
+def _is_known(step: dict) -> bool:
+    kind = step.get("type")
+    kind = TRANSFORMS.get(kind) if isinstance(kind, str) else kind
+    return getattr(kind, "__module__", "").partition(".")[0] in ("mmseg_gc", "mmcv")
 
 
 def _add_missing_folders(dataset, split: Split) -> bool:
@@ -149,9 +162,9 @@ def _add_missing_folders(dataset, split: Split) -> bool:
 
 def _present(infos: list[dict], is_labelled: bool, split: Split) -> list[dict]:
     """The pairs whose picture is there, without the labels that are not; reports the others."""
-    gone = set(missing_files(info["img_path"] for info in infos))
+    gone = set(FolderListing().missing(info["img_path"] for info in infos))
     labels = {info["seg_map_path"] for info in infos if "seg_map_path" in info}
-    unlabelled = set(missing_files(sorted(labels))) if is_labelled else labels
+    unlabelled = set(FolderListing().missing(sorted(labels))) if is_labelled else labels
     kept = []
     for path, count in Counter(info["img_path"] for info in infos).items():
         if path in gone:
@@ -172,8 +185,12 @@ def _present(infos: list[dict], is_labelled: bool, split: Split) -> list[dict]:
 
 def _add_orphans(dataset, infos: list[dict], split: Split) -> None:
     read = {os.path.abspath(info["seg_map_path"]) for info in infos if "seg_map_path" in info}
-    for folder, _, names in os.walk(dataset.data_prefix["seg_map_path"], followlinks=True):
+    suffixes = as_suffixes(dataset.seg_map_suffix)
+    root = dataset.data_prefix["seg_map_path"]
+    for folder, _, names in os.walk(root, followlinks=True):
         for name in sorted(names):
             path = os.path.join(folder, name)
-            if name.endswith(dataset.seg_map_suffix) and os.path.abspath(path) not in read:
+            is_label = without_suffix(name, suffixes) is not None
+            is_label = is_label and not is_hidden(os.path.relpath(path, root))
+            if is_label and os.path.abspath(path) not in read:
                 split.add("orphan", "has no picture of its name", path)

@@ -52,7 +52,12 @@ def _ids(pair: Pair) -> np.ndarray | None:
     if label.ndim == 3:
         return None
     label = np.where((label >= 0) & (label < 256), label, 254).astype(np.uint8)
-    table = id_table(bool(rules["reduce_zero_label"]), rules["label_map"], rules["ignore_index"])
+    table = id_table(
+        bool(rules["reduce_zero_label"]),
+        rules["label_map"],
+        rules["ignore_index"],
+        rules.get("file_label_map"),
+    )
     return table[label]
 
 

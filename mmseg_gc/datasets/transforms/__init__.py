@@ -4,8 +4,6 @@ from mmcv.transforms import (
     RandomChoice,
     RandomChoiceResize,
     RandomFlip,
-    RandomResize,
-    Resize,
     TestTimeAug,
 )
 
@@ -23,6 +21,7 @@ from mmseg_gc.datasets.transforms.loading import (
     LoadImageFromNDArray,
 )
 from mmseg_gc.datasets.transforms.photometric import PhotoMetricDistortion
+from mmseg_gc.datasets.transforms.resizing import RandomResize, Resize
 
 __all__ = [
     "LoadAnnotations",

@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 
 import mmcv
 import numpy as np
-from mmcv.transforms import BaseTransform, Resize
+from mmcv.transforms import BaseTransform
 from mmcv.transforms import Pad as MMCVPad
 from mmcv.transforms.utils import cache_randomness
 
 from mmseg_gc.datasets.transforms.labels import count_ids
+from mmseg_gc.datasets.transforms.resizing import Resize
 from mmseg_gc.errors import UserError
 from mmseg_gc.registry import TRANSFORMS
 
@@ -90,7 +91,8 @@ class RandomRotate(BaseTransform):
 
     ``degree`` is (min, max), or one number for (-degree, degree). ``center`` is (x, y) in pixels;
     ``auto_bound`` enlarges the canvas to hold the whole picture. ``pad_val`` has a value for each
-    channel; a single number fills the first, as in OpenCV.
+    channel; a single number fills the first, as in OpenCV. Any number of channels is rotated, each
+    as it would be alone.
 
     Source: ``mmseg.datasets.transforms.RandomRotate``; same draws.
     """
@@ -126,13 +128,28 @@ class RandomRotate(BaseTransform):
         if not rotate:
             return results
         frame = {"angle": angle, "center": self.center, "auto_bound": self.auto_bound}
-        results["img"] = mmcv.imrotate(results["img"], border_value=self.pad_val, **frame)
+        results["img"] = self._rotated(results["img"], frame)
         fill = _ignore_index(self.seg_pad_val, results)
         for key in results.get("seg_fields", ()):
             results[key] = mmcv.imrotate(
                 results[key], border_value=fill, interpolation="nearest", **frame
             )
         return results
+
+    def _rotated(self, image: np.ndarray, frame: dict) -> np.ndarray:
+        if image.ndim == 2 or image.shape[2] in (1, 3, 4):
+            return mmcv.imrotate(image, border_value=self.pad_val, **frame)
+        # Of other numbers of channels OpenCV rounds the place of a pixel to 1/32.
+        values = self.pad_val if isinstance(self.pad_val, Sequence) else (self.pad_val,)
+        values = [*values, *[0] * image.shape[2]]
+        channels = np.moveaxis(image, 2, 0)
+        return np.stack(
+            [
+                mmcv.imrotate(np.ascontiguousarray(channel), border_value=value, **frame)
+                for channel, value in zip(channels, values, strict=False)
+            ],
+            axis=-1,
+        )
 
 
 @TRANSFORMS.register_module()
@@ -186,7 +203,7 @@ class ResizeShortestEdge(BaseTransform):
 class Pad(MMCVPad):
     """Pad to ``size``, which is (w, h) in pixels, or to a multiple of ``size_divisor``.
 
-    Source: ``mmcv.transforms.Pad``, which pads every label with 255.
+    Source: ``mmcv.transforms.Pad``, which pads every label with 255 and takes four channels.
     """
 
     def __init__(
@@ -198,7 +215,30 @@ class Pad(MMCVPad):
         padding_mode: str = "constant",
     ) -> None:
         values = pad_val if isinstance(pad_val, dict) else {"img": pad_val or 0}
-        super().__init__(size, size_divisor, pad_to_square, {"img": 0, **values}, padding_mode)
+        values = {
+            key: tuple(value) if isinstance(value, Sequence) else value  # of a config, a list
+            for key, value in {"img": 0, **values}.items()
+        }
+        super().__init__(size, size_divisor, pad_to_square, values, padding_mode)
+        self._sizing = MMCVPad(size, size_divisor, pad_to_square)
+
+    def _pad_img(self, results: dict) -> None:
+        image = results["img"]
+        if image.ndim == 2 or image.shape[2] <= 4:
+            super()._pad_img(results)
+            return
+        results["img"] = np.zeros(image.shape[:2], np.uint8)
+        self._sizing._pad_img(results)  # works the size out and notes it
+        height, width = results["pad_shape"] = results["img"].shape
+        extra = ((0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0))
+        if self.padding_mode == "constant":
+            padded = np.empty((height, width, image.shape[2]), image.dtype)
+            padded[:] = self.pad_val["img"]  # one value, or one a channel
+            padded[: image.shape[0], : image.shape[1]] = image
+        else:
+            padded = np.pad(image, extra, self.padding_mode)
+        results["img"] = padded
+        results["pad_shape"] = padded.shape
 
     def _pad_seg(self, results: dict) -> None:
         fill = _ignore_index(self.pad_val.get("seg"), results)

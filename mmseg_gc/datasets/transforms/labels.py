@@ -1,6 +1,6 @@
 """Pure functions on label pictures: count the ids, rename them, read colours as ids."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -23,22 +23,30 @@ def all_ids_known(label: np.ndarray, num_classes: int, ignore_index: int) -> boo
 
 
 def id_table(
-    reduce_zero_label: bool, label_map: dict[int, int] | None, ignore_index: int
+    reduce_zero_label: bool,
+    label_map: Mapping[int, int] | None,
+    ignore_index: int,
+    file_label_map: Mapping[int, int] | None = None,
 ) -> np.ndarray:
     """The new id of each of the 256 ids in a file: (256,), uint8.
 
-    ``reduce_zero_label`` lowers every id by one, makes 0 ignored and keeps 255 ignored; then
-    ``label_map`` renames. Source: ``mmseg.datasets.transforms.LoadAnnotations``.
+    ``file_label_map`` comes first, as if the file held what it says. ``reduce_zero_label`` then
+    lowers every id by one, makes 0 ignored and keeps 255 ignored; last, ``label_map`` renames
+    classes. Source: ``mmseg.datasets.transforms.LoadAnnotations``, which has no first step.
     """
-    table = np.arange(256)
+    table = _renaming(file_label_map)
     if reduce_zero_label:
-        table -= 1
-        table[[0, 255]] = ignore_index
+        lowered = np.arange(256) - 1
+        lowered[[0, 255]] = ignore_index
+        table = lowered[table]
+    return _renaming(label_map)[table].astype(np.uint8)
+
+
+def _renaming(label_map: Mapping[int, int] | None) -> np.ndarray:
+    table = np.arange(256)
     if label_map:
-        renamed = np.arange(256)
-        renamed[list(label_map)] = list(label_map.values())
-        table = renamed[table]
-    return table.astype(np.uint8)
+        table[list(label_map)] = list(label_map.values())
+    return table
 
 
 def colors_to_ids(

@@ -1,15 +1,15 @@
 """Read pictures and labels; a file that can't be used is named with the cure."""
 
-import io
+import os.path as osp
 from importlib.util import find_spec
 
 import cv2
-import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform
-from mmengine import fileio
-from PIL import Image
 
+from mmseg_gc.datasets.notices import is_first, warn
+from mmseg_gc.datasets.transforms.decoding import decode, fetch, levels_lost, stored_ids
+from mmseg_gc.datasets.transforms.headers import Header, read_header
 from mmseg_gc.datasets.transforms.labels import (
     all_ids_known,
     colors_to_ids,
@@ -17,7 +17,6 @@ from mmseg_gc.datasets.transforms.labels import (
     shared_color,
 )
 from mmseg_gc.datasets.transforms.nonfinite import tell_nonfinite
-from mmseg_gc.datasets.transforms.png import decode_png
 from mmseg_gc.errors import UserError
 from mmseg_gc.registry import TRANSFORMS
 
@@ -58,15 +57,28 @@ class LoadImageFromFile(BaseTransform):
     def transform(self, results: dict) -> dict | None:
         if "packed" in results:
             return _set_image(results, results["packed"].picture(), self.to_float32)
+        path = results["img_path"]
         try:
-            image = read_image(
-                results["img_path"], self.color_type, self.imdecode_backend, self.backend_args
-            )
+            content = fetch(path, self.backend_args)
+            image = decode(content, path, self.color_type, self.imdecode_backend)
         except UserError:
             if self.ignore_empty:
                 return None
             raise
+        self._tell_lost_bits(content, path, image)
         return _set_image(results, image, self.to_float32)
+
+    def _tell_lost_bits(self, content: bytes, path: str, image: np.ndarray) -> None:
+        if image.dtype != np.uint8 or read_header(content).bits <= 8:
+            return
+        if not is_first(f"bits {self.color_type} {osp.dirname(path)}"):
+            return
+        if levels := levels_lost(content, path, image):
+            warn(
+                f"{path} has more than 8 bits a channel, and color_type={self.color_type!r} keeps "
+                f"the upper 8: {levels[1]} levels become {levels[0]}; set color_type='unchanged' "
+                "in every LoadImageFromFile, and mean and std in the file's range, to keep all."
+            )
 
 
 @TRANSFORMS.register_module()
@@ -121,9 +133,12 @@ class LoadAnnotations(BaseTransform):
             results["gt_seg_map"] = results["packed"].label()
             results.setdefault("seg_fields", []).append("gt_seg_map")
             return results
-        label = read_image(path, "unchanged", self.imdecode_backend, self.backend_args)
+        content = fetch(path, self.backend_args)
+        label = decode(content, path, "unchanged", self.imdecode_backend)
         if label.ndim == 3 and label.shape[2] == 1:
             label = label[..., 0]
+        header = read_header(content)
+        label = stored_ids(label, header)
         shape = results.get("ori_shape")
         if shape is not None and label.shape[:2] != tuple(shape[:2]):
             raise UserError(
@@ -133,7 +148,7 @@ class LoadAnnotations(BaseTransform):
         if label.ndim == 3:
             label = self._ids_of_colors(label, results, path)
         else:
-            label = self._final_ids(label, results, path)
+            label = self._final_ids(label, results, path, header)
         results["gt_seg_map"] = label
         results.setdefault("seg_fields", []).append("gt_seg_map")
         return results
@@ -161,20 +176,27 @@ class LoadAnnotations(BaseTransform):
             )
         return label
 
-    def _final_ids(self, label: np.ndarray, results: dict, path: str) -> np.ndarray:
+    def _final_ids(self, label: np.ndarray, results: dict, path: str, header: Header) -> np.ndarray:
         num_classes, ignore_index = results.get("num_classes"), results.get("ignore_index", 255)
         if label.dtype != np.uint8:
             narrow = label.astype(np.uint8)
             if not np.array_equal(narrow, label):
-                raise _outside(path, np.unique(label[narrow != label]), results)
+                raise _outside(path, np.unique(label[narrow != label]), results, header)
             label = narrow
         reduces, label_map = self._reduces(results), results.get("label_map")
+        file_label_map = results.get("file_label_map")
         final = label
-        if reduces or label_map:
-            final = cv2.LUT(label, id_table(reduces, label_map, ignore_index))
+        if reduces or label_map or file_label_map:
+            final = cv2.LUT(label, id_table(reduces, label_map, ignore_index, file_label_map))
         if num_classes is not None and not all_ids_known(final, num_classes, ignore_index):
             known = (final < num_classes) | (final == ignore_index)
-            raise _outside(path, np.unique(label[~known]), results)
+            raise _outside(path, np.unique(label[~known]), results, header)
+        if header.lossy and is_first(f"lossy labels {osp.dirname(path)}"):
+            warn(
+                f"{path} is a {header.lossy}, whose compression changes the ids in a label where "
+                "classes meet, even at the highest quality: save the labels as PNG, from what "
+                "they were made of."
+            )
         return final
 
     def _reduces(self, results: dict) -> bool:
@@ -196,60 +218,19 @@ def _usable(backend: str) -> str:
     return backend
 
 
-def read_image(path: str, flag: str, backend: str, backend_args: dict | None) -> np.ndarray:
-    """The pixels of an image file: (h, w) or (h, w, c), BGR, but a TIFF's own order by tifffile.
-
-    Raises:
-        UserError: The file is missing, unreadable or truncated.
-    """
-    try:
-        content = fileio.get(path, backend_args=backend_args)
-    except OSError as error:
-        raise UserError(f"{path} can't be read ({error.strerror or error}).") from error
-    try:
-        if backend == "tifffile":
-            image = _read_tiff(content)
-        else:
-            image = decode_png(content, flag)
-            if image is None:
-                image = mmcv.imfrombytes(content, flag=flag, backend=backend)
-        if backend == "cv2" and _may_be_cut_short(content):
-            Image.open(io.BytesIO(content)).load()
-    except Exception as error:  # each decoder has exceptions of its own
-        raise UserError(_unreadable(path, len(content), f"{backend}: {error}")) from error
-    if image is None:
-        raise UserError(_unreadable(path, len(content), f"{backend} can't decode it"))
-    return image
-
-
-def _read_tiff(content: bytes) -> np.ndarray:
-    import tifffile
-
-    with tifffile.TiffFile(io.BytesIO(content)) as file:
-        image, axes = file.series[0].asarray(), file.series[0].axes
-    # Files with a plane, or a page, for each channel come channels first.
-    return image.transpose(1, 2, 0) if image.ndim == 3 and axes.endswith("YX") else image
-
-
-def _may_be_cut_short(content: bytes) -> bool:
-    # OpenCV 4 fills the rest of a truncated JPEG with grey and only prints a warning. A file that
-    # does not end in the end-of-image mark may carry a harmless trailer, so Pillow must judge it.
-    return content.startswith(b"\xff\xd8") and not content.endswith(b"\xff\xd9")
-
-
-def _unreadable(path: str, size: int, reason: str) -> str:
-    reason = " ".join(reason.split())
-    return f"{path} ({size} bytes) is no readable image ({reason}): replace it or take it out."
-
-
-def _outside(path: str, ids: np.ndarray, results: dict) -> UserError:
+def _outside(path: str, ids: np.ndarray, results: dict, header: Header) -> UserError:
     shown = ", ".join(str(number) for number in ids[:5]) + (", …" if len(ids) > 5 else "")
+    outside = f"label ids outside the {results.get('num_classes') or 256} classes: {shown}; "
+    if header.lossy:
+        return UserError(
+            f"{path} is a {header.lossy}, whose compression changes ids, and has {outside}save the "
+            "labels as PNG, from what they were made of."
+        )
     reduce = results.get("reduce_zero_label", False)
     return UserError(
-        f"{path} has label ids outside the {results.get('num_classes') or 256} classes: {shown}; "
-        f"correct metainfo.classes, or the data set's ignore_index "
+        f"{path} has {outside}correct metainfo.classes, or the data set's ignore_index "
         f"({results.get('ignore_index', 255)}) or reduce_zero_label ({reduce}; True where ids "
-        "count from 1)."
+        "count from 1), or say by label_map what they stand for, as in label_map={255: 1}."
     )
 
 

@@ -7,10 +7,12 @@ from functools import cache
 import cv2
 import mmcv
 import numpy as np
-from mmcv.transforms import RandomResize, Resize
+from mmcv.transforms import RandomResize as MMCVRandomResize
+from mmcv.transforms import Resize as MMCVResize
 
 from mmseg_gc.datasets.transforms.geometric import RandomCrop
 from mmseg_gc.datasets.transforms.loading import LoadAnnotations, LoadImageFromFile
+from mmseg_gc.datasets.transforms.resizing import RandomResize, Resize, new_size
 
 Window = tuple[slice, slice]
 
@@ -22,10 +24,14 @@ def fuse(steps: Sequence[Callable]) -> list[Callable]:
     """
     steps = list(steps)
     kinds = [type(step) for step in steps[:4]]
-    if kinds != [LoadImageFromFile, LoadAnnotations, RandomResize, RandomCrop]:
+    if kinds[:2] + kinds[3:] != [LoadImageFromFile, LoadAnnotations, RandomCrop]:
+        return steps
+    if kinds[2] not in (RandomResize, MMCVRandomResize):
         return steps
     resize = steps[2].resize
-    if type(resize) is not Resize or (resize.backend, resize.interpolation) != ("cv2", "bilinear"):
+    if type(resize) not in (Resize, MMCVResize):
+        return steps
+    if (resize.backend, resize.interpolation) != ("cv2", "bilinear"):
         return steps
     return [*steps[:2], ResizedCrop(steps[2], steps[3]), *steps[4:]]
 
@@ -39,7 +45,7 @@ class ResizedCrop:
     within one grey level.
     """
 
-    def __init__(self, random_resize: RandomResize, crop: RandomCrop) -> None:
+    def __init__(self, random_resize: MMCVRandomResize, crop: RandomCrop) -> None:
         self.random_resize = random_resize
         self.crop = crop
 
@@ -50,7 +56,7 @@ class ResizedCrop:
         scale = self.random_resize._random_scale()
         keep_ratio = self.random_resize.resize.keep_ratio
         old = image.shape[:2]
-        width, height = mmcv.rescale_size(old[::-1], scale) if keep_ratio else scale
+        height, width = new_size(old, scale, keep_ratio, results.get("img_path"))
         rows, cols = _nearest(old[0], height), _nearest(old[1], width)
 
         last: tuple[Window, np.ndarray] | None = None

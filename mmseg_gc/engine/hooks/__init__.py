@@ -2,6 +2,7 @@ from mmseg_gc.engine.hooks.checkpoint import CheckpointHook
 from mmseg_gc.engine.hooks.cudnn_benchmark import CudnnBenchmarkHook
 from mmseg_gc.engine.hooks.early_stopping import EarlyStoppingHook
 from mmseg_gc.engine.hooks.iter_timer import IterTimerHook
+from mmseg_gc.engine.hooks.label_check import LabelCheckHook
 from mmseg_gc.engine.hooks.nonfinite_loss import NonFiniteLossHook
 from mmseg_gc.engine.hooks.preemption import PreemptionHook
 from mmseg_gc.engine.hooks.prepare_model import PrepareModelHook
@@ -15,6 +16,7 @@ __all__ = [
     "CudnnBenchmarkHook",
     "EarlyStoppingHook",
     "IterTimerHook",
+    "LabelCheckHook",
     "NonFiniteLossHook",
     "PreemptionHook",
     "PrepareModelHook",

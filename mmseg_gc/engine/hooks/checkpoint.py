@@ -11,6 +11,7 @@ from mmengine.hooks import CheckpointHook as PeriodicCheckpointHook
 from mmengine.runner import Runner
 
 from mmseg_gc.checkpoint import write_atomically
+from mmseg_gc.engine.hooks.figures import GREATER_KEYS, require_figure, unknown_rule
 from mmseg_gc.engine.random_state import (
     capture_random_state,
     gather_random_states,
@@ -33,7 +34,12 @@ class CheckpointHook(PeriodicCheckpointHook):
 
     Of checkpoints with equal scores the first stays the best. The keys are mmengine's, except
     those for remote storage.
+
+    Raises:
+        UserError: ``save_best`` names a figure that the validation doesn't compute.
     """
+
+    _default_greater_keys = [*PeriodicCheckpointHook._default_greater_keys, *GREATER_KEYS]
 
     def __init__(
         self,
@@ -78,6 +84,13 @@ class CheckpointHook(PeriodicCheckpointHook):
         self._resumed: dict | None = None
         self._superseded: list[str] = []
 
+    def _init_rule(self, rules: list, key_indicators: list[str]) -> None:
+        try:
+            super()._init_rule(rules, key_indicators)
+        except ValueError as error:
+            figures = ", ".join(key_indicators)
+            raise unknown_rule("default_hooks.checkpoint.save_best", figures) from error
+
     # Resuming
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -90,6 +103,8 @@ class CheckpointHook(PeriodicCheckpointHook):
             self.out_dir = os.path.join(self.out_dir, Path(runner.work_dir).name)
         runner.logger.info(f"Checkpoints will be saved to {self.out_dir}.")
         hub = runner.message_hub
+        for figure in self.key_indicators if self.save_best else ():
+            require_figure(runner, figure, "default_hooks.checkpoint.save_best")
         if self.save_best is not None and len(self.key_indicators) == 1:
             self.best_ckpt_path = hub.runtime_info.get("best_ckpt")
         elif self.save_best is not None:

@@ -3,6 +3,7 @@
 from mmengine.hooks import EarlyStoppingHook as ForgetfulEarlyStoppingHook
 from mmengine.runner import Runner
 
+from mmseg_gc.engine.hooks.figures import GREATER_KEYS, require_figure, unknown_rule
 from mmseg_gc.registry import HOOKS
 
 
@@ -12,6 +13,17 @@ class EarlyStoppingHook(ForgetfulEarlyStoppingHook):
 
     A run that is resumed after its early stop ends at once, unless ``patience`` was raised.
     """
+
+    _default_greater_keys = [*ForgetfulEarlyStoppingHook._default_greater_keys, *GREATER_KEYS]
+
+    def _init_rule(self, monitor: str) -> str:
+        try:
+            return super()._init_rule(monitor)
+        except ValueError as error:
+            raise unknown_rule("EarlyStoppingHook.monitor", monitor) from error
+
+    def before_train(self, runner: Runner) -> None:
+        require_figure(runner, self.monitor, "EarlyStoppingHook.monitor")
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         checkpoint["early_stopping"] = {

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import mmcv
-from mmengine.fileio import get
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
 
+from mmseg_gc.datasets.transforms.drawing import read_for_drawing
 from mmseg_gc.registry import HOOKS
 from mmseg_gc.structures import SegDataSample
+from mmseg_gc.visualization.displayable import displayable
 
 
 @HOOKS.register_module()
@@ -19,7 +19,8 @@ class SegVisualizationHook(Hook):
 
     ``interval`` counts validation batches between two drawn pictures; in a test every picture is
     drawn. ``wait_time`` is in seconds. With ``out_dir`` pictures go to ``out_dir/NAME.png`` and not
-    to the visualizer's backends.
+    to the visualizer's backends. Of an image of more than three channels the first three are drawn,
+    and other types than uint8 are stretched, as `displayable` says.
 
     Source: ``mmseg.engine.hooks.SegVisualizationHook``.
     """
@@ -66,10 +67,11 @@ class SegVisualizationHook(Hook):
 
     def _draw(self, data_sample: SegDataSample, phase: str, step: int) -> None:
         name = Path(data_sample.img_path).stem
-        content = get(data_sample.img_path, backend_args=self.backend_args)
+        size = data_sample.get("ori_shape")
+        image = read_for_drawing(data_sample.img_path, size, self.backend_args)
         Visualizer.get_current_instance().add_datasample(
             f"{phase}_{name}",
-            mmcv.imfrombytes(content, channel_order="rgb"),
+            displayable(image),
             data_sample=data_sample,
             show=self.show,
             wait_time=self.wait_time,

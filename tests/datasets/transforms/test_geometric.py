@@ -158,7 +158,7 @@ def test_resize_shortest_edge(size, scale, max_size, expected):
     assert results["img_shape"] == results["gt_seg_map"].shape == expected
 
 
-@pytest.mark.parametrize("name", ["Resize", "RandomResize", "RandomFlip", "RandomChoiceResize"])
+@pytest.mark.parametrize("name", ["RandomFlip", "RandomChoiceResize"])
 def test_mmcv_transforms_resolve_through_the_registry(name):
     import mmcv.transforms
 
@@ -167,6 +167,57 @@ def test_mmcv_transforms_resolve_through_the_registry(name):
     assert TRANSFORMS.get(name) is getattr(ours, name) is getattr(mmcv.transforms, name)
 
 
-@pytest.mark.parametrize("name", ["LoadImageFromFile", "LoadAnnotations", "Pad"])
+@pytest.mark.parametrize(
+    "name", ["LoadImageFromFile", "LoadAnnotations", "Pad", "Resize", "RandomResize"]
+)
 def test_own_transforms_stand_before_mmcv_s(name):
     assert TRANSFORMS.get(name).__module__.startswith("mmseg_gc.")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("channels", [2, 5, 10])
+@pytest.mark.parametrize(
+    "options",
+    [
+        dict(type="RandomRotate", prob=1.0, degree=(20, 20.001)),
+        dict(type="RandomRotate", prob=1.0, degree=(90, 90.001), auto_bound=True),
+        dict(type="Pad", size=(40, 30)),
+        dict(type="Pad", size_divisor=16, pad_val=dict(img=7, seg=255)),
+        dict(type="Pad", size=(40, 30), padding_mode="edge"),
+        dict(type="Pad", size=(40, 30), padding_mode="reflect"),
+        dict(type="Pad", size=(40, 30), padding_mode="symmetric"),
+        dict(type="Resize", scale=(13, 9)),
+        dict(type="RandomCrop", crop_size=(8, 9)),
+    ],
+)
+def test_many_channels_are_what_each_is_alone(options, channels, dtype):
+    transform = TRANSFORMS.build(dict(options))
+    image = (np.random.default_rng(0).random((20, 26, channels)) * 200).astype(dtype)
+
+    def run(pixels):
+        np.random.seed(3)
+        label = np.zeros(pixels.shape[:2], np.uint8)
+        fields = {"gt_seg_map": label, "seg_fields": ["gt_seg_map"]}
+        results = transform({"img": np.ascontiguousarray(pixels), **fields})
+        assert results["img"].shape[:2] == results["gt_seg_map"].shape
+        return results
+
+    parts = [run(image[..., channel])["img"] for channel in range(channels)]
+    whole = run(image)
+    assert whole["img"].dtype == dtype
+    assert np.allclose(whole["img"].astype(float), np.stack(parts, -1).astype(float), atol=1)
+    assert whole.get("img_shape", whole["img"].shape[:2]) == whole["img"].shape[:2]
+
+
+def test_fill_values_of_many_channels():
+    image, values = np.ones((2, 2, 6), np.uint8), [10, 20, 30, 40, 50, 60]
+    padded = Pad(size=(3, 2), pad_val=dict(img=values))({"img": image})
+    assert padded["img"][0].tolist() == [[1] * 6, [1] * 6, values]
+    assert padded["pad_shape"] == (2, 3, 6) and padded["img_shape"] == (2, 3)
+    np.random.seed(0)
+    turned = RandomRotate(1.0, (45, 45.001), pad_val=tuple(values))(
+        {"img": np.ones((9, 9, 6), "u1")}
+    )
+    assert turned["img"][0, 0].tolist() == values
+    turned = RandomRotate(1.0, (45, 45.001), pad_val=9)({"img": np.ones((9, 9, 6), np.uint8)})
+    assert turned["img"][0, 0].tolist() == [9, 0, 0, 0, 0, 0]

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from mmseg_gc.datasets.transforms import LoadAnnotations, LoadImageFromFile, LoadImageFromNDArray
-from mmseg_gc.datasets.transforms.loading import _may_be_cut_short
+from mmseg_gc.datasets.transforms.decoding import _may_be_cut_short
 from mmseg_gc.errors import UserError
 
 

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from mmseg_gc.datasets.transforms import png
-from mmseg_gc.datasets.transforms.loading import read_image
+from mmseg_gc.datasets.transforms.decoding import read_image
 from mmseg_gc.errors import UserError
 
 NOISE = np.random.default_rng(0).integers(0, 256, (37, 53, 4), np.uint8)
