@@ -10,14 +10,27 @@ from mmseg_gc.errors import check_environment
 
 check_environment()
 
+from typing import Any
+
 from mmengine import registry as root
 from mmengine.registry import Registry
+
+from mmseg_gc.build_errors import explain_builds
 
 SCOPE = "mmseg_gc"
 
 
+class SegRegistry(Registry):
+    """A registry that names the key of the config when what it describes can't be built."""
+
+    def build(self, cfg: dict, *args: Any, **kwargs: Any) -> Any:
+        # Both are the build function's own.
+        with explain_builds(cfg, root=self.name if self.name == "model" else ""):
+            return super().build(cfg, *args, **kwargs)
+
+
 def _child(parent: Registry, *parts: str) -> Registry:
-    return Registry(
+    return SegRegistry(
         parent.name, parent=parent, scope=SCOPE, locations=[f"{SCOPE}.{part}" for part in parts]
     )
 

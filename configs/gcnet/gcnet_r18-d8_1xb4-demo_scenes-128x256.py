@@ -7,6 +7,6 @@ _base_ = [
 ]
 model = dict(
     pretrained=None,
-    data_preprocessor=dict(size=(128, 256)),
+    data_preprocessor=dict(size=_base_.crop_size),
     test_cfg=dict(mode="slide", crop_size=(160, 160), stride=(160, 80)),
 )

@@ -5,4 +5,4 @@ _base_ = [
     "../_base_/default_runtime.py",
     "../_base_/schedules/schedule_20k.py",
 ]
-model = dict(data_preprocessor=dict(size=(512, 512)))
+model = dict(data_preprocessor=dict(size=_base_.crop_size))

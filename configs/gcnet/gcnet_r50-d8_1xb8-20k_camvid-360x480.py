@@ -6,7 +6,7 @@ _base_ = [
 ]
 # Id 11 is void in the SegNet release; padding, transforms and the metric follow this key.
 model = dict(
-    data_preprocessor=dict(size=(360, 480)),
+    data_preprocessor=dict(size=_base_.crop_size),
     decode_head=dict(num_classes=11, ignore_index=11),
     auxiliary_head=dict(num_classes=11, ignore_index=11),
 )

@@ -5,7 +5,7 @@ _base_ = [
     "../_base_/schedules/schedule_80k.py",
 ]
 model = dict(
-    data_preprocessor=dict(size=(769, 769)),
+    data_preprocessor=dict(size=_base_.crop_size),
     decode_head=dict(align_corners=True),
     auxiliary_head=dict(align_corners=True),
     test_cfg=dict(mode="slide", crop_size=(769, 769), stride=(513, 513)),

@@ -5,7 +5,7 @@ _base_ = [
     "../_base_/schedules/schedule_40k.py",
 ]
 model = dict(
-    data_preprocessor=dict(size=(512, 512)),
+    data_preprocessor=dict(size=_base_.crop_size),
     decode_head=dict(num_classes=21),
     auxiliary_head=dict(num_classes=21),
 )

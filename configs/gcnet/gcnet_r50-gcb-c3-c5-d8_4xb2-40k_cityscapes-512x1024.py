@@ -4,4 +4,4 @@ _base_ = [
     "../_base_/default_runtime.py",
     "../_base_/schedules/schedule_40k.py",
 ]
-model = dict(data_preprocessor=dict(size=(512, 1024)))
+model = dict(data_preprocessor=dict(size=_base_.crop_size))

@@ -27,6 +27,7 @@ from mmengine.visualization import Visualizer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from mmseg_gc.build_errors import explain_builds
 from mmseg_gc.checkpoint import clean_state_dict, load_checkpoint, load_into, save_checkpoint
 from mmseg_gc.config import OWN_HOOKS
 from mmseg_gc.detection import has_ops
@@ -183,10 +184,16 @@ class SegRunner(Runner):
         _require_batches(loader)
         return loader
 
+    @classmethod
+    def from_cfg(cls, cfg: dict) -> "SegRunner":
+        with explain_builds(cfg):
+            return super().from_cfg(cfg)
+
     def train(self) -> nn.Module:
         self._describe_float32()
         try:
-            return super().train()
+            with explain_builds(self.cfg):
+                return super().train()
         except ValueError as error:
             if "more than 1 value per channel" not in str(error):
                 raise
@@ -213,9 +220,13 @@ class SegRunner(Runner):
     ) -> list[_ParamScheduler] | dict[str, list[_ParamScheduler]]:
         return super().build_param_scheduler(with_ratios_kept(scheduler))
 
+    def val(self) -> dict:
+        with explain_builds(self.cfg):
+            return super().val()
+
     def test(self) -> dict:
         self._describe_float32()
-        with averages_as_weights(self):
+        with explain_builds(self.cfg), averages_as_weights(self):
             return super().test()
 
     def load_or_resume(self) -> None:

@@ -21,6 +21,7 @@ from mmseg_gc.models.data_preprocessor import SegDataPreProcessor
 from mmseg_gc.models.decode_heads import BaseDecodeHead
 from mmseg_gc.models.layers import wide
 from mmseg_gc.models.segmentors.base import BaseSegmentor
+from mmseg_gc.models.segmentors.check_shapes import check_channels
 from mmseg_gc.models.segmentors.overrides import overrides
 from mmseg_gc.registry import MODELS
 from mmseg_gc.structures import SegDataSample
@@ -70,6 +71,7 @@ class EncoderDecoder(BaseSegmentor):
         elif auxiliary_head:
             self.auxiliary_head = nn.ModuleList(MODELS.build(cfg) for cfg in auxiliary_head)
         self._check_heads_agree()
+        check_channels(self)
 
         self.align_corners = self.decode_head.align_corners
         self.num_classes = self.decode_head.num_classes

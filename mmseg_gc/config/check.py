@@ -1,15 +1,27 @@
 """Find what is wrong in a config before the run starts: names, keys, and numbers that disagree."""
 
-import difflib
 import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmengine.registry import DefaultScope, Registry
-from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from mmseg_gc import registry as ours
+from mmseg_gc.config.check_settings import (
+    KEYS_OF_BUILDERS,
+    LAYER_KEYS,
+    check_environment_keys,
+    check_keys,
+    check_layer,
+    check_optim_wrapper,
+    check_settings,
+    choices,
+    is_part,
+    look_up,
+)
+from mmseg_gc.config.check_values import check_values
+from mmseg_gc.config.names import misspelt
 from mmseg_gc.errors import UserError
 
 # Which registry builds what stands under a key; a key that isn't named keeps its parent's.
@@ -51,20 +63,29 @@ REGISTRY_OF_KEY: dict[str, Registry | None] = {
     "backend_args": None,
     "batch_augments": None,
 }
-# Taken off a component's dict by mmengine before it is built.
-KEYS_OF_BUILDERS = {
-    "type",
-    "_scope_",
-    "priority",
-    "constructor",
-    "paramwise_cfg",
-    "convert_to_iter_based",
-}
 DATALOADER_KEYS = set(inspect.signature(DataLoader).parameters) | {
     "num_batch_per_epoch",
     "disable_subprocess_warning",
 }
 ROI_HEADS = ("bbox_head", "mask_head")
+EITHER = Mapping | list | tuple
+KINDS = {
+    **dict.fromkeys(
+        ["model", "tta_model", "optim_wrapper", "visualizer", "log_processor"], Mapping
+    ),
+    **dict.fromkeys(["train_dataloader", "val_dataloader", "test_dataloader"], Mapping),
+    **dict.fromkeys(["train_cfg", "val_cfg", "test_cfg", "default_hooks"], Mapping),
+    **dict.fromkeys(["env_cfg", "randomness", "auto_scale_lr"], Mapping),
+    **dict.fromkeys(["val_evaluator", "test_evaluator", "param_scheduler"], EITHER),
+    **dict.fromkeys(["custom_hooks", "tta_pipeline"], EITHER),
+}
+# mmengine's, of what may come without.
+DEFAULT_TYPES = {
+    "optim_wrapper": {"type": "OptimWrapper"},
+    "val_cfg": {"type": "ValLoop"},
+    "test_cfg": {"type": "TestLoop"},
+    "log_processor": {"type": "LogProcessor"},
+}
 STARTS = (
     "model",
     "tta_model",
@@ -99,69 +120,77 @@ def check_config(cfg: Mapping) -> None:
             if cfg.get(name) is not None:
                 _check_node(cfg[name], name, REGISTRY_OF_KEY.get(name))
                 if name.endswith("_dataloader"):
-                    _check_keys(cfg[name], name, DATALOADER_KEYS)
+                    _check_dataloader(cfg[name], name)
+        check_optim_wrapper(cfg.get("optim_wrapper") or {})
         _check_num_classes(cfg)
-
-
-def _look_up(kind: Any, registry: Registry) -> tuple[Any, Registry]:
-    """What ``kind`` names in the config's own scope, and the registry of that scope."""
-    with registry.switch_scope_and_registry(None) as scoped:
-        return scoped.get(kind) if isinstance(kind, str) else kind, scoped
+    check_environment_keys(cfg)
 
 
 def _check_top_level(cfg: Mapping) -> None:
     # Free names are fine at the top (`crop_size`); one that almost is a runner's key is a slip.
-    known = set(inspect.signature(Runner).parameters)
     for key in cfg:
-        near = difflib.get_close_matches(key, known - {"cfg"}, n=1, cutoff=0.9)
-        if key not in known and near and near[0] not in cfg:
-            raise UserError(f"config key {key!r} doesn't exist; did you mean {near[0]!r}?")
+        if (near := misspelt(key)) is not None:
+            raise UserError(f"config key {key!r} doesn't exist; did you mean {near!r}?")
+    for key, kinds in KINDS.items():
+        if cfg.get(key) is not None and not isinstance(cfg[key], kinds):
+            words = "a dict" if kinds is Mapping else "a dict or a list of dicts"
+            raise UserError(f"config key {key}={cfg[key]!r} has to be {words}, or None.")
 
 
 def _check_node(node: Any, path: str, registry: Registry | None) -> None:
     if isinstance(node, list | tuple):
         for index, item in enumerate(node):
+            if is_part(path) and not isinstance(item, Mapping | list | tuple):
+                raise UserError(f"config key {path}.{index}={item!r} has to be a dict.")
             _check_node(item, f"{path}.{index}", registry)
     elif isinstance(node, Mapping):
+        if path in DEFAULT_TYPES:
+            node = DEFAULT_TYPES[path] | node
         if "type" in node and registry is not None:
             _check_component(node, path, registry)
+        else:
+            check_settings(node, path)
         for key, value in node.items():
             # The keys of `default_hooks` are names that a config is free to choose.
             inner = registry if path == "default_hooks" else REGISTRY_OF_KEY.get(key, registry)
             if registry is ours.MODELS and key in ("train_cfg", "test_cfg"):
                 inner = None  # the model's own settings, not a loop
-            if inner is not None and isinstance(value, Mapping | list | tuple):
+            if key in LAYER_KEYS and isinstance(value, Mapping):
+                check_layer(value, f"{path}.{key}")
+            if isinstance(value, Mapping | list | tuple):
                 _check_node(value, f"{path}.{key}", inner)
+
+
+def _check_dataloader(node: Mapping, path: str) -> None:
+    check_keys(node, path, DATALOADER_KEYS)
+    for key in ("dataset", "sampler", "batch_sampler"):
+        if not isinstance(node.get(key, {}), (Mapping, type(None))):
+            raise UserError(f"config key {path}.{key}={node[key]!r} has to be a dict.")
+    if node.get("dataset") is None:
+        raise UserError(f"config key {path} has no dataset; add it.")
 
 
 def _check_component(node: Mapping, path: str, registry: Registry) -> None:
     kind = node["type"]
-    component, scoped = _look_up(kind, registry)
+    if not kind or not isinstance(kind, str) and not callable(kind):
+        raise UserError(f"config key {path}.type={kind!r} has to be the name of a class.")
+    component, scoped = look_up(kind, registry)
     if component is None:
         raise UserError(
             f"config key {path}.type: there is no {registry.name} {kind!r} here"
-            f"{_choices(kind, sorted(scoped.module_dict))}"
+            f"{choices(kind, sorted(scoped.module_dict))}"
         )
     accepted = accepted_keys(component)
     if accepted is not None:
-        _check_keys(node, path, accepted | KEYS_OF_BUILDERS)
-
-
-def _choices(kind: str, names: list[str]) -> str:
-    near = difflib.get_close_matches(kind, names, n=1, cutoff=0.75)
-    return f"; did you mean {near[0]!r}?" if near else f"; this package has {', '.join(names)}."
-
-
-def _check_keys(node: Mapping, path: str, known: set[str]) -> None:
-    for key in node:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = (
-                f"did you mean {near[0]!r}?"
-                if near
-                else f"known keys: {', '.join(sorted(known - KEYS_OF_BUILDERS))}."
-            )
-            raise UserError(f"config key {path}.{key} doesn't exist; {hint}")
+        check_keys(node, path, accepted | KEYS_OF_BUILDERS)
+    check_values(node, path, component)
+    if component.__module__.startswith("mmseg_gc.") and node.get("pipeline") == []:
+        raise UserError(f"config key {path}.pipeline=[] makes no samples; end it in PackSegInputs.")
+    if getattr(component, "__name__", "") == "RandomGrayscale" and not node.get("keep_channels"):
+        raise UserError(
+            f"config key {path}: RandomGrayscale gives pictures of one channel among others of "
+            "three; set keep_channels=True."
+        )
 
 
 def accepted_keys(component: Any) -> set[str] | None:
@@ -192,7 +221,7 @@ def _check_num_classes(cfg: Mapping) -> None:
         for leaf in _leaf_datasets(dataset):
             classes = _class_names(leaf)
             for name, head in _heads(model):
-                count = head.get("num_classes", None)
+                count = head.get("num_classes") if isinstance(head, Mapping) else None
                 if classes and count is not None and count != len(classes):
                     raise UserError(
                         f"config key model.{name}.num_classes is {count}, but "
@@ -219,5 +248,5 @@ def _class_names(dataset: Mapping) -> list[str] | None:
     metainfo = dataset.get("metainfo") or {}
     if isinstance(metainfo, Mapping) and metainfo.get("classes"):
         return list(metainfo["classes"])
-    cls, _ = _look_up(dataset.get("type"), ours.DATASETS)
+    cls, _ = look_up(dataset.get("type"), ours.DATASETS)
     return list(getattr(cls, "METAINFO", {}).get("classes") or []) or None

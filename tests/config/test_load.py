@@ -7,7 +7,7 @@ from mmseg_gc.config import load_config
 from mmseg_gc.errors import UserError
 from mmseg_gc.registry import MODELS
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
 ROW = CONFIGS / "gcnet" / "gcnet_r50-d8_4xb2-40k_cityscapes-512x1024.py"
 CAMVID = CONFIGS / "gcnet" / "gcnet_r18-d8_1xb8-20k_camvid-360x480.py"
 
@@ -56,7 +56,7 @@ def test_a_wrong_key_is_named_with_the_cure(options, message):
 
 def test_a_misspelt_key_at_the_top_of_a_file(tmp_path):
     path = write(tmp_path / "c.py", "val_dataloadr = dict(batch_size=1)\n")
-    with pytest.raises(UserError, match="'val_dataloadr' doesn't exist; did you mean"):
+    with pytest.raises(UserError, match="'val_dataloadr' in .*c.py doesn't exist; did you mean"):
         load_config(path)
 
 

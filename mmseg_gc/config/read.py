@@ -1,0 +1,192 @@
+"""Read a config file and those that it builds on, wherever these are."""
+
+import ast
+import difflib
+import logging
+from collections.abc import Iterator, Mapping, Set
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.config.lazy import LazyAttr, LazyObject
+from mmengine.logging import print_log
+
+from mmseg_gc.config.adapt import FOREIGN_SCOPE, dicts
+from mmseg_gc.config.names import KEYS, VARIABLES, did_you_mean
+from mmseg_gc.config.unread import check_names
+from mmseg_gc.config.variables import Reading, names_of
+from mmseg_gc.detection import DETECTION_SCOPE, require_detection
+from mmseg_gc.errors import UserError
+from mmseg_gc.registry import DATASETS, MODELS, SCOPE, TRANSFORMS
+
+
+def read_config(path: Path, options: Mapping[str, Any]) -> tuple[Config, dict[str, Any]]:
+    """The config in the file ``path``, and those of ``options`` that aren't in it yet.
+
+    Options of variables, such as ``crop_size``, are in every value that the files build from them.
+
+    Raises:
+        UserError: a file is missing or can't be read, or sets a key that nothing reads.
+    """
+    if not path.is_file():
+        near = difflib.get_close_matches(path.name, _names_beside(path), n=1)
+        hint = f"; did you mean {path.with_name(near[0])}?" if near else "; check the path."
+        raise UserError(f"config {path} doesn't exist{hint}")
+    reading = Reading(KEYS, config_folder())
+    try:
+        with _own_base_files(path):
+            cfg = _from_file(path, reading)
+            options = _take_variables(options, reading)
+            if reading.set_anew:
+                cfg = _set_anew(cfg, path, reading, options.keys())
+        _adopt_imports(cfg, path)
+        if not reading.files:  # a pure-Python config
+            text = path.read_text(encoding="utf-8")
+            reading.files[str(path.resolve())] = names_of(ast.parse(text), text)
+        check_names(reading, cfg, config_folder())
+    except UserError:
+        raise
+    except Exception as error:  # a config is a program: it can fail in any way
+        reason = str(error).strip().splitlines()[-1] if str(error).strip() else ""
+        raise UserError(f"config {path} can't be read: {type(error).__name__}: {reason}") from error
+    return cfg, options
+
+
+def _from_file(path: Path, reading: Reading, *, carries: bool = False) -> Config:
+    with reading.watch(carries=carries):
+        return Config.fromfile(path)
+
+
+def _take_variables(options: Mapping[str, Any], reading: Reading) -> dict[str, Any]:
+    """Move the options of variables that a file reads into ``reading``; the rest is returned."""
+    read = {name for file in reading.files.values() for name in file.read | file.read_of_bases}
+    assigned = {name for file in reading.files.values() for name in file.assigned}
+    variables = (read & assigned) - KEYS
+    reading.options = {k: v for k, v in options.items() if k.partition(".")[0] in variables}
+    return {key: value for key, value in options.items() if key not in reading.options}
+
+
+def _set_anew(before: Config, path: Path, reading: Reading, explicit: Set[str]) -> Config:
+    """Read ``path`` once more, with the variables that are set anew in every place of use.
+
+    Those of ``explicit``, the options for keys themselves, win over them.
+    """
+    names = sorted(reading.set_anew)
+    after = _from_file(path, reading, carries=True)
+    changes = _changes(before, after)
+    if changes:
+        some = ", ".join(f"{key}={value!r}"[:80] for key, value in changes[:6])
+        more = f" and {len(changes) - 6} more" if len(changes) > 6 else ""
+        print_log(
+            f"{', '.join(names)} set anew, carried through to {some}{more}.", logger="current"
+        )
+    for key in {key for key, _ in changes} & explicit:
+        print_log(f"{key} is set as well, and counts.", logger="current", level=logging.WARNING)
+    for name in sorted(reading.differing):
+        without = before
+        if changes and len(names) > 1:
+            reading.skipped = {name}
+            without = _from_file(path, reading, carries=True)
+            reading.skipped = set()
+        if not changes or (len(names) > 1 and not _changes(without, after)):
+            cure = f": {VARIABLES[name]}" if name in VARIABLES else ""
+            print_log(
+                f"{name} is set anew and changes nothing: the keys that the base builds from it "
+                f"are set as well, and they count{cure}.",
+                logger="current",
+                level=logging.WARNING,
+            )
+    return after
+
+
+def _changes(before: Config, after: Config) -> list[tuple[str, Any]]:
+    """The keys that a runner reads and that differ, with their values in ``after``."""
+    keys = sorted(KEYS & set(after))
+    return [change for key in keys for change in _differences(before.get(key), after[key], key)]
+
+
+def _differences(old: Any, new: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(old, dict) and isinstance(new, dict) and old:
+        for key, value in new.items():
+            yield from _differences(old.get(key), value, f"{path}.{key}")
+    elif isinstance(new, list) and isinstance(old, list) and len(old) == len(new):
+        for index, value in enumerate(new):
+            yield from _differences(old[index], value, f"{path}.{index}")
+    elif old != new:
+        yield path, new
+
+
+def config_folder() -> Path:
+    """Where this package's config files are: in the wheel, or beside the source."""
+    package = Path(__file__).parents[1]
+    packed = package / ".mim" / "configs"
+    return packed if packed.is_dir() else package.parent / "configs"
+
+
+@contextmanager
+def _own_base_files(config: Path) -> Iterator[None]:
+    """Find ``_base_ = "mmseg::gcnet/….py"`` among this package's configs, "mmdet::" in mmdetection.
+
+    mmengine looks such a file up in an installed mmsegmentation, and offers no hook for it.
+    """
+    original = Config._get_cfg_path
+
+    def get_cfg_path(cfg_path: str, filename: str) -> tuple[str, str | None]:
+        scope, _, name = cfg_path.partition("::")
+        if scope == DETECTION_SCOPE:
+            # By the folder: mmengine asks for a distribution of that name, which isn't its name.
+            require_detection(f"detection config {config}")
+            [folder] = find_spec(DETECTION_SCOPE).submodule_search_locations
+            return str(Path(folder) / ".mim" / "configs" / name), None
+        if scope not in (FOREIGN_SCOPE, SCOPE):
+            return original(cfg_path, filename)
+        path = config_folder() / name
+        if not path.is_file():
+            raise UserError(
+                f"{filename} builds on {cfg_path}, and {path} doesn't exist"
+                f"{did_you_mean(path.name, _names_beside(path))}"
+            )
+        return str(path), SCOPE
+
+    Config._get_cfg_path = staticmethod(get_cfg_path)
+    try:
+        yield
+    finally:
+        Config._get_cfg_path = staticmethod(original)
+
+
+def _adopt_imports(cfg: Config, path: Path) -> None:
+    """Let the imports of a pure-Python config find this package's classes.
+
+    Such a config holds stand-ins for what it imports, which are resolved on first use.
+    """
+    for node in dicts(cfg._to_lazy_dict()):
+        for value in node.values():
+            if not isinstance(value, LazyObject | LazyAttr):
+                continue
+            source = value
+            while isinstance(source, LazyAttr):
+                source._module = _own_module(source._module)
+                source = source.source
+            source._module = _own_module(source._module)
+            try:
+                value.build()
+            except ImportError as error:
+                available = sorted(
+                    {*MODELS.module_dict, *DATASETS.module_dict, *TRANSFORMS.module_dict}
+                )
+                raise UserError(
+                    f"config {path} imports {value}, which doesn't exist here"
+                    f"{did_you_mean(str(value).rsplit('.', 1)[-1], available)}"
+                ) from error
+
+
+def _own_module(name: str) -> str:
+    top, dot, rest = name.partition(".")
+    return f"{SCOPE}{dot}{rest}" if top == FOREIGN_SCOPE else name
+
+
+def _names_beside(path: Path) -> list[str]:
+    return [p.name for p in path.parent.glob("*.py")] if path.parent.is_dir() else []

@@ -1,0 +1,146 @@
+"""Do the parts of a segmentor fit: channels and places of feature maps, from end to end."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
+
+from mmseg_gc.errors import UserError
+from mmseg_gc.models.backbones import ResNet
+
+# Pixels of the trial picture: a few after the deepest encoders.
+SIDE = 64
+PACKAGE = "mmseg_gc."
+
+
+def check_channels(model: nn.Module) -> None:
+    """Refuse a segmentor whose heads or preprocessor don't fit its backbone.
+
+    The widths of a ResNet are known; another backbone, and every neck, is tried on a small picture
+    of zeros. One that can't be tried so isn't checked, nor is a head that works with what it gets.
+
+    Raises:
+        UserError: the parts don't fit, with the keys of both.
+    """
+    channels = _input_channels(model)
+    features = _features(model, channels)
+    if features is None:
+        return
+    widths = [feature.shape[1] for feature in features]
+    giver = "model.backbone" if getattr(model, "neck", None) is None else "model.neck"
+    heads = {"decode_head": model.decode_head}
+    auxiliary = getattr(model, "auxiliary_head", None)
+    if isinstance(auxiliary, nn.ModuleList):
+        heads |= {f"auxiliary_head.{i}": head for i, head in enumerate(auxiliary)}
+    elif auxiliary is not None:
+        heads["auxiliary_head"] = auxiliary
+    for name, head in heads.items():
+        fault = _fault(head, widths)
+        if fault is not None and not _works(head, features):
+            key, cure = fault
+            raise UserError(
+                f"config key model.{name}.{key} doesn't fit {giver}, which gives "
+                f"{len(widths)} feature maps of {', '.join(map(str, widths))} channels; {cure}."
+            )
+
+
+def _input_channels(model: nn.Module) -> int | None:
+    """Channels of the pictures that ``model`` takes, after a look at the preprocessor's."""
+    convolutions = (m for m in model.backbone.modules() if isinstance(m, nn.Conv2d))
+    first = next(convolutions, None)
+    channels = getattr(model.backbone, "in_channels", first and first.in_channels)
+    if not isinstance(channels, int):
+        return None
+    for key in ("mean", "std"):
+        values = getattr(model.data_preprocessor, key, None)
+        if not isinstance(values, Tensor) or values.numel() in (1, channels):
+            continue
+        if not _is_known_resnet(model.backbone) and _outputs(model.backbone, values.numel()):
+            return values.numel()
+        raise UserError(
+            f"config key model.data_preprocessor.{key} has {values.numel()} numbers, but "
+            f"model.backbone.in_channels is {channels}; give one number a channel."
+        )
+    return channels
+
+
+def _is_known_resnet(backbone: nn.Module) -> bool:
+    return isinstance(backbone, ResNet) and type(backbone).forward is ResNet.forward
+
+
+def _features(model: nn.Module, channels: int | None) -> list[Tensor] | None:
+    """Feature maps as the heads get them, of meaningless content; None if they can't be had."""
+    if _is_known_resnet(model.backbone):
+        stages = [getattr(model.backbone, name)[-1] for name in model.backbone.res_layers]
+        widths = [getattr(block, "conv3", block.conv2).out_channels for block in stages]
+        features = [torch.zeros(1, widths[i], 8, 8) for i in model.backbone.out_indices]
+    else:
+        features = None if channels is None else _outputs(model.backbone, channels)
+    neck = getattr(model, "neck", None)
+    return features if neck is None or features is None else _try(neck, tuple(features))
+
+
+def _outputs(backbone: nn.Module, channels: int) -> list[Tensor] | None:
+    return _try(backbone, torch.zeros(1, channels, SIDE, SIDE))
+
+
+def _try(module: nn.Module, inputs: Tensor | tuple[Tensor, ...]) -> list[Tensor] | None:
+    """The maps (1, C, h, w) that ``module`` makes of ``inputs``; None if it can't, or others."""
+    outputs = _run(module, inputs)
+    outputs = [outputs] if isinstance(outputs, Tensor) else outputs
+    if not isinstance(outputs, Sequence):
+        return None
+    maps = [output for output in outputs if isinstance(output, Tensor) and output.dim() == 4]
+    return maps if maps and len(maps) == len(outputs) else None
+
+
+def _works(head: nn.Module, features: list[Tensor]) -> bool:
+    """Whether a head with a ``forward`` of its own takes ``features`` as they are."""
+    own = (type(head).forward, getattr(type(head), "_transform_inputs", None))
+    if all(getattr(method, "__module__", PACKAGE).startswith(PACKAGE) for method in own):
+        return False
+    return _run(head, tuple(features)) is not None
+
+
+def _run(module: nn.Module, inputs: Tensor | tuple[Tensor, ...]) -> object:
+    """What ``module`` makes of ``inputs`` when it doesn't train; None if it raises.
+
+    It leaves the module and the random numbers as they were.
+    """
+    parameters = list(module.parameters())
+    if any(isinstance(p, UninitializedParameter) or p.device.type != "cpu" for p in parameters):
+        return None
+    modes = [(part, part.training) for part in module.modules()]
+    try:
+        for part, _ in modes:
+            part.training = False
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            return module(inputs)
+    except Exception:  # a user's own code may want other sizes, a GPU, or anything
+        return None
+    finally:
+        for part, training in modes:
+            part.training = training
+
+
+def _fault(head: nn.Module, widths: list[int]) -> tuple[str, str] | None:
+    """The key of ``head`` that doesn't fit maps of these ``widths``, and the cure."""
+    indices = getattr(head, "in_index", None)
+    channels = getattr(head, "in_channels", None)
+    places = indices if isinstance(indices, Sequence) else [indices]
+    if not all(isinstance(place, int) for place in places):
+        return None
+    for place in places:
+        if not -len(widths) <= place < len(widths):
+            return f"in_index={indices}", f"count from 0 to {len(widths) - 1}"
+    given = [widths[place] for place in places]
+    if getattr(head, "input_transform", None) == "resize_concat":
+        given = [sum(given)]
+        cure = f"give in_channels that add up to {given[0]}"
+    else:
+        cure = f"set in_channels={given if isinstance(indices, Sequence) else given[0]}"
+    wanted = list(channels) if isinstance(channels, Sequence) else [channels]
+    if not all(isinstance(width, int) for width in wanted) or wanted == given:
+        return None
+    return f"in_channels={channels} at in_index={indices}", cure

@@ -1,0 +1,185 @@
+"""Keys that a file or an option sets, and that nothing reads."""
+
+import re
+from pathlib import Path
+
+import pytest
+from mmengine.config import DictAction
+
+from mmseg_gc.config import config_folder, load_config
+from mmseg_gc.config.names import KEYS, VARIABLES
+from mmseg_gc.errors import UserError
+
+ROW = config_folder() / "gcnet" / "gcnet_r50-d8_4xb2-40k_cityscapes-512x1024.py"
+OWN = f'_base_ = "{ROW}"\n'
+README = Path(__file__).parents[2] / "README.md"
+
+
+def write(path, text):
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lr_config = dict(policy='poly')", "for lr_config set param_scheduler"),
+        ("runner = dict(type='IterBasedRunner', max_iters=1)", "for runner set train_cfg"),
+        ("total_iters = 4", "for total_iters set train_cfg.max_iters"),
+        ("evaluation = dict(interval=1)", "for evaluation set train_cfg.val_interval"),
+        ("checkpoint_config = dict(interval=1)", "set default_hooks.checkpoint"),
+        ("optimizer_config = dict()", "set optim_wrapper"),
+        ("log_config = dict(interval=50)", "set default_hooks.logger.interval"),
+        ("dist_params = dict(backend='nccl')", "set env_cfg.dist_cfg"),
+        ("workflow = [('train', 1)]", "set train_cfg.val_interval"),
+        ("resume_from = 'x.pth'", "set load_from with resume=True"),
+        ("data = dict(samples_per_gpu=8)", "for data set train_dataloader"),
+        ("data = dict(data_root='x')", "sets 'data', which nothing reads; set train_dataloader"),
+        ("max_iters = 8", "sets 'max_iters', which nothing reads; set train_cfg.max_iters"),
+        ("train_dataloder = dict(batch_size=4)", "did you mean 'train_dataloader'"),
+        ("defualt_hooks = dict(logger=dict(interval=1))", "did you mean 'default_hooks'"),
+        ("train_cgf = dict(max_iters=1)", "did you mean 'train_cfg'"),
+        ("modle = dict(pretrained=None)", "did you mean 'model'"),
+        ("val_pipeline = []", "set val_dataloader.dataset.pipeline"),
+        ("model = dict(bakcbone=dict(depth=18))", r"model\.bakcbone doesn't exist"),
+        ("env_cfg = dict(cudnn_benchmrk=True)", r"env_cfg\.cudnn_benchmrk doesn't exist"),
+        ("randomness = dict(sede=1)", r"randomness\.sede doesn't exist; did you mean 'seed'"),
+        ("default_hooks = dict(chekpoint=dict(interval=1))", "did you mean 'checkpoint'"),
+        (
+            "optim_wrapper = dict(paramwise_cfg=dict(custom_key=dict()))",
+            r"paramwise_cfg\.custom_key doesn't exist; did you mean 'custom_keys'",
+        ),
+        (
+            "optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(head=dict(lr_mul=2))))",
+            r"custom_keys\.head\.lr_mul doesn't exist; did you mean 'lr_mult'",
+        ),
+        (
+            "optim_wrapper = dict(clip_grad=dict(max_norm=1, norm_typ=2))",
+            r"clip_grad\.norm_typ doesn't exist; did you mean 'norm_type'",
+        ),
+        (
+            "train_dataloader = dict(dataset=dict(data_prefix=dict(img_pth='x')))",
+            r"data_prefix\.img_pth doesn't exist; did you mean 'img_path'",
+        ),
+        (
+            "train_dataloader = dict(dataset=dict(metainfo=dict(clases=['a'])))",
+            r"metainfo\.clases doesn't exist; did you mean 'classes'",
+        ),
+    ],
+)
+def test_a_key_that_nothing_reads_is_refused_with_the_one_that_is(text, message, tmp_path):
+    with pytest.raises(UserError, match=message):
+        load_config(write(tmp_path / "own.py", OWN + text + "\n"))
+
+
+def test_the_names_that_a_file_uses_are_its_own(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr("mmseg_gc.config.unread.print_log", lambda text, **_: said.append(text))
+    text = "data = dict(data_root='x')\nruns = 3\ntrain_dataloader = dict(dataset=data)\n"
+    cfg = load_config(write(tmp_path / "own.py", OWN + text))
+    assert cfg.train_dataloader.dataset.data_root == "x"
+    assert len(said) == 1 and "own.py sets 'runs', which no part of this package reads" in said[0]
+
+
+def test_a_runs_own_copy_of_its_config_is_read_again(tmp_path):
+    cfg = load_config(ROW, {"crop_size": (64, 64), "optim_wrapper.optimizer.lr": 0.3})
+    again = load_config(write(tmp_path / "dumped.py", cfg.pretty_text))
+    assert again.to_dict() == cfg.to_dict()
+    with pytest.raises(UserError, match=r"'tset_cfg' in .*dumped.py doesn't exist"):
+        load_config(write(tmp_path / "dumped.py", cfg.pretty_text + "tset_cfg = {}\n"))
+
+
+def test_a_whole_config_of_old_is_one_sentence(tmp_path):
+    text = (
+        "model = dict(type='EncoderDecoder')\noptimizer = dict(type='SGD', lr=0.01)\n"
+        "data = dict(samples_per_gpu=2, train=dict())\nrunner = dict(type='IterBasedRunner')\n"
+    )
+    with pytest.raises(UserError, match=r"old.py is of mmsegmentation 0.x \(data, runner\)"):
+        load_config(write(tmp_path / "old.py", text))
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("lr_config.policy", "nothing reads 'lr_config'; set param_scheduler"),
+        ("defualt_hooks.logger", "no config key 'defualt_hooks'; did you mean 'default_hooks'"),
+    ],
+)
+def test_an_option_that_nothing_reads(option, message):
+    with pytest.raises(UserError, match=message):
+        load_config(ROW, {option: 1})
+
+
+def test_a_variable_of_a_config_that_was_read_already():
+    with pytest.raises(UserError, match=r"nothing reads 'optimizer'; set optim_wrapper\.optimizer"):
+        load_config(load_config(ROW), {"optimizer.lr": 0.1})
+
+
+PURE_BASE = """
+from torch.optim import SGD
+
+optimizer = dict(type=SGD, lr=0.01)
+optim_wrapper = dict(optimizer=optimizer)
+"""
+PURE_LEAF = """
+from mmengine.config import read_base
+
+with read_base():
+    from .base import *
+
+"""
+
+
+def test_pure_python_configs(tmp_path):
+    """What is changed in place there changes no copy that the base has made of it."""
+    write(tmp_path / "base.py", PURE_BASE)
+    for change in ("optimizer.update(lr=0.1)", "optimizer['lr'] = 0.1", "optimizer = dict(lr=1)"):
+        path = write(tmp_path / "leaf.py", PURE_LEAF + change)
+        with pytest.raises(UserError, match=r"sets 'optimizer', which nothing reads; set optim_w"):
+            load_config(path, check=False)
+    path = write(tmp_path / "leaf.py", PURE_LEAF + "optim_wrapper.optimizer.lr = 0.1")
+    assert load_config(path, check=False).optim_wrapper.optimizer.lr == 0.1
+    path = write(
+        tmp_path / "leaf.py",
+        PURE_LEAF + "optimizer.lr = 0.1\noptim_wrapper.update(optimizer=optimizer)",
+    )
+    assert load_config(path, check=False).optim_wrapper.optimizer.lr == 0.1
+
+
+# Values for the keys that the README names without one.
+VALUES = {
+    "optimizer.lr": 0.005,
+    "optim_wrapper.optimizer.lr": 0.005,
+    "train_cfg.val_interval": 7,
+    "default_hooks.checkpoint": dict(interval=7),
+}
+
+
+def keys_of_the_readme():
+    text = README.read_text()
+    found = {}
+    pattern = r"""(?<![\w/.])([a-z_]+(?:\.[a-z_]+)+)(?:=("[^"]*"|'[^']*'|[^\s`…,)}]+))?"""
+    for key, value in re.findall(pattern, text):
+        if key.split(".")[0] in KEYS | set(VARIABLES) and not key.endswith((".py", ".md")):
+            found[key] = value.strip("\"'") or found.get(key, "")
+    return sorted(found.items())
+
+
+def test_the_readme_names_keys():
+    assert len(keys_of_the_readme()) >= 10
+
+
+@pytest.mark.parametrize(("key", "value"), keys_of_the_readme())
+def test_each_key_of_the_readme_changes_what_a_run_reads(key, value):
+    value = DictAction._parse_iterable(value) if value not in ("", "N") else VALUES.get(key, 3)
+    default, changed = load_config(ROW), load_config(ROW, {key: value})
+    read = [{name: cfg.get(name) for name in KEYS if name in cfg} for cfg in (default, changed)]
+    assert read[0] != read[1]
+
+
+def test_the_readmes_config_for_own_data(tmp_path):
+    [text] = re.findall(r"```python\n(_base_ = .*?)```", README.read_text(), re.DOTALL)
+    cfg = load_config(write(tmp_path / "own.py", text))
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        assert loader.dataset.data_root == "data/own"
+        assert loader.dataset.metainfo.classes == ["background", "crack"]
