@@ -7,7 +7,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from torch import Tensor, nn
 
-from mmseg_gc.models import prepare_for_inference
+from mmseg_gc.accelerate import prepare_for_inference
 from mmseg_gc.registry import MODELS, SCOPE
 from mmseg_gc.structures import SegDataSample
 

@@ -87,7 +87,7 @@ def prepared(model: nn.Module, precision: str | None, *, compile: bool = False) 
     """``model`` made fast in ``precision``; as it is for None."""
     if precision is None:
         return model
-    from mmseg_gc.models import prepare_for_inference
+    from mmseg_gc.accelerate import prepare_for_inference
 
     return prepare_for_inference(model, precision=precision, compile=compile)
 
