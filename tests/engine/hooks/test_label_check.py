@@ -129,3 +129,19 @@ def test_counts_are_those_of_numpy():
     ids = np.random.default_rng(0).integers(0, 256, (3, 50)).tolist()
     expected = np.bincount(np.ravel(ids), minlength=256)
     assert (counts_of(batch(*ids)) == expected).all()
+
+
+@pytest.mark.parametrize("options", [None, {"max_ignored": 0.25, "num_batches": 3}])
+def test_every_training_has_it_and_its_options_come_from_the_config(toy, tmp_path, options):
+    changes = {f"default_hooks.label_check.{key}": value for key, value in (options or {}).items()}
+    if options:
+        changes["default_hooks.label_check.type"] = "LabelCheckHook"  # which `load_config` adds
+    run = toy.build(tmp_path, 2, **changes)
+    (hook,) = [hook for hook in run.hooks if isinstance(hook, LabelCheckHook)]
+    expected = (0.5, 10) if options is None else (0.25, 3)
+    assert (hook.max_ignored, hook.num_batches) == expected
+
+
+def test_it_can_be_left_out(toy, tmp_path):
+    run = toy.build(tmp_path, 2, **{"default_hooks.label_check": None})
+    assert not any(isinstance(hook, LabelCheckHook) for hook in run.hooks)
