@@ -103,6 +103,17 @@ def test_a_run(changes, message, tmp_path, camvid_root, monkeypatch):
     assert "\n" not in str(caught.value)
 
 
+def test_of_two_equal_parts_the_one_that_was_built_is_named(tmp_path):
+    fragile = dict(_delete_=True, type="FragileDataset", split="both")
+    same = {f"{loader}_dataloader.dataset": fragile for loader in ("val", "test")}
+    cfg = load_config(CAMVID, same | {"model.pretrained": None}, work_dir=tmp_path, check=False)
+    runner = SegRunner.from_cfg(cfg)
+    with pytest.raises(UserError, match=r"config key test_dataloader\.dataset\.split='both'"):
+        runner.test()
+    with pytest.raises(UserError, match=r"config key val_dataloader\.dataset\.split='both'"):
+        runner.val()
+
+
 def test_a_run_without_a_model(tmp_path):
     cfg = load_config(CAMVID, work_dir=tmp_path)
     cfg.pop("model")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mmseg_gc import config, detection
-from mmseg_gc.config import load_config
+from mmseg_gc import detection
+from mmseg_gc.config import load_config, read
 from mmseg_gc.detection import require_detection, require_ops
 from mmseg_gc.errors import UserError
 from mmseg_gc.models import ResNet
@@ -65,7 +65,7 @@ def names() -> list[str]:
 def without_extra(monkeypatch):
     """As if neither mmdetection nor mmcv's ops were there, whatever this environment has."""
     monkeypatch.setattr(detection, "find_spec", lambda name: None)
-    monkeypatch.setattr(config, "find_spec", lambda name: None)
+    monkeypatch.setattr(read, "find_spec", lambda name: None)
 
 
 def test_every_published_row_has_a_short_config():

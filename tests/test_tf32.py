@@ -53,6 +53,6 @@ def test_the_sentence(gpu):
 
 
 def test_the_runner_reads_the_key(gpu, monkeypatch):
-    from mmseg_gc.config import RUNNER_KEYS
+    from mmseg_gc.config.names import RUNNER_KEYS
 
     assert "tf32" in RUNNER_KEYS and tf32.TF32_CAPABILITY == (8, 0)

@@ -90,8 +90,9 @@ def main() -> None:
     from mmseg_gc.arguments import run_config, spread_over_gpus
     from mmseg_gc.checkpoint import trust_pickle
     from mmseg_gc.engine.detection import choose_metrics
-    from mmseg_gc.engine.runner import SegRunner, check_work_dir
+    from mmseg_gc.engine.runner import SegRunner
     from mmseg_gc.engine.testing import prepare_test
+    from mmseg_gc.engine.work_dir import check_work_dir
 
     cfg = run_config(args)
     prepare_test(

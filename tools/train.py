@@ -42,7 +42,8 @@ def main() -> None:
     from mmseg_gc.arguments import run_config, spread_over_gpus
     from mmseg_gc.checkpoint import trust_pickle
     from mmseg_gc.config import is_detection
-    from mmseg_gc.engine.runner import SegRunner, check_work_dir
+    from mmseg_gc.engine.runner import SegRunner
+    from mmseg_gc.engine.work_dir import check_work_dir
 
     cfg = run_config(args)
     if args.amp:

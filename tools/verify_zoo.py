@@ -156,7 +156,7 @@ def measure(row: Row, args: argparse.Namespace) -> None:
     from zoo_measure import release_memory, require_data, row_config, run_test, training_memory
 
     from mmseg_gc.download import download
-    from mmseg_gc.engine.runner import check_work_dir
+    from mmseg_gc.engine.work_dir import check_work_dir
 
     work_dir = Path(args.work_dir) / row.name
     check_work_dir(work_dir)

@@ -26,7 +26,6 @@ from mmseg_gc.models.layers.sync_bn import adapt_sync_bn
 from mmseg_gc.registry import DATASETS, MODELS, SCOPE
 from mmseg_gc.structures import SegDataSample
 from mmseg_gc.visualization import SegLocalVisualizer
-from mmseg_gc.visualization.displayable import displayable
 
 
 def init_model(
@@ -200,7 +199,7 @@ def show_result_pyplot(
     )
     return visualizer.add_datasample(
         title or "result",
-        displayable(image),
+        image,
         data_sample=result,
         draw_gt=draw_gt,
         draw_pred=draw_pred,

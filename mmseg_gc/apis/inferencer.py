@@ -18,7 +18,6 @@ from mmseg_gc.evaluation.label_files import LabelFiles, label_file_ids, result_n
 from mmseg_gc.registry import DATASETS, INFERENCERS
 from mmseg_gc.structures import SegDataSample
 from mmseg_gc.visualization import SegLocalVisualizer
-from mmseg_gc.visualization.displayable import displayable
 
 IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
@@ -145,7 +144,7 @@ class MMSegInferencer:
         self.visualizer.alpha = opacity
         return self.visualizer.add_datasample(
             name,
-            displayable(pixels),
+            pixels,
             data_sample=result,
             show=show,
             wait_time=wait_time,

@@ -1,15 +1,18 @@
 """Config files: reading, options, checks."""
 
 from mmseg_gc.config.adapt import OWN_HOOKS, head_ignore_index
-from mmseg_gc.config.check import check_config
+from mmseg_gc.config.check import accepted_keys, check_config
 from mmseg_gc.config.load import SegConfig, is_detection, load_config
+from mmseg_gc.config.names import did_you_mean
 from mmseg_gc.config.read import config_folder
 
 __all__ = [
     "OWN_HOOKS",
     "SegConfig",
+    "accepted_keys",
     "check_config",
     "config_folder",
+    "did_you_mean",
     "head_ignore_index",
     "is_detection",
     "load_config",

@@ -97,13 +97,13 @@ def _ignore_what_data_sets_ignore(cfg: Config) -> None:
     heads = [cfg.model.get(name) or [] for name in ("decode_head", "auxiliary_head")]
     heads = [part for head in heads for part in (head if isinstance(head, list) else [head])]
     heads = [head for head in heads if isinstance(head, dict)]
-    loaders = [cfg.get(f"{split}_dataloader") for split in ("train", "val", "test")]
+    names = ("train_dataloader", "val_dataloader", "test_dataloader")
     # `pipeline` marks a data set: `RandomCrop` has an `ignore_index` of its own.
     given = {
-        node["ignore_index"]: "the data sets"
-        for loader in loaders
-        if isinstance(loader, dict)
-        for node in dicts(loader.get("dataset"))
+        node["ignore_index"]: f"{name}.dataset"
+        for name in names
+        if isinstance(cfg.get(name), dict)
+        for node in dicts(cfg[name].get("dataset"))
         if "pipeline" in node and node.get("ignore_index", 255) != 255
     }
     given |= {head["ignore_index"]: "the heads" for head in heads if "ignore_index" in head}

@@ -14,7 +14,7 @@ from typing import Any
 from mmengine.optim import ConstantLR, LinearLR, OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
-from mmseg_gc.config_check import accepted_keys
+from mmseg_gc.config import accepted_keys
 
 # How far a scheduler got. The rest of its state is how it was configured.
 PROGRESS = {

@@ -8,8 +8,7 @@ from mmengine.optim import DefaultOptimWrapperConstructor as UncheckedConstructo
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from mmseg_gc.config import did_you_mean
-from mmseg_gc.config_check import accepted_keys
+from mmseg_gc.config import accepted_keys, did_you_mean
 from mmseg_gc.errors import UserError
 from mmseg_gc.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIMIZERS, SCOPE
 

@@ -9,11 +9,9 @@ from pathlib import Path
 
 import mmengine
 import torch
-from mmengine.dataset import InfiniteSampler as EndlessSampler
 from mmengine.device import get_device
 from mmengine.dist import (
     broadcast_object_list,
-    get_rank,
     is_distributed,
     is_main_process,
     master_only,
@@ -34,6 +32,7 @@ from mmseg_gc.detection import has_ops
 from mmseg_gc.engine.acceleration import prepare_for_training
 from mmseg_gc.engine.averaged_weights import averages_as_weights, require_average_begins
 from mmseg_gc.engine.compiling import check_compiler, compile_options, compile_parts
+from mmseg_gc.engine.dataloaders import complete_dataloader, require_batches
 from mmseg_gc.engine.finite_state import require_finite_run
 from mmseg_gc.engine.follow_config import follow_config, options, warn_of_idle_schedule
 from mmseg_gc.engine.hooks.preemption import PreemptionHook
@@ -42,14 +41,12 @@ from mmseg_gc.engine.optim_wrapper import AmpOptimWrapper
 from mmseg_gc.engine.optimizers import prepare_optimizer
 from mmseg_gc.engine.rank_flags import RankFlags
 from mmseg_gc.engine.resume import newest_checkpoint, require_resumable
-from mmseg_gc.engine.samplers import InfiniteSampler, SeededDataset
 from mmseg_gc.engine.schedulers import base_among_groups, with_ratios_kept
 from mmseg_gc.engine.tracking import add_trackers
-from mmseg_gc.engine.workers import start_worker
 from mmseg_gc.errors import UserError
 from mmseg_gc.finite import spoilt
 from mmseg_gc.models.layers.sync_bn import adapt_sync_bn
-from mmseg_gc.registry import DATA_SAMPLERS, DATASETS, RUNNERS
+from mmseg_gc.registry import RUNNERS
 from mmseg_gc.tf32 import describe_float32, set_tf32, uses_tf32
 from mmseg_gc.version import __version__
 
@@ -163,25 +160,9 @@ class SegRunner(Runner):
         dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
     ) -> DataLoader:
         if isinstance(dataloader, dict):
-            sampler = dataloader.get("sampler")
-            if isinstance(sampler, dict) and not sampler.get("shuffle", True):
-                # In order means to be counted: padding the last round would count some twice.
-                sampler.setdefault("round_up", False)
-            if dataloader.get("num_workers", 0) == 0:
-                dataloader["persistent_workers"] = False  # torch refuses it without workers
-            elif "worker_init_fn" not in dataloader:
-                dataloader["worker_init_fn"] = dict(
-                    type=start_worker,
-                    num_workers=dataloader["num_workers"],
-                    rank=get_rank(),
-                    seed=seed,
-                    disable_subprocess_warning=dataloader.pop("disable_subprocess_warning", False),
-                )
-            # Pinned batches travel to a GPU while it still works on the last one.
-            dataloader.setdefault("pin_memory", torch.cuda.is_available())
-            _seed_samples(dataloader)
+            complete_dataloader(dataloader, seed)
         loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
-        _require_batches(loader)
+        require_batches(loader)
         return loader
 
     @classmethod
@@ -364,56 +345,3 @@ def _leave_process_group() -> None:
     # shuts down aborts the process, work done and all. NCCL warns, and may hang.
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
-
-
-def _seed_samples(dataloader: dict) -> None:
-    """Let the samples of an endless sampler be augmented by their place in the run."""
-    sampler, dataset = dataloader.get("sampler"), dataloader.get("dataset")
-    if not (isinstance(sampler, dict) and isinstance(dataset, dict)):
-        return
-    if dataloader.get("batch_sampler"):
-        return  # it may look pictures up by their index, which a `Draw` isn't
-    kind = sampler["type"]
-    if (DATA_SAMPLERS.get(kind) if isinstance(kind, str) else kind) is not InfiniteSampler:
-        return
-    sampler["type"] = InfiniteSampler
-    dataset = DATASETS.build(dataset)
-    if hasattr(dataset, "full_init"):
-        dataset.full_init()
-    dataloader["dataset"] = SeededDataset(dataset)
-
-
-def _require_batches(loader: DataLoader) -> None:
-    """Refuse a loader that never gives a batch."""
-    if not hasattr(loader.dataset, "__len__") or isinstance(loader.sampler, EndlessSampler):
-        return
-    num_samples = len(loader.dataset)
-    if not num_samples:
-        raise UserError(
-            "A data set has no sample: correct its indices, filter_cfg, ann_file or data_prefix."
-        )
-    if loader.drop_last and num_samples < (loader.batch_size or 1) and not len(loader):
-        raise UserError(
-            f"The data set has {num_samples} samples, fewer than batch_size ({loader.batch_size}), "
-            "and drop_last=True leaves out the only batch: lower batch_size, set drop_last=False, "
-            "or take the InfiniteSampler."
-        )
-
-
-def check_work_dir(path: str | Path) -> None:
-    """Make sure that ``path`` can be written before hours of work depend on it.
-
-    Raises:
-        UserError: it can't be made or written.
-    """
-    path = Path(path)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        probe = path / f".probe-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise UserError(
-            f"work dir {path} can't be written ({error.strerror}); mend its rights or pass another "
-            "--work-dir."
-        ) from error

@@ -137,6 +137,15 @@ val_evaluator = dict(ignore_index=0)
     assert "ignore_index" not in cfg.model.decode_head
 
 
+def test_heads_that_ignore_no_label_leave_the_data_as_it_was():
+    heads = ("decode_head", "auxiliary_head")
+    default = load_config(ROW)
+    cfg = load_config(ROW, {f"model.{head}.ignore_index": None for head in heads})
+    for key in ("train_dataloader", "test_dataloader", "val_evaluator", "tta_pipeline"):
+        assert cfg[key] == default[key]
+    assert cfg.model.data_preprocessor.seg_pad_val == 255
+
+
 def test_loading_leaves_a_config_object_as_it_was():
     cfg = Config.fromfile(CAMVID)
     before = cfg.pretty_text

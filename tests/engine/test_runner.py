@@ -11,7 +11,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from mmseg_gc.checkpoint import load_checkpoint
 from mmseg_gc.engine import AmpOptimWrapper
-from mmseg_gc.engine.runner import SegRunner, check_work_dir
+from mmseg_gc.engine.runner import SegRunner
+from mmseg_gc.engine.work_dir import check_work_dir
 from mmseg_gc.errors import UserError
 
 ROOT = Path(__file__).parents[2]

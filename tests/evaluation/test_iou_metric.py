@@ -168,7 +168,7 @@ def test_options_are_checked_at_once(options, sentence):
 
 
 def test_unknown_option_is_named():
-    with pytest.raises(TypeError, match="efficient_test"):
+    with pytest.raises(UserError, match="efficient_test"):
         metric(efficient_test=True)
 
 
