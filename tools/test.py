@@ -89,6 +89,7 @@ def main() -> None:
     args = parse_args()
     from mmseg_gc.arguments import run_config, spread_over_gpus
     from mmseg_gc.checkpoint import trust_pickle
+    from mmseg_gc.config import is_detection
     from mmseg_gc.engine.detection import choose_metrics
     from mmseg_gc.engine.runner import SegRunner
     from mmseg_gc.engine.testing import prepare_test
@@ -108,6 +109,10 @@ def main() -> None:
     apply_options(cfg, args)
     spread_over_gpus(args)
     check_work_dir(cfg.work_dir)
+    if not is_detection(cfg):
+        for option, folder in (("--out", args.out), ("--show-dir", args.show_dir)):
+            if folder and "://" not in folder:
+                check_work_dir(folder, option)
     with trust_pickle(args.trust_pickle):
         SegRunner.from_cfg(cfg).test()
 

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from mmseg_gc.apis.images import Expected, Image, drawable
 from mmseg_gc.apis.inference import inference_model, init_model
 from mmseg_gc.datasets.files import is_hidden
+from mmseg_gc.engine.work_dir import check_work_dir
 from mmseg_gc.errors import UserError
 from mmseg_gc.evaluation.label_files import LabelFiles, label_file_ids, result_names
 from mmseg_gc.registry import DATASETS, INFERENCERS
@@ -80,13 +81,15 @@ class MMSegInferencer:
             itself for a single picture.
 
         Raises:
-            UserError: there is no image, or one that can't be used.
+            UserError: there is no image, one can't be used, or ``out_dir`` can't be written.
         """
         images = list(_expand(inputs))
         if not images:
             raise UserError(
                 f"no image found in {inputs}; known suffixes: {sorted(IMAGE_SUFFIXES)}."
             )
+        if out_dir:
+            check_work_dir(out_dir, "out_dir")
         predictions, pictures = [], []
         files = LabelFiles(str(Path(out_dir) / pred_out_dir))
         named = list(zip(images, self._names(images, out_dir), strict=True))

@@ -6,8 +6,8 @@ from pathlib import Path
 from mmseg_gc.errors import UserError
 
 
-def check_work_dir(path: str | Path) -> None:
-    """Make sure that ``path`` can be written before hours of work depend on it.
+def check_work_dir(path: str | Path, option: str = "--work-dir") -> None:
+    """Make sure that ``path``, which ``option`` names, can be written before hours of work need it.
 
     Raises:
         UserError: it can't be made or written.
@@ -20,6 +20,6 @@ def check_work_dir(path: str | Path) -> None:
         probe.unlink()
     except OSError as error:
         raise UserError(
-            f"work dir {path} can't be written ({error.strerror}); mend its rights or pass another "
-            "--work-dir."
+            f"folder {path} can't be written ({error.strerror}); mend its rights or pass another "
+            f"{option}."
         ) from error

@@ -26,6 +26,10 @@ def test_a_folder_is_labelled(run_tool, camvid_root, tmp_path):
     labels = cv2.imread(str(sorted((out / "pred").iterdir())[0]), cv2.IMREAD_UNCHANGED)
     assert labels.shape == (72, 96) and labels.max() < 11
     assert len(list((out / "vis").iterdir())) == 2
+    finished = run_tool(
+        "label.py", cfg, tmp_path / "w.pth", camvid_root / "val", "--out-dir", cfg, "--device=cpu"
+    )
+    assert finished.status == 1 and "small.py can't be written (File exists)" in finished.err
 
 
 def test_a_folder_without_pictures(run_tool, tmp_path):

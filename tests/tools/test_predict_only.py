@@ -61,6 +61,19 @@ def test_pictures_without_labels_need_a_place_for_the_result(
     assert finished.status == 1 and "--format-only: name a folder" in finished.err
 
 
+@pytest.mark.parametrize("option", ["--out", "--show-dir"])
+def test_a_folder_that_can_not_be_made_is_told_at_once(run_tool, camvid_options, tmp_path, option):
+    (tmp_path / "file").touch()
+    finished = run_tool(
+        "test.py", CAMVID, "w.pth", option, tmp_path / "file", "--work-dir", tmp_path / "t",
+        "--cfg-options", *camvid_options,
+    )  # fmt: skip
+    assert finished.status == 1
+    assert f"file can't be written (File exists); mend its rights or pass another {option}." in (
+        finished.err
+    )
+
+
 def test_format_only_writes_cityscapes_label_ids(run_tool, cityscapes_root, weights, tmp_path):
     root = tmp_path / "cityscapes"
     shutil.copytree(cityscapes_root / "leftImg8bit", root / "leftImg8bit")  # no gtFine at all
