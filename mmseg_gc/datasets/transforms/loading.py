@@ -25,9 +25,10 @@ from mmseg_gc.registry import TRANSFORMS
 class LoadImageFromFile(BaseTransform):
     """Read ``img_path`` into ``img``: (h, w, 3), BGR, uint8 unless ``color_type="unchanged"``.
 
-    ``color_type="unchanged"`` keeps 16 bits and any number of channels; a TIFF of more than four
-    needs ``imdecode_backend="tifffile"``, which keeps the file's order of channels.
-    ``ignore_empty`` skips a file that can't be read.
+    ``color_type="unchanged"`` keeps 16 bits and any number of channels; that any other keeps 8 of
+    16 bits is told once a folder. A TIFF of more than four channels, or of several grey ones, needs
+    ``imdecode_backend="tifffile"``, which keeps the file's order of channels. ``ignore_empty``
+    skips a file that can't be read.
 
     Raises:
         UserError: The file is missing, unreadable or truncated.
@@ -100,10 +101,11 @@ class LoadImageFromNDArray(BaseTransform):
 class LoadAnnotations(BaseTransform):
     """Read ``seg_map_path`` into ``gt_seg_map``: (h, w), uint8, the ids that training sees.
 
-    The data set says through the results how: ``reduce_zero_label`` and ``label_map`` rename the
-    ids of the file, ``mask_colors`` translates a colour mask, and an id that is neither below
-    ``num_classes`` nor ``ignore_index`` is an error. ``reduce_zero_label`` here must agree. A
-    packed label is all that already.
+    The data set says through the results how: ``file_label_map`` says what an id of the file stands
+    for, ``reduce_zero_label`` and ``label_map`` rename what that gives, ``mask_colors`` translates
+    a colour mask, and an id that is neither below ``num_classes`` nor ``ignore_index`` is an error.
+    ``reduce_zero_label`` here must agree. A packed label is all that already. Grey PNGs of 1, 2 and
+    4 bits hold ids as any other; labels of a lossy format are warned of once a folder.
 
     Raises:
         UserError: The label is missing, unreadable, of another size than the picture, has ids
