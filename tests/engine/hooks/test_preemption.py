@@ -1,10 +1,13 @@
 import os
 import signal
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from mmseg_gc.checkpoint import load_checkpoint
+from mmseg_gc.engine import rank_flags
+from mmseg_gc.engine.hooks import preemption
 
 
 def send(number):
@@ -63,3 +66,28 @@ def test_within_an_epoch_the_last_one_stands(toy, tmp_path):
     assert stop(toy, tmp_path / "run", iteration=6, **keys) == 143
     saved = sorted(path.name for path in (tmp_path / "run").glob("epoch_*.pth"))
     assert saved == ["epoch_1.pth"]
+
+
+@pytest.mark.parametrize("looks_at_losses", [True, False])
+@pytest.mark.parametrize(("late", "saved"), [(False, 3), (True, 4)])
+def test_another_rank_s_signal_comes_with_the_flags(
+    toy, tmp_path, monkeypatch, looks_at_losses, late, saved
+):
+    """It is sent in iteration 3, and read an iteration later where the flags are a GPU's."""
+    sends = []
+
+    def other_rank(flags, how):
+        sends.append(how)
+        flags[1] = signal.SIGUSR1 if len(sends) == 3 else 0
+
+    monkeypatch.setattr(rank_flags, "all_reduce", other_rank)
+    monkeypatch.setattr(preemption, "get_world_size", lambda: 2)
+    if late:
+        there = SimpleNamespace(synchronize=lambda: None)
+        monkeypatch.setattr(rank_flags, "_fetch", lambda values: (values.clone(), there))
+    keys = {} if looks_at_losses else {"default_hooks.nonfinite_loss": None}
+    with pytest.raises(SystemExit) as stopped:
+        toy.build(tmp_path / "run", val_interval=9, **keys).train()
+    assert stopped.value.code == 138
+    assert (tmp_path / "run/last_checkpoint").read_text().endswith(f"iter_{saved}.pth")
+    assert len(sends) == saved  # one reduction an iteration
