@@ -1,6 +1,7 @@
 """Who may import whom: registry, structures <- parts <- engine <- apis <- tools."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,8 @@ MAY_IMPORT = {
     "datasets": BASE,
     "evaluation": BASE,
     "visualization": BASE,
-    "engine": BASE | BESIDE | {"models", "datasets", "evaluation", "visualization"},
+    "accelerate": {"models", "inference", "registry", "errors", "structures", "detection"},
+    "engine": BASE | BESIDE | {"accelerate", "models", "datasets", "evaluation", "visualization"},
     "apis": BASE | BESIDE | {"models", "datasets", "evaluation", "visualization", "engine"},
 }
 INSIDE_MODELS = {
@@ -41,7 +43,6 @@ INSIDE_MODELS = {
     "decode_heads": {"decode_heads", "layers", "losses"},
     "segmentors": {"segmentors", "decode_heads", "data_preprocessor", "layers", "backbones"},
     "data_preprocessor": {"layers"},
-    "prepare": {"layers"},
 }
 
 
@@ -77,6 +78,17 @@ def test_arrows_inside_models():
             parts = name.split(".")
             if parts[1] == "models":
                 assert parts[2] in INSIDE_MODELS[part], f"{path} imports {name}"
+
+
+def test_private_operators_stand_in_one_file():
+    private = re.compile(r"torch\.ops\b|torch\._C\b|torch\._dynamo|\bmkldnn\b")
+    found = {
+        path.relative_to(PACKAGE).as_posix()
+        for folder in ("models", "inference", "accelerate")
+        for path in (PACKAGE / folder).rglob("*.py")
+        if private.search(path.read_text())
+    }
+    assert found == {"accelerate/cpu/operators.py"}
 
 
 @pytest.mark.parametrize("folder", ["mmseg_gc", "tools"])

@@ -71,7 +71,13 @@ def first_that_differs(
         def compare(
             module: nn.Module, args: tuple, kwargs: dict, out: object, one: Replacement = one
         ) -> None:
-            if not found and differs(_tensors(one.new(*args, **kwargs)), _tensors(out), dtype):
+            if found:
+                return
+            try:
+                wrong = differs(_tensors(one.new(*args, **kwargs)), _tensors(out), dtype)
+            except Exception:  # whatever it is, the old one did not raise it
+                wrong = True
+            if wrong:
                 found.append(one.path)
 
         hooks.append(one.old.register_forward_hook(compare, with_kwargs=True))

@@ -38,13 +38,14 @@ def takes(x: Tensor, conv: nn.Conv2d) -> bool:
     """Whether ``x`` (N, C, H, W) may go through `convolve`, which knows no gradients or casts."""
     weight = conv.weight
     learns = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
+    kind = x.device.type
+    casts = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
     return (
-        not learns
+        not (learns or casts)
         and x.dim() == 4
         and x.shape[1] == conv.in_channels
         and x.dtype == weight.dtype
         and x.device == weight.device
-        and not torch.is_autocast_enabled(x.device.type)
     )
 
 

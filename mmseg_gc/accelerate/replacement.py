@@ -11,11 +11,12 @@ from mmseg_gc.accelerate.convolution import unhooked
 def as_subclass(module: nn.Module, kind: type[nn.Module]) -> nn.Module:
     """A ``kind``, a subclass of ``module``'s class, with the very parts and options of ``module``.
 
-    Parameters and buffers are the same objects; another child can be put into one of the two.
+    Parameters and buffers are the same; another child, or a hook, can be given to one of the two.
     """
     new = kind.__new__(kind)
-    new.__dict__.update(module.__dict__)
-    new._modules = module._modules.copy()
+    for name, value in module.__dict__.items():
+        apart = isinstance(value, dict) and name not in ("_parameters", "_buffers")
+        new.__dict__[name] = value.copy() if apart else value
     return new
 
 

@@ -5,8 +5,9 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from mmseg_gc.config.check import accepted_keys
 from mmseg_gc.errors import UserError
-from mmseg_gc.registry import SCOPE
+from mmseg_gc.registry import MODELS, SCOPE
 
 FOREIGN_SCOPE = "mmseg"
 # Part of every training, of detectors too, beside mmengine's own default hooks.
@@ -112,7 +113,14 @@ def _ignore_what_data_sets_ignore(cfg: Config) -> None:
         raise UserError(f"config key ignore_index is {places}: set one id everywhere.")
     for head in heads:
         for number in given:
-            head.setdefault("ignore_index", number)
+            if _takes_ignore_index(head):
+                head.setdefault("ignore_index", number)
+
+
+def _takes_ignore_index(head: dict) -> bool:
+    kind = head.get("type")
+    kind = MODELS.get(kind) if isinstance(kind, str) else kind
+    return kind is not None and "ignore_index" in (accepted_keys(kind) or {"ignore_index"})
 
 
 def _set_ignore_index(node: ConfigDict, ignore_index: int) -> None:

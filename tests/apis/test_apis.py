@@ -145,7 +145,8 @@ def test_the_top_level_s_preprocessor_serves_a_model_without_one():
 def test_numbers_of_label_files_come_from_the_data_set_or_the_weights(tmp_path):
     cfg = load_config(CONFIG, TINY)
     names = CityscapesDataset.METAINFO["classes"][8:]
-    dataset = dict(type="CityscapesDataset", metainfo=dict(classes=names), pipeline=[])
+    pipeline = [dict(type="LoadImageFromFile"), dict(type="PackSegInputs")]
+    dataset = dict(type="CityscapesDataset", metainfo=dict(classes=names), pipeline=pipeline)
     cfg.test_dataloader.dataset = dict(type="ConcatDataset", datasets=[dataset, dataset])
     meta = init_model(cfg).dataset_meta
     assert label_file_ids(meta)[:11].tolist() == list(range(8, 19))

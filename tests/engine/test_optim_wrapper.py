@@ -4,11 +4,12 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
 from torch import nn
 
+from mmseg_gc.accelerate import prepare_for_training
+from mmseg_gc.accelerate.cpu import recompute
 from mmseg_gc.engine import SGD, AmpOptimWrapper, optim_wrapper
 from mmseg_gc.engine import OptimWrapper as OwnOptimWrapper
 from mmseg_gc.engine.late_values import LateHistory
 from mmseg_gc.errors import UserError
-from mmseg_gc.models.layers.norm_relu import norm_relu
 from mmseg_gc.registry import OPTIM_WRAPPERS
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="the CPU's own way")
@@ -37,30 +38,24 @@ def test_gradients_are_those_of_plain_autocast():
     assert all(map(torch.equal, found, expected))
 
 
-class Net(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.parts = model()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        first, norm, relu, last = self.parts
-        return last(norm_relu(norm, relu, first(x)))
-
-
-def test_copies_of_weights_and_outputs_of_norms_are_not_kept(monkeypatch):
-    kept, original = [], optim_wrapper._shrink
+@pytest.mark.parametrize("accelerate", ["auto", "none"])
+def test_copies_of_weights_and_outputs_of_norms_are_not_kept(monkeypatch, accelerate):
+    kept, original = [], recompute._shrink
 
     def watched(tensor):
         kept.append(original(tensor))
         return kept[-1]
 
-    monkeypatch.setattr(optim_wrapper, "_shrink", watched)
-    net = Net()
+    monkeypatch.setattr(recompute, "_shrink", watched)
+    net = nn.Sequential(model())
+    prepare_for_training(net, device_type="cpu", accelerate=accelerate)
     wrapper = AmpOptimWrapper(optimizer=SGD(net.parameters(), lr=0.1))
     found = gradients(wrapper.optim_context(net), net)
     shrunk = [saved for saved in kept if not isinstance(saved, torch.Tensor)]
-    assert len(shrunk) == 3  # two weights, and what the last convolution reads
-    other = model()
+    # Two weights, and what the last convolution reads.
+    assert len(shrunk) == (3 if accelerate == "auto" else 0)
+    layout = torch.channels_last if accelerate == "auto" else torch.contiguous_format
+    other = nn.Sequential(model()).to(memory_format=layout)
     expected = gradients(torch.autocast("cpu", torch.bfloat16), other)
     assert all(map(torch.equal, found, expected))
 

@@ -7,7 +7,8 @@ import torch
 from mmengine.structures import PixelData
 from torch import nn
 
-from mmseg_gc.models import BaseSegmentor, SegTTAModel, prepare_for_inference
+from mmseg_gc.accelerate import prepare_for_inference
+from mmseg_gc.models import BaseSegmentor, SegTTAModel
 from mmseg_gc.registry import MODELS
 from mmseg_gc.structures import SegDataSample
 

@@ -3,8 +3,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mmseg_gc.models.layers import winograd_training
-from mmseg_gc.models.layers.winograd_training import TrainedWinogradConv2d, use_winograd
+from mmseg_gc.accelerate.cpu import winograd_training
+from mmseg_gc.accelerate.cpu.winograd_training import TrainedWinogradConv2d
+from mmseg_gc.accelerate.training import prepare_for_training
+
+
+def use_winograd(model: nn.Module) -> int:
+    prepare_for_training(model, device_type="cpu")
+    return sum(type(module) is TrainedWinogradConv2d for module in model.modules())
 
 
 @pytest.fixture(autouse=True)
@@ -113,5 +119,7 @@ def test_which_convolutions_are_taken(monkeypatch):
         }
     )
     keys = list(model.state_dict())
+    parameters = list(model.parameters())
     assert use_winograd(model) == 1 and type(model["taken"]) is TrainedWinogradConv2d
-    assert list(model.state_dict()) == keys and use_winograd(model) == 0
+    assert list(model.state_dict()) == keys and use_winograd(model) == 1
+    assert all(one is other for one, other in zip(model.parameters(), parameters, strict=True))

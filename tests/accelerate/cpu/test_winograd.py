@@ -1,0 +1,169 @@
+import pytest
+import torch
+from torch import nn
+
+from mmseg_gc.accelerate.cpu import operators, winograd
+from mmseg_gc.accelerate.cpu.winograd import convolve, suits_winograd
+from mmseg_gc.accelerate.cpu.winograd_transforms import transforms
+from mmseg_gc.accelerate.kernels import Kernels
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept() -> None:
+    winograd._kept.clear()
+
+
+def by_winograd(conv: nn.Conv2d, x: torch.Tensor, **options: object) -> torch.Tensor:
+    with torch.no_grad():
+        return convolve(x, [Kernels(conv)], dilation=conv.dilation[0], relu=False, **options)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(2, 2), (4, 4), (4, 6)])
+def test_transforms_convolve_exactly(rows: int, columns: int) -> None:
+    """One tile against the definition, in float64."""
+    to_domain, filters, from_domain = transforms(rows, columns)
+    tile = torch.randn(rows + 2, columns + 2, dtype=torch.float64)
+    kernel = torch.randn(3, 3, dtype=torch.float64)
+    domain = (to_domain @ tile.flatten()) * (filters @ kernel.flatten())
+    out = (from_domain @ domain).view(rows, columns)
+    for i in range(rows):
+        for j in range(columns):
+            expected = (tile[i : i + 3, j : j + 3] * kernel).sum()
+            assert out[i, j].item() == pytest.approx(expected.item(), abs=1e-12)
+
+
+def test_input_and_output_transforms_are_exact_in_bfloat16() -> None:
+    to_domain, _, from_domain = transforms(*winograd.TILE)
+    for matrix in (to_domain, from_domain):
+        assert torch.equal(matrix.bfloat16().double(), matrix)
+
+
+@pytest.mark.parametrize("dilation", [1, 2, 4])
+@pytest.mark.parametrize("size", [(16, 32), (13, 7), (1, 5), (33, 18)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_equals_the_direct_convolution(dilation: int, size: tuple[int, int], bias: bool) -> None:
+    conv = nn.Conv2d(5, 6, 3, padding=dilation, dilation=dilation, bias=bias)
+    x = torch.randn(2, 5, *size)
+    with torch.no_grad():
+        out = by_winograd(conv, x)
+        torch.testing.assert_close(out, conv(x), rtol=1e-5, atol=5e-5)
+    assert out.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("many", [1, 10**6])
+def test_both_ways_of_multiplying(
+    dtype: torch.dtype, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conv = nn.Conv2d(64, 16, 3, padding=1).to(dtype)
+    x = torch.randn(1, 64, 30, 22).to(dtype)
+    calls = []
+    linear = operators.linear
+    monkeypatch.setattr(operators, "linear", lambda *args: calls.append(0) or linear(*args))
+    monkeypatch.setattr(winograd, "MANY_TILES", many)
+    bound = 1e-5 if dtype is torch.float32 else 0.05
+    with torch.no_grad():
+        expected = conv.float()(x.float())
+    found = by_winograd(conv.to(dtype), x).float()
+    assert (found - expected).norm() < bound * expected.norm()
+    one_by_one = many == 1 and dtype is torch.float32 and operators.available()
+    assert bool(calls) == one_by_one
+
+
+def test_several_kernels_side_by_side_norm_residual_and_relu() -> None:
+    convs = [nn.Conv2d(6, count, 3, padding=1, bias=count > 4) for count in (4, 7)]
+    norm = nn.BatchNorm2d(4).eval()
+    norm.running_mean.normal_()
+    norm.running_var.uniform_(0.5, 2)
+    x, residual = torch.randn(2, 6, 9, 13), torch.randn(2, 11, 9, 13)
+    residual = residual.to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        expected = torch.cat([norm(convs[0](x)), convs[1](x)], dim=1).add(residual).relu()
+        kernels = [Kernels(convs[0], norm), Kernels(convs[1])]
+        kept = residual.clone()
+        found = convolve(x, kernels, dilation=1, relu=True, residual=residual)
+        assert torch.equal(residual, kept)
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=5e-5)
+        over = convolve(x, kernels, dilation=1, relu=True, residual=residual, overwrite=True)
+    assert over.data_ptr() == residual.data_ptr() and torch.equal(residual, found)
+
+
+def test_filters_are_kept_for_small_maps_within_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    convs = [nn.Conv2d(8, 8, 3, padding=1) for _ in range(3)]
+    one = 48 * 8 * 8 * 4
+    monkeypatch.setattr(winograd._kept, "max_bytes", 2 * one)
+    x = torch.randn(1, 8, 8, 12)
+    for _ in range(2):
+        for conv in convs:
+            torch.testing.assert_close(by_winograd(conv, x), conv(x).detach(), atol=1e-5, rtol=1e-5)
+        assert winograd._kept._kept_bytes() == 2 * one
+    monkeypatch.setattr(winograd, "SMALL_TILES", 3)  # four are large, now
+    by_winograd(convs[0], x)
+    assert winograd._kept._kept_bytes() == 0
+
+
+@pytest.mark.parametrize("way", ["in place", "through data", "another tensor", "state dict"])
+def test_kept_filters_follow_the_weights(way: str) -> None:
+    conv = nn.Conv2d(8, 8, 3, padding=1)
+    x = torch.randn(1, 8, 8, 12)
+    before = by_winograd(conv, x)
+    assert winograd._kept._kept_bytes() > 0
+    with torch.no_grad():
+        if way == "in place":
+            conv.weight.mul_(2)
+        elif way == "through data":
+            conv.weight.data.mul_(2)
+        elif way == "another tensor":
+            conv.weight = nn.Parameter(conv.weight * 2)
+        else:
+            conv.load_state_dict({k: v * 2 for k, v in conv.state_dict().items()})
+    after = by_winograd(conv, x)
+    assert not torch.allclose(before, after, atol=1e-2)
+    torch.testing.assert_close(after, conv(x).detach(), rtol=1e-5, atol=5e-5)
+
+
+@pytest.mark.parametrize("most", [0, 1, 3, 7, 100])
+def test_parts_are_few_and_alike(most: int) -> None:
+    numbers = range(5, 25)
+    parts = winograd._parts(numbers, most)
+    assert [number for part in parts for number in part] == list(numbers)
+    assert len(parts) == -(-20 // max(1, most))
+    assert max(map(len, parts)) <= max(1, most)
+
+
+def test_work_in_pieces_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    conv = nn.Conv2d(8, 8, 3, padding=2, dilation=2)
+    x = torch.randn(1, 8, 40, 24)
+    with torch.no_grad():
+        whole = by_winograd(conv, x)
+        monkeypatch.setattr(winograd, "CACHED", 1)
+        torch.testing.assert_close(by_winograd(conv, x), whole)
+        monkeypatch.setattr(winograd, "INPUT_BYTES", 1)
+        monkeypatch.setattr(winograd, "FILTER_BYTES", 1)
+        torch.testing.assert_close(by_winograd(conv, x), whole)
+
+
+def test_error_in_bfloat16_is_what_the_module_says() -> None:
+    conv = nn.Conv2d(64, 64, 3, padding=1)
+    x = torch.randn(1, 64, 32, 32).relu()
+    with torch.no_grad():
+        expected = conv.double()(x.double())
+        out = by_winograd(conv.bfloat16(), x.bfloat16()).double()
+    assert (out - expected).norm() / expected.norm() < 0.035
+
+
+@pytest.mark.parametrize(
+    ("options", "suits"),
+    [
+        (dict(padding=1), True),
+        (dict(padding=4, dilation=4), True),
+        (dict(padding=1, stride=2), False),
+        (dict(padding=0), False),
+        (dict(padding=1, groups=2), False),
+        (dict(padding=1, padding_mode="reflect"), False),
+    ],
+)
+def test_which_convolutions_suit(options: dict, suits: bool) -> None:
+    assert suits_winograd(nn.Conv2d(128, 128, 3, **options)) == suits
+    assert not suits_winograd(nn.Conv2d(128, 128, 1))
+    assert not suits_winograd(nn.Conv2d(64, 128, 3, padding=1))

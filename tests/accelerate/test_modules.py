@@ -1,0 +1,156 @@
+import copy
+
+import pytest
+import torch
+from mmcv.cnn import ConvModule
+from torch import nn
+
+from mmseg_gc.accelerate.modules import (
+    FAST,
+    FastBasicBlock,
+    FastBottleneck,
+    FastConvModule,
+    FastFCNHead,
+    FastGCHead,
+)
+from mmseg_gc.accelerate.replacement import replace
+from mmseg_gc.models import FCNHead, GCHead, ResNet
+from mmseg_gc.models.backbones.res_blocks import BasicBlock, Bottleneck
+
+BLOCKS = (FastBasicBlock, FastBottleneck)
+PLUGIN = dict(
+    cfg=dict(type="ContextBlock", ratio=1 / 4),
+    position="after_conv3",
+    stages=(False, True, False, False),
+)
+SECOND_PLUGIN = {
+    **PLUGIN,
+    "cfg": dict(type="ContextBlock", ratio=1 / 4, postfix=2),
+    "position": "after_conv1",
+}
+
+
+def trained(model: nn.Module) -> nn.Module:
+    """With running statistics as after some training."""
+    for name, buffer in model.named_buffers():
+        if name.endswith("running_var"):
+            buffer.uniform_(0.5, 2)
+        elif name.endswith("running_mean"):
+            buffer.normal_(0, 0.2)
+    return model.eval().requires_grad_(False)
+
+
+def fast(model: nn.Module) -> nn.Module:
+    copied = nn.ModuleList([copy.deepcopy(model).to(memory_format=torch.channels_last)])
+    replace(copied, FAST)
+    return copied[0]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        dict(depth=18),  # its first stage has no shortcut of its own
+        dict(depth=50, strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4)),
+        dict(depth=50, avg_down=True, style="caffe", deep_stem=True),
+        dict(depth=50, plugins=[PLUGIN, SECOND_PLUGIN]),
+        dict(depth=18, norm_cfg=dict(type="GN", num_groups=4)),
+    ],
+)
+def test_all_feature_maps_stay_the_same(options: dict) -> None:
+    model = trained(ResNet(base_channels=8, stem_channels=8, zero_init_residual=False, **options))
+    for name, parameter in model.named_parameters():
+        if "channel_add_conv.3" in name:
+            nn.init.normal_(parameter)
+    quick = fast(model)
+    count = sum(isinstance(module, BLOCKS) for module in quick.modules())
+    assert count == (8 if options["depth"] == 18 else 16)
+    x = torch.randn(2, 3, 65, 49).to(memory_format=torch.channels_last)
+    kept = x.clone()
+    pairs = list(zip(quick(x), model(x), strict=True))
+    assert len(pairs) == 4 and torch.equal(x, kept)
+    for found, expected in pairs:
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [BasicBlock, Bottleneck])
+def test_only_its_own_stage_lets_a_block_write_over_its_input(kind: type[nn.Module]) -> None:
+    block = trained(kind(32, 32 // kind.expansion))
+    quick, x = fast(block), torch.randn(1, 32, 9, 9).to(memory_format=torch.channels_last)
+    kept = x.clone()
+    expected = block(x)
+    torch.testing.assert_close(quick(x), expected, rtol=1e-5, atol=1e-5)
+    assert torch.equal(x, kept)
+    out = quick(x, owns_input=True)
+    torch.testing.assert_close(out, expected, rtol=1e-5, atol=1e-5)
+    assert out.data_ptr() == x.data_ptr()
+
+
+def test_what_a_hook_saw_of_a_stage_is_not_written_over() -> None:
+    model = trained(ResNet(18, base_channels=8, stem_channels=8, zero_init_residual=False))
+    quick, seen = fast(model), []
+    block = quick.layer1[0]
+    block.register_forward_hook(lambda module, args, out: seen.append((out, out.clone())))
+    quick(torch.randn(1, 3, 64, 64))
+    assert len(seen) == 1 and torch.equal(*seen[0])
+
+
+@pytest.mark.parametrize("kind", [BasicBlock, Bottleneck])
+def test_in_training_a_block_is_the_plain_one(kind: type[nn.Module]) -> None:
+    block = kind(16, 16 // kind.expansion)
+    quick = fast(block).train()
+    x = torch.randn(4, 16, 5, 5)
+    torch.testing.assert_close(quick(x), block.train()(x), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(quick.bn1.running_var, block.bn1.running_var)
+    assert quick.bn1.num_batches_tracked == 1
+
+
+HEAD = dict(in_channels=6, channels=8, num_classes=3, norm_cfg=dict(type="BN"))
+
+
+@pytest.mark.parametrize("size", [(5, 7), (33, 40)])
+@pytest.mark.parametrize("kind", [FCNHead, GCHead])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        dict(concat_input=False),
+        dict(kernel_size=1),
+        dict(dilation=2),
+        dict(norm_cfg=None),
+        dict(act_cfg=dict(type="LeakyReLU")),
+        dict(input_transform="resize_concat", in_index=(0, 1), in_channels=(2, 4)),
+    ],
+)
+def test_heads_read_their_input_once(
+    kind: type[nn.Module], more: dict, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = trained(kind(**{**HEAD, **more}))
+    for name, parameter in head.named_parameters():
+        if "channel_add_conv.3" in name:
+            nn.init.normal_(parameter)
+    quick = fast(head)
+    assert type(quick) is (FastGCHead if kind is GCHead else FastFCNHead)
+    if isinstance(head.in_channels, int) and "input_transform" in more:
+        inputs = [torch.randn(2, 2, *size), torch.randn(2, 4, 3, 3)]
+    else:
+        inputs = [torch.randn(2, 6, *size)]
+    kept = [x.clone() for x in inputs]
+    expected = head(inputs)
+    plain = []
+    monkeypatch.setattr(kind, "forward", lambda self, x: plain.append(0) or expected)
+    torch.testing.assert_close(quick(inputs), expected, rtol=1e-4, atol=1e-5)
+    assert all(map(torch.equal, inputs, kept)) and len(inputs) == len(kept)
+    left_alone = {"concat_input", "act_cfg"} | ({"dilation"} if "dilation" in more else set())
+    assert bool(plain) == bool(left_alone & more.keys())
+
+
+def test_conv_module_keeps_its_switches() -> None:
+    module = trained(ConvModule(4, 8, 3, padding=1, norm_cfg=dict(type="BN")))
+    quick, x = fast(module), torch.randn(1, 4, 9, 9)
+    assert type(quick) is FastConvModule
+    for options in ({}, dict(activate=False), dict(norm=False), dict(activate=False, norm=False)):
+        torch.testing.assert_close(quick(x, **options), module(x, **options), rtol=1e-5, atol=1e-5)
+    other = trained(ConvModule(4, 8, 3, padding=1, order=("act", "conv", "norm")))
+    torch.testing.assert_close(fast(other)(x), other(x))
+    mirrored = trained(ConvModule(4, 8, 3, padding=1, padding_mode="reflect"))
+    torch.testing.assert_close(fast(mirrored)(x), mirrored(x))

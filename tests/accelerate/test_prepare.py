@@ -1,0 +1,200 @@
+import copy
+import pickle
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from mmseg_gc.accelerate import prepare, prepare_for_inference
+from mmseg_gc.accelerate.cpu import operators, winograd
+from mmseg_gc.accelerate.modules import FastGCHead
+from mmseg_gc.errors import UserError
+from mmseg_gc.models import SegTTAModel
+from mmseg_gc.registry import MODELS
+
+Cfg = Callable[..., dict]
+WIDE = dict(base_channels=64, stem_channels=16)  # R18 with convolutions that Winograd suits
+
+
+def trained(cfg: dict) -> nn.Module:
+    model = MODELS.build(cfg).eval()
+    for name, buffer in model.named_buffers():
+        if name.endswith("running_var"):
+            buffer.uniform_(0.5, 2)
+        elif name.endswith("running_mean"):
+            buffer.normal_(0, 0.2)
+    for parameter in model.decode_head.gc_block.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    return model
+
+
+def gcnet(gcnet_cfg: Cfg, **more: object) -> nn.Module:
+    cfg = gcnet_cfg(**more)
+    cfg["backbone"].update(WIDE)
+    cfg["decode_head"].update(in_channels=512, channels=128)
+    cfg["auxiliary_head"].update(in_channels=256)
+    return trained(cfg)
+
+
+def output(model: nn.Module, image: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        return model(image)
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_float32_stays_within_1e_4(
+    gcnet_cfg: Cfg, align_corners: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = gcnet(gcnet_cfg, head=dict(align_corners=align_corners))
+    fast = prepare_for_inference(copy.deepcopy(plain))
+    assert type(fast.decode_head) is FastGCHead
+    calls, original = [], winograd.convolve
+    monkeypatch.setattr(winograd, "convolve", lambda *a, **k: calls.append(0) or original(*a, **k))
+    monkeypatch.setattr(winograd, "MIN_TILES", 1)
+    image = torch.randn(2, 3, 65, 49)
+    expected, found = output(plain, image), output(fast, image)
+    assert len(calls) > 5
+    assert ((found - expected).abs().max() / expected.abs().max()).item() < 1e-5
+
+
+def test_bfloat16_logits_are_float32_and_near(gcnet_cfg: Cfg) -> None:
+    plain = gcnet(gcnet_cfg)
+    fast = prepare_for_inference(copy.deepcopy(plain), precision="bf16")
+    assert type(fast.decode_head) is FastGCHead  # it was not taken back
+    image = torch.randn(1, 3, 64, 64)
+    expected, found = output(plain, image), output(fast, image)
+    assert found.dtype == torch.float32 and fast.backbone.stem[0].weight.dtype == torch.bfloat16
+    assert fast.backbone.stem[1].running_var.dtype == torch.float32
+    assert 1e-4 < ((found - expected).norm() / expected.norm()).item() < 0.05
+
+
+def test_none_is_the_plain_model(gcnet_cfg: Cfg) -> None:
+    plain = gcnet(gcnet_cfg)
+    image = torch.randn(1, 3, 64, 64)
+    kinds = [type(module) for module in plain.modules()]
+    same = prepare_for_inference(copy.deepcopy(plain).train(), accelerate="none")
+    assert [type(module) for module in same.modules()] == kinds and not same.training
+    assert torch.equal(output(same, image), output(plain, image))
+    half = prepare_for_inference(copy.deepcopy(plain), accelerate="none", precision="bf16")
+    assert half.compute_dtype == torch.bfloat16 and output(half, image).dtype == torch.float32
+    assert not any("Fast" in type(module).__name__ for module in half.modules())
+
+
+def test_without_the_operators_convolutions_are_ordinary_ones(
+    gcnet_cfg: Cfg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operators, "missing", lambda: ("mkldnn._convolution_pointwise",))
+    said = []
+    monkeypatch.setattr(prepare, "print_log", lambda text, **kwargs: said.append(text))
+    plain = gcnet(gcnet_cfg)
+    fast = prepare_for_inference(copy.deepcopy(plain))
+    assert len(said) == 1 and "this torch lacks mkldnn._convolution_pointwise" in said[0]
+    image = torch.randn(1, 3, 64, 64)
+    torch.testing.assert_close(output(fast, image), output(plain, image), rtol=1e-4, atol=1e-5)
+
+
+def test_plugins_and_plain_heads_are_prepared_too(gcnet_cfg: Cfg) -> None:
+    cfg = gcnet_cfg(auxiliary_head=None)
+    block = dict(cfg=dict(type="ContextBlock", ratio=1 / 4), position="after_conv3")
+    cfg["backbone"].update(depth=50, plugins=[block])
+    cfg["decode_head"] = dict(
+        type="FCNHead", in_channels=256, channels=16, num_classes=5, num_convs=1, concat_input=False
+    )
+    plain = MODELS.build(cfg).eval()
+    fast = prepare_for_inference(copy.deepcopy(plain))
+    image = torch.randn(1, 3, 64, 64)
+    torch.testing.assert_close(output(fast, image), output(plain, image), rtol=1e-4, atol=1e-5)
+
+
+def test_twice_is_once_and_a_wrapped_model_is_reached(gcnet_cfg: Cfg) -> None:
+    model = trained(gcnet_cfg())
+    tta = SegTTAModel(model)
+    assert prepare_for_inference(tta) is tta
+    head = model.decode_head
+    assert type(head) is FastGCHead
+    assert prepare_for_inference(model, precision="bf16") is model
+    assert model.decode_head is head and model.compute_dtype == torch.float32
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_prepared_model_keeps_its_weights(gcnet_cfg: Cfg, precision: str) -> None:
+    plain = gcnet(gcnet_cfg)
+    fast = prepare_for_inference(copy.deepcopy(plain), precision=precision)
+    state, image = fast.state_dict(), torch.randn(1, 3, 64, 64)
+    assert {k: v.shape for k, v in state.items()} == {
+        k: v.shape for k, v in plain.state_dict().items()
+    }
+    count = sum(parameter.numel() for parameter in plain.parameters())
+    assert sum(parameter.numel() for parameter in fast.parameters()) == count
+    other = gcnet(gcnet_cfg)
+    assert not torch.allclose(output(other, image), output(plain, image), atol=1e-3)
+    other.load_state_dict(state)
+    bound = 1e-4 if precision == "fp32" else 0.1
+    expected = output(fast, image)
+    assert (output(other, image) - expected).abs().max() <= bound * expected.abs().max()
+
+
+def test_weights_of_another_model_change_what_a_prepared_one_says(gcnet_cfg: Cfg) -> None:
+    fast, other = prepare_for_inference(gcnet(gcnet_cfg)), gcnet(gcnet_cfg)
+    image = torch.randn(1, 3, 64, 64)
+    assert not torch.allclose(output(fast, image), output(other, image), atol=1e-3)
+    for assign in (False, True):
+        fast.load_state_dict(other.state_dict(), assign=assign)
+        torch.testing.assert_close(output(fast, image), output(other, image), rtol=1e-4, atol=1e-5)
+
+
+def test_copies_pickles_and_other_dtypes(gcnet_cfg: Cfg) -> None:
+    fast = prepare_for_inference(gcnet(gcnet_cfg))
+    image = torch.randn(1, 3, 64, 64)
+    expected = output(fast, image)
+    copied, pickled = copy.deepcopy(fast), pickle.loads(pickle.dumps(fast))
+    for model in (copied, pickled):
+        assert torch.equal(output(model, image), expected)
+    with torch.no_grad():
+        for parameter in fast.decode_head.parameters():
+            parameter.mul_(2)
+    assert torch.equal(output(copied, image), expected)
+    assert not torch.allclose(output(fast, image), expected)
+    for dtype, bound in ((torch.float64, 1e-4), (torch.bfloat16, 0.1)):
+        cast = copy.deepcopy(copied).to(dtype)
+        found = output(cast, image)
+        assert found.dtype == dtype
+        assert (found - expected).abs().max() <= bound * expected.abs().max()
+
+
+def test_a_model_without_numbers_is_prepared_unseen(gcnet_cfg: Cfg) -> None:
+    with torch.device("meta"):
+        model = MODELS.build(gcnet_cfg())
+    assert type(prepare_for_inference(model).decode_head) is FastGCHead
+    assert model(torch.empty(1, 3, 64, 64, device="meta")).shape == (1, 5, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (dict(accelerate="yes"), "no accelerate='yes'; choose auto or none"),
+        (dict(precision="int8"), "no precision='int8'; choose fp32, bf16, fp16"),
+        (dict(precision="fp16"), "fp16 needs a GPU"),
+        (dict(compile=True), "needs a C.. compiler"),
+    ],
+)
+def test_what_cannot_be_had(
+    options: dict, words: str, gcnet_cfg: Cfg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare.shutil, "which", lambda name: None)
+    model = trained(gcnet_cfg())
+    with pytest.raises(UserError, match=words):
+        prepare_for_inference(model, **options)
+    assert type(model.decode_head).__name__ == "GCHead"  # nothing was touched
+    assert all(p.requires_grad for p in model.parameters())
+
+
+@pytest.mark.slow
+def test_compiled_equals_plain(gcnet_cfg: Cfg) -> None:
+    plain = trained(gcnet_cfg())
+    fast = prepare_for_inference(copy.deepcopy(plain), compile=True)
+    with torch.no_grad():
+        for size in ((64, 64), (48, 80)):
+            picture = torch.randn(1, 3, *size)
+            torch.testing.assert_close(fast(picture), plain(picture), rtol=1e-4, atol=1e-5)
