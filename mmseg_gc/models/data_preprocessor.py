@@ -140,9 +140,11 @@ class SegDataPreProcessor(BaseDataPreprocessor):
         Grey where ``mean`` has three numbers is normalised as three equal channels, and a single
         number serves any number of channels.
         """
-        wanted, source = images[0].size(0), "the first of its batch has"
+        wanted = images[0].size(0)
+        source = f"the first of its batch has {wanted}"
         if self.normalises and self.mean.numel() > 1:
-            wanted, source = self.mean.numel(), "data_preprocessor.mean has numbers for"
+            wanted = self.mean.numel()
+            source = f"data_preprocessor.mean has {wanted} numbers"
         for place, image in enumerate(images):
             found = image.size(0)
             is_grey = found == 1 and wanted == 3 and self.normalises
@@ -150,7 +152,7 @@ class SegDataPreProcessor(BaseDataPreprocessor):
                 continue
             path = samples[place].metainfo.get("img_path") if samples else None
             raise UserError(
-                f"{path or 'an image'} has {found} channels, but {source} {wanted}: correct mean, "
+                f"{path or 'an image'} has {found} channels, but {source}: correct mean, "
                 "std and model.backbone.in_channels, make all images alike, or set "
                 "color_type='color' in LoadImageFromFile to read every image as three channels."
             )

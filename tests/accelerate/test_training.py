@@ -53,7 +53,9 @@ def test_unknown_value(model: nn.Module) -> None:
 @pytest.mark.parametrize("accelerate", ["auto", "none", None])
 def test_the_runner_reads_the_switch(model: nn.Module, accelerate: str | None) -> None:
     cfg = Config({} if accelerate is None else dict(accelerate=accelerate))
-    runner = SimpleNamespace(cfg=cfg, world_size=1, distributed=False)
+    runner = SimpleNamespace(
+        cfg=cfg, world_size=1, distributed=False, _computes_on_tensor_cores=lambda device: False
+    )
     SegRunner.wrap_model(runner, None, model)
     assert (counts(model)[0] > 0) == (accelerate != "none")
 

@@ -156,7 +156,7 @@ def test_a_dtype_that_a_gpu_has_not(monkeypatch, capability, dtype, said):
 
 def test_what_a_compiler_keeps_is_left_to_it(monkeypatch):
     kept = []
-    monkeypatch.setattr(optim_wrapper, "_shrink", lambda tensor: kept.append(1) or tensor)
+    monkeypatch.setattr(recompute, "_shrink", lambda tensor: kept.append(1) or tensor)
     net = model()
     wrapper = AmpOptimWrapper(optimizer=SGD(net.parameters(), lr=0.1))
     assert wrapper.recomputes

@@ -157,18 +157,15 @@ def test_the_trial_leaves_no_trace():
     assert norm.num_batches_tracked == 0 and norm.running_mean.abs().max() == 0
 
 
-@pytest.mark.parametrize("key", ["mean", "std"])
-def test_the_preprocessor_fits_the_backbone(key):
+def test_the_preprocessor_fits_the_backbone():
     numbers = dict(mean=[0.0] * 3, std=[1.0] * 3)
     segmentor(preprocessor=dict(type="SegDataPreProcessor", **numbers))
     wrong = dict(type="SegDataPreProcessor", **{name: [1.0] * 4 for name in numbers})
-    if key == "std":
-        wrong["mean"] = [0.0] * 3
-    message = rf"data_preprocessor\.{key} has 4 numbers, but model\.backbone\.in_channels is 3"
+    message = r"data_preprocessor\.mean has 4 numbers, but model\.backbone\.in_channels is 3"
     with pytest.raises(UserError, match=message):
         segmentor(preprocessor=wrong)
     four = dict(type="ResNetV1c", depth=18, base_channels=8, stem_channels=8, in_channels=4)
-    segmentor(four, preprocessor=wrong | dict(mean=[0.0] * 4))
+    segmentor(four, preprocessor=wrong)
     with pytest.raises(UserError, match="has 4 numbers"):
         segmentor(dict(type="TwoScales"), preprocessor=wrong, in_channels=12, in_index=1)
 

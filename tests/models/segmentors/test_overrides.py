@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mmseg_gc.models import EncoderDecoder, GCHead, SegTTAModel, prepare_for_inference
+from mmseg_gc.accelerate import prepare_for_inference
+from mmseg_gc.models import EncoderDecoder, GCHead, SegTTAModel
 from mmseg_gc.models.segmentors.overrides import overrides
 from mmseg_gc.registry import MODELS
 from mmseg_gc.structures import SegDataSample
