@@ -107,10 +107,10 @@ def test_large_logits(gpu: FakeGpu, batch: str):
         with gpu.record() as record:
             value, _ = of_logits(logits)
             (grad,) = torch.autograd.grad(value, logits)
-        assert grad.stride() == logits.stride()
         assert not record.waits and not record.blocking_copies
         records.append(record)
     plain, ours = records
+    assert grad.stride() == logits.stride()  # as the convolution before them wants it
     assert ours.peak <= plain.peak / 2
     assert ours.moved.total() <= plain.moved.total()
     assert ours.launches.total() <= 70  # 27 by definition; several images take turns
