@@ -32,9 +32,9 @@ def check_names(reading: Reading, cfg: Config, package_files: Path) -> None:
     Raises:
         UserError: such a key, with the one that is read.
     """
-    _refuse_old_config(cfg, package_files)
     files = list(reading.files.items())
     variables = {name for _, file in files for name in file.read | file.read_of_bases}
+    _refuse_old_config({k: v for k, v in cfg.items() if k not in variables}, cfg, package_files)
     for place, (path, file) in enumerate(files):
         if Path(path).is_relative_to(package_files):
             continue
@@ -61,13 +61,13 @@ def _refuse(name: str, path: Path, file: SourceFile) -> None:
         )
 
 
-def _refuse_old_config(cfg: Config, config_folder: Path) -> None:
-    """Refuse mmsegmentation 0.x's way to name the data and the schedule."""
-    data, runner = cfg.get("data"), cfg.get("runner")
+def _refuse_old_config(unread: Mapping, cfg: Config, config_folder: Path) -> None:
+    """Refuse mmsegmentation 0.x's way to name the data and the schedule, where it is ``unread``."""
+    data, runner = unread.get("data"), unread.get("runner")
     old = [
         *(["data"] if isinstance(data, Mapping) and OLD_DATA & set(data) else []),
         *(["runner"] if isinstance(runner, Mapping) and "type" in runner else []),
-        *(name for name in sorted(NEVER_VARIABLES) if name in cfg),
+        *(name for name in sorted(NEVER_VARIABLES) if name in unread),
     ]
     if not old:
         return

@@ -81,6 +81,11 @@ def test_the_names_that_a_file_uses_are_its_own(tmp_path, monkeypatch):
     assert len(said) == 1 and "own.py sets 'runs', which no part of this package reads" in said[0]
 
 
+def test_an_old_name_may_be_a_variable(tmp_path):
+    text = "total_iters = 7\ntrain_cfg = dict(max_iters=total_iters)\n"
+    assert load_config(write(tmp_path / "own.py", OWN + text)).train_cfg.max_iters == 7
+
+
 def test_a_runs_own_copy_of_its_config_is_read_again(tmp_path):
     cfg = load_config(ROW, {"crop_size": (64, 64), "optim_wrapper.optimizer.lr": 0.3})
     again = load_config(write(tmp_path / "dumped.py", cfg.pretty_text))

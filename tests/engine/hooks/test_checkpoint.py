@@ -174,7 +174,8 @@ def test_only_so_many_are_kept(toy, tmp_path):
 
 
 def test_a_misspelt_key_is_named(toy, tmp_path):
-    with pytest.raises(TypeError, match="max_keep_ckpt"):
+    message = r"default_hooks\.checkpoint\.max_keep_ckpt=2 doesn't work: TypeError: got an unexp"
+    with pytest.raises(UserError, match=message):
         toy.build(tmp_path, **{"default_hooks.checkpoint.max_keep_ckpt": 2})
 
 
