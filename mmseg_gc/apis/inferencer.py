@@ -43,9 +43,17 @@ class MMSegInferencer:
         show_progress: bool = True,
         precision: str = "fp32",
         compile: bool = False,
+        accelerate: str = "auto",
     ):
         device = device or ("cuda:0" if torch.cuda.is_available() else "cpu")
-        self.model = init_model(model, weights, device=device, precision=precision, compile=compile)
+        self.model = init_model(
+            model,
+            weights,
+            device=device,
+            precision=precision,
+            compile=compile,
+            accelerate=accelerate,
+        )
         self.show_progress = show_progress
         self._num_unnamed = 0  # images without a file that results were named for
         self._written: dict[tuple[str, str], str] = {}  # folder and name of a result: its image

@@ -200,3 +200,17 @@ def test_a_model_that_diverged_is_refused(model, tmp_path):
     save_checkpoint({"state_dict": weights}, tmp_path / "bad.pth")
     with pytest.raises(UserError, match=r"bad\.pth .*layer1\.0\.bn1\.running_var hold .*negative"):
         init_model(CONFIG, tmp_path / "bad.pth")
+
+
+def test_the_switch_reaches_the_model(model, tmp_path):
+    torch.save(dict(state_dict=model.state_dict(), meta={}), tmp_path / "w.pth")
+    for accelerate, kind in (("auto", "FastGCHead"), ("none", "GCHead")):
+        options = dict(cfg_options=SMALL, accelerate=accelerate)
+        prepared = init_model(CONFIG, tmp_path / "w.pth", **options)
+        assert type(prepared.decode_head).__name__ == kind
+        cfg = load_config(CONFIG, SMALL)
+        inferencer = MMSegInferencer(cfg, str(tmp_path / "w.pth"), accelerate=accelerate)
+        assert type(inferencer.model.decode_head).__name__ == kind
+        assert {k: v.shape for k, v in prepared.state_dict().items()} == {
+            k: v.shape for k, v in model.state_dict().items()
+        }

@@ -6,7 +6,7 @@ from torch import nn
 
 from mmseg_gc.accelerate import prepare_for_training
 from mmseg_gc.accelerate.cpu import recompute
-from mmseg_gc.engine import SGD, AmpOptimWrapper, optim_wrapper
+from mmseg_gc.engine import SGD, AmpOptimWrapper
 from mmseg_gc.engine import OptimWrapper as OwnOptimWrapper
 from mmseg_gc.engine.late_values import LateHistory
 from mmseg_gc.errors import UserError

@@ -42,7 +42,10 @@ def test_train_resume_test_and_aug_test(run_tool, train, camvid_options, tmp_pat
     assert "resumed epoch: 0, iter: 2" in finished.out + finished.err
     assert load_checkpoint(work / "iter_4.pth")["meta"]["iter"] == 4
 
-    for extra in (["--precision", "bf16", "--batch-size", 2], ["--aug-test"]):
+    for extra, accelerate in (
+        (["--precision", "bf16", "--batch-size", 2], "auto"),
+        (["--aug-test", "--accelerate", "none"], "none"),
+    ):
         finished = run_tool(
             "test.py", CONFIG, work / "iter_4.pth", "--work_dir", work / "t", *extra,
             "--show-dir", tmp_path / "show", "--out", tmp_path / "labels",
@@ -51,6 +54,7 @@ def test_train_resume_test_and_aug_test(run_tool, train, camvid_options, tmp_pat
         assert finished.status == 0, finished.err
         assert "Bicyclist" in finished.out + finished.err
         assert "2/2" in finished.err  # the bar
+        assert f"accelerate={accelerate}: " in finished.out + finished.err
     scores = [json.loads(file.read_text()) for file in (work / "t").rglob("*.json")]
     assert all(0 <= score["mIoU"] <= 100 for score in scores) and len(scores) >= 1
     picture = cv2.imread(str(next((tmp_path / "show").glob("*.png"))))
