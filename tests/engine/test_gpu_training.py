@@ -6,6 +6,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from torch import nn
 
+from mmseg_gc.accelerate import training
 from mmseg_gc.engine import SGD
 from mmseg_gc.engine import runner as running
 from mmseg_gc.engine.runner import SegRunner
@@ -51,7 +52,7 @@ def test_channels_last_where_tensor_cores_want_it(
 ):
     monkeypatch.setattr(running, "get_device", lambda: device)
     monkeypatch.setattr(running, "uses_tf32", lambda: tf32)
-    monkeypatch.setattr(running, "has_ops", lambda model: ops)
+    monkeypatch.setattr(training, "has_ops", lambda model: ops)
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
     before = {key: value.clone() for key, value in model.state_dict().items()}
     wrapped = bare(optim_wrapper=wrapper).wrap_model(None, model)

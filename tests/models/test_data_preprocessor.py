@@ -113,7 +113,7 @@ def test_channels_that_do_not_fit_name_the_picture() -> None:
     sample = SegDataSample(metainfo=dict(img_path="two.png"))
     two = {"inputs": [picture(2, 2)[:2]], "data_samples": [sample]}
     for raw in (False, True):
-        with pytest.raises(UserError, match=r"two\.png has 2 channels, but .*mean has .* for 3"):
+        with pytest.raises(UserError, match=r"two\.png has 2 channels, but .*mean has 3"):
             SegDataPreProcessor(mean=MEAN, std=STD)(two, raw=raw)
     mixed = {"inputs": [picture(2, 2), picture(2, 2)[:1]], "data_samples": [sample] * 2}
     with pytest.raises(UserError, match=r"two\.png has 1 channels, but the first .* has 3"):

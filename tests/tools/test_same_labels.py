@@ -21,7 +21,6 @@ model = dict(
                   strides=(1,), dilations=(1,), out_indices=(0,), norm_cfg=norm),
     decode_head=dict(type="FCNHead", in_channels=4, in_index=0, channels=4, num_convs=1,
                      num_classes=2, norm_cfg=norm))
-data_preprocessor = dict(type="SegDataPreProcessor", mean=[0.0] * 3, std=[1.0] * 3)
 load, label = dict(type="LoadImageFromFile"), dict(type="LoadAnnotations")
 pack = dict(type="PackSegInputs")
 parts = [dict(type="BaseSegDataset", data_root="{root}", img_suffix=suffix, test_mode=True,

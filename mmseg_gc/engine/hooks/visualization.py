@@ -5,7 +5,6 @@ from pathlib import Path
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmengine.visualization import Visualizer
 
 from mmseg_gc.datasets.transforms.drawing import read_for_drawing
 from mmseg_gc.registry import HOOKS
@@ -15,7 +14,7 @@ from mmseg_gc.visualization.displayable import displayable
 
 @HOOKS.register_module()
 class SegVisualizationHook(Hook):
-    """Hand pictures with their labels and predictions to the current visualizer.
+    """Hand pictures with their labels and predictions to the run's visualizer.
 
     ``interval`` counts validation batches between two drawn pictures; in a test every picture is
     drawn. ``wait_time`` is in seconds. With ``out_dir`` pictures go to ``out_dir/NAME.png`` and not
@@ -51,7 +50,7 @@ class SegVisualizationHook(Hook):
         outputs: Sequence[SegDataSample] | None = None,
     ) -> None:
         if self.draw and batch_idx % self.interval == 0:
-            self._draw(outputs[0], "val", runner.iter + batch_idx)
+            self._draw(runner, outputs[0], "val", runner.iter + batch_idx)
 
     def after_test_iter(
         self,
@@ -63,13 +62,13 @@ class SegVisualizationHook(Hook):
         if self.draw:
             for data_sample in outputs:
                 self.num_drawn += 1
-                self._draw(data_sample, "test", self.num_drawn)
+                self._draw(runner, data_sample, "test", self.num_drawn)
 
-    def _draw(self, data_sample: SegDataSample, phase: str, step: int) -> None:
+    def _draw(self, runner: Runner, data_sample: SegDataSample, phase: str, step: int) -> None:
         name = Path(data_sample.img_path).stem
         size = data_sample.get("ori_shape")
         image = read_for_drawing(data_sample.img_path, size, self.backend_args)
-        Visualizer.get_current_instance().add_datasample(
+        runner.visualizer.add_datasample(
             f"{phase}_{name}",
             displayable(image),
             data_sample=data_sample,

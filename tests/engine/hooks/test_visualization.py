@@ -1,6 +1,7 @@
 """Drawing while testing: files of any kind, and none that stops the test."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -23,7 +24,7 @@ def draw(tmp_path):
         sample = SegDataSample(metainfo={"img_path": str(path), **sizes})
         sample.pred_sem_seg = PixelData(data=torch.full((1, 8, 10), 255, dtype=torch.uint8))
         hook = SegVisualizationHook(draw=True, out_dir=str(tmp_path / "drawn"))
-        hook.after_test_iter(None, 0, None, [sample])
+        hook.after_test_iter(SimpleNamespace(visualizer=visualizer), 0, None, [sample])
         return cv2.imread(str(tmp_path / "drawn" / f"{path.stem}.png"))
 
     return run
