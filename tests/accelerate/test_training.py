@@ -23,8 +23,8 @@ def counts(model: nn.Module) -> tuple[int, int]:
 
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch) -> nn.Module:
-    monkeypatch.setattr(winograd_training, "LEAST_CHANNELS", 8)
-    monkeypatch.setattr(winograd_training, "LEAST_WEIGHTS", 64)
+    monkeypatch.setattr(winograd_training, "MIN_CHANNELS", 8)
+    monkeypatch.setattr(winograd_training, "MIN_WEIGHTS", 64)
     return nn.ModuleDict({"backbone": ResNetV1c(18, base_channels=8, stem_channels=8)})
 
 

@@ -27,7 +27,7 @@ FILTER_BYTES = 24 << 20
 MAX_FILTERS = 128  # and so many at most
 # Transformed filters are kept from call to call while maps are small: where they are large, all
 # memory is needed for them, and transforming takes a twentieth of the time.
-KEPT_BYTES = 320 << 20
+KEPT_BYTES = 64 << 20
 SMALL_TILES = 256
 MANY_TILES = 96  # for which single products are faster than a batch of them, in float32
 CACHED = 2 << 20  # that are gathered, transformed, or brought back, at once
@@ -268,9 +268,9 @@ def _multiply(domain: Tensor, filters: Tensor, out: Tensor) -> None:
         torch.bmm(domain, filters.transpose(1, 2), out=out)
 
 
-def _parts(numbers: range, most: int) -> list[range]:
-    """``numbers`` in the fewest ranges of at most ``most``, or one, and of nearly equal length."""
-    count = -(-len(numbers) // max(1, most))
+def _parts(numbers: range, max_length: int) -> list[range]:
+    """``numbers`` in the fewest ranges of nearly equal length: ``max_length`` at most, or one."""
+    count = -(-len(numbers) // max(1, max_length))
     size = -(-len(numbers) // count)
     return [numbers[i : i + size] for i in range(0, len(numbers), size)]
 

@@ -10,9 +10,9 @@ from mmseg_gc.accelerate.cpu.winograd_transforms import transforms
 from mmseg_gc.inference.scratch import scratch
 
 # Below these, the transforms cost more than the multiplications that they save.
-LEAST_CHANNELS = 256
-LEAST_WEIGHTS = 512 * 512
-LEAST_PIXELS = 1024
+MIN_CHANNELS = 256
+MIN_WEIGHTS = 512 * 512
+MIN_PIXELS = 1024
 # So many numbers of the transformed input, and of transformed kernels, are held at once.
 WORKSPACE = 24 << 20
 KERNELS = 8 << 20
@@ -20,7 +20,7 @@ CACHED = 4 << 20  # bytes that are gathered before they are transformed
 
 
 class TrainedWinogradConv2d(nn.Conv2d):
-    """`nn.Conv2d` of 3x3 kernels that keeps the picture's size, on tiles of outputs.
+    """`nn.Conv2d` of 3x3 kernels that keeps the image's size, on tiles of outputs.
 
     In training on a CPU; elsewhere it is its base class. Tiles of 4x4 in float32 and float64: the
     error, about 1e-6 of the norm, is that of summing in another order. Tiles of 2x2 in bfloat16,
@@ -51,14 +51,14 @@ def _fits(conv: nn.Conv2d) -> bool:
         and conv.stride == conv.padding == conv.dilation == (1, 1)
         and conv.padding_mode == "zeros"
         and conv.groups == 1
-        and min(conv.in_channels, conv.out_channels) >= LEAST_CHANNELS
-        and conv.in_channels * conv.out_channels >= LEAST_WEIGHTS
+        and min(conv.in_channels, conv.out_channels) >= MIN_CHANNELS
+        and conv.in_channels * conv.out_channels >= MIN_WEIGHTS
     )
 
 
 def _pays(input: Tensor) -> bool:
     pixels = input.shape[0] * input.shape[2] * input.shape[3]
-    return input.device.type == "cpu" and pixels >= LEAST_PIXELS
+    return input.device.type == "cpu" and pixels >= MIN_PIXELS
 
 
 class _Winograd(torch.autograd.Function):
@@ -88,7 +88,7 @@ def _matrices(like: Tensor) -> tuple[int, list[Tensor]]:
 
 
 def _convolved(x: Tensor, kernels: Tensor) -> Tensor:
-    """(N, K, H, W) of pictures (N, C, H, W) and kernels (3, 3, C, K)."""
+    """(N, K, H, W) of images (N, C, H, W) and kernels (3, 3, C, K)."""
     tile, (_, filters, from_domain) = _matrices(x)
     count = kernels.shape[3]
     n, _, height, width = x.shape
@@ -149,7 +149,7 @@ def _weight_gradient(x: Tensor, grad: Tensor, weight: Tensor) -> Tensor:
 
 
 def _transformed_tiles(x: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Some pictures of (N, C, H, W) at a time, and their transformed tiles (36, tiles, C).
+    """Some images of (N, C, H, W) at a time, and their transformed tiles (36, tiles, C).
 
     The tiles' memory is used again for the next ones.
     """
@@ -167,8 +167,8 @@ def _transformed_tiles(x: Tensor) -> Iterator[tuple[slice, Tensor]]:
             part = slice(start, min(start + at_once, n))
             row_count = (part.stop - start) * rows
             out = tiles[: row * row_count].view(points, row_count, -1)
-            for number, picture in enumerate(x[part].permute(0, 2, 3, 1)):
-                padded = F.pad(picture, padding)
+            for number, image in enumerate(x[part].permute(0, 2, 3, 1)):
+                padded = F.pad(image, padding)
                 down, right, _ = padded.stride()
                 overlapping = padded.as_strided(
                     (tile + 2, tile + 2, rows, cols, channels),

@@ -15,7 +15,7 @@ def use_winograd(model: nn.Module) -> int:
 
 @pytest.fixture(autouse=True)
 def small_limits(monkeypatch):
-    for name, value in (("LEAST_CHANNELS", 1), ("LEAST_WEIGHTS", 1), ("LEAST_PIXELS", 1)):
+    for name, value in (("MIN_CHANNELS", 1), ("MIN_WEIGHTS", 1), ("MIN_PIXELS", 1)):
         monkeypatch.setattr(winograd_training, name, value)
 
 
@@ -100,7 +100,7 @@ def test_only_frozen_or_only_input_gradients():
 
 
 def test_which_convolutions_are_taken(monkeypatch):
-    monkeypatch.setattr(winograd_training, "LEAST_CHANNELS", 4)
+    monkeypatch.setattr(winograd_training, "MIN_CHANNELS", 4)
 
     class Own(nn.Conv2d):
         pass
