@@ -12,14 +12,6 @@ DEMO := work_dirs/demo
 DEMO_CONFIG := configs/gcnet/gcnet_r18-d8_1xb4-demo_scenes-128x256.py
 DEMO_WEIGHTS = $(DEMO)/iter_200.pth
 
-# These start processes by fork, which can hang beside the threads of parallel test workers.
-FORKING := $(wildcard tests/tools/test_convert_*.py) tests/tools/test_draw_street_scenes.py \
-    tests/tools/test_check_dataset.py tests/tools/test_dataset_advice.py
-
-# python of mmsegmentation, to be measured beside (tools/benchmarks/setup_peer.sh), and any options.
-PEER ?=
-GPU_CHECK_ARGS ?=
-
 .PHONY: setup demo test det test-det gpu-check package-check lint clean
 
 setup: $(READY)
@@ -47,8 +39,7 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(FORKING)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal $(FORKING:%=--ignore=%)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 # Detection, beside segmentation: mmcv's ops are compiled once and kept in ~/.cache/mmseg_gc.
 det: $(DET_READY)

@@ -15,6 +15,7 @@ BESIDE = {
 }  # fmt: skip
 MAY_IMPORT = {
     "errors": {"version"},
+    "processes": set(),
     "detection": {"errors"},
     "detector_names": set(),
     "build_errors": {"errors"},

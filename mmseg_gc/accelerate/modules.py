@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
@@ -161,11 +162,26 @@ class FastGCHead(_ReadsInputOnce, GCHead):
         return self.convs[1](self.gc_block(feats))
 
 
-class UpcastConv2d(nn.Conv2d):
-    """A convolution in the dtype of its weights, whatever the input's."""
+class Classifier(nn.Conv2d):
+    """The classifying convolution, in the dtype of its weights, whatever the input's.
+
+    On a GPU it is a matrix product where it can be: float32 convolutions are TF32's there, whose
+    ten bits tie logits at many a border, and products aren't unless ``tf32=True`` asks for it.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.to(self.weight.dtype))
+        x = x.to(self.weight.dtype)
+        if x.device.type != "cuda" or not self._is_product():
+            return super().forward(x)
+        logits = F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias)
+        return logits.permute(0, 3, 1, 2)  # (N, K, H, W), channels last
+
+    def _is_product(self) -> bool:
+        return (
+            self.kernel_size == self.stride == self.dilation == (1, 1)
+            and self.padding == (0, 0)
+            and self.groups == 1
+        )
 
 
 FAST = {

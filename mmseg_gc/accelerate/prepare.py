@@ -12,7 +12,7 @@ from mmseg_gc.accelerate import comparison
 from mmseg_gc.accelerate.cpu import operators
 from mmseg_gc.accelerate.cpu.memory import give_back_memory
 from mmseg_gc.accelerate.kernels import BATCH_NORMS
-from mmseg_gc.accelerate.modules import FAST, UpcastConv2d
+from mmseg_gc.accelerate.modules import FAST, Classifier
 from mmseg_gc.accelerate.replacement import Replacement, as_subclass, replace
 from mmseg_gc.detection import has_ops
 from mmseg_gc.errors import UserError
@@ -110,6 +110,8 @@ def _accelerate(model: nn.Module, dtype: torch.dtype) -> str:
     for part in parts.values():  # mmcv's ops, such as DCN, take NCHW alone
         part.to(memory_format=torch.channels_last)
     replaced = replace(model, FAST, parts)
+    if next(model.parameters()).is_cuda:
+        _classify_exactly(getattr(model, "decode_head", None))
     if image is not None:
         before = image.dtype
         _fall_back(model, image, expected, replaced, before)
@@ -163,12 +165,16 @@ def _cast(model: nn.Module, dtype: torch.dtype) -> None:
         if part is None or dtype is torch.float32:
             continue
         for head in part if isinstance(part, nn.ModuleList) else [part]:
-            # Logits of eight significant bits would tie at many a border.
-            if type(getattr(head, "conv_seg", None)) is nn.Conv2d:
-                head.conv_seg = as_subclass(head.conv_seg, UpcastConv2d)
+            _classify_exactly(head)
         for module in part.modules():
-            if not isinstance(module, (UpcastConv2d, *BATCH_NORMS)):
+            if not isinstance(module, (Classifier, *BATCH_NORMS)):
                 _cast_one(module, dtype)
+
+
+def _classify_exactly(head: nn.Module) -> None:
+    """Keep the classifying convolution in float32: rounded, logits would tie at many a border."""
+    if type(getattr(head, "conv_seg", None)) is nn.Conv2d:
+        head.conv_seg = as_subclass(head.conv_seg, Classifier)
 
 
 def _cast_one(module: nn.Module, dtype: torch.dtype) -> None:

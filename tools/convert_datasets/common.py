@@ -4,15 +4,12 @@ import argparse
 import contextlib
 import io
 import itertools
-import multiprocessing
 import os
 import shutil
-import signal
 import sys
-import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,8 +22,7 @@ from sources import Member, Task, stream
 from tqdm import tqdm
 
 from mmseg_gc.errors import UserError
-
-tqdm.monitor_interval = 0  # its thread would be forked into the workers
+from mmseg_gc.processes import process_pool
 
 # Label maps are long runs of one id: unfiltered rows are as small as filtered ones, and several
 # times as fast to write and to read again in training.
@@ -203,7 +199,7 @@ def run(
         return tally
     _sweep({task.target.parent for task in tasks})
     queue, pending, nproc = stream(tasks), set(), max(1, nproc)
-    pool = ProcessPoolExecutor(nproc, initializer=_start_worker)
+    pool = process_pool(nproc)
     try:
         with tqdm(total=len(tasks), desc=step, unit="file") as bar:
             while True:
@@ -230,17 +226,6 @@ def run(
     finally:
         pool.shutdown(cancel_futures=True)
     return tally
-
-
-def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops the work on Ctrl-C
-    cv2.setNumThreads(1)
-
-    def follow() -> None:
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()  # no orphans after a SIGKILL
 
 
 def _sweep(folders: Iterable[Path]) -> None:

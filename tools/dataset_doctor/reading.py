@@ -1,14 +1,11 @@
 """Read one picture and its label as training does, and note all that is wrong with them."""
 
 import hashlib
-import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
@@ -22,8 +19,7 @@ from mmseg_gc.datasets.transforms.labels import (
     shared_color,
 )
 from mmseg_gc.errors import UserError
-
-tqdm.monitor_interval = 0  # its thread would be forked into the workers
+from mmseg_gc.processes import process_pool
 
 
 @dataclass(frozen=True)
@@ -150,18 +146,13 @@ def in_parallel(work: Callable, items: Sequence, nproc: int, title: str) -> Iter
     if nproc <= 1 or len(items) < 2:
         yield from tqdm(map(work, items), **bar)
         return
-    pool = ProcessPoolExecutor(min(nproc, len(items)), initializer=_start_worker)
+    pool = process_pool(min(nproc, len(items)), "mmseg_gc.datasets")
     try:
         yield from tqdm(pool.map(work, items, chunksize=min(16, -(-len(items) // nproc))), **bar)
     except BrokenProcessPool:
         raise UserError("A process was killed: run again with a smaller --nproc.") from None
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops the work on Ctrl-C
-    cv2.setNumThreads(1)
 
 
 def _digest(picture: np.ndarray, stride: int) -> bytes:

@@ -4,7 +4,6 @@ import argparse
 import functools
 import json
 import os
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -14,6 +13,7 @@ from street_canvas import Canvas, disc
 from tqdm import tqdm
 
 from mmseg_gc.errors import UserError, cli
+from mmseg_gc.processes import process_pool
 
 CITIES = {"train": ("musterstadt", "beispielhausen"), "val": ("probeheim",)}
 FAR, NEAR = 4000.0, 1.6  # metres between which the ground is drawn
@@ -228,9 +228,7 @@ def main() -> None:
     args = parser.parse_args()
     jobs = [("train", i) for i in range(args.train)] + [("val", i) for i in range(args.val)]
     work = functools.partial(write_scene, out=args.out, size=parse_size(args.size), seed=args.seed)
-    with ProcessPoolExecutor(
-        max(1, args.nproc), initializer=cv2.setNumThreads, initargs=(1,)
-    ) as pool:
+    with process_pool(max(1, args.nproc)) as pool:
         try:
             list(tqdm(pool.map(work, jobs), total=len(jobs), desc="drawing", unit="scene"))
         except OSError as error:

@@ -64,8 +64,10 @@ class _NormRelu(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, _, mean, invstd = ctx.saved_tensors
-        grad = operators.relu_backward(grad, _recomputed(ctx))
+        # Once: what a checkpoint holds can't be asked for again.
+        x, weight, bias, mean, invstd = ctx.saved_tensors
+        out = _output(x, weight, bias, ctx.eps) if ctx.out is None else ctx.out
+        grad = operators.relu_backward(grad, out)
         ctx.out = None
         wanted = ctx.needs_input_grad[:3]
         grads = operators.batch_norm_backward(grad, x, weight, mean, invstd, ctx.eps, wanted)
@@ -76,10 +78,14 @@ def _recomputed(node: object) -> Tensor:
     """The output of ``node`` once more, bit for bit; kept until its own backward pass."""
     if node.out is None:
         x, weight, bias, *_ = node.saved_tensors
-        # Its statistics are computed again as well: from the saved ones others would be rounded.
-        out, _, _ = torch.native_batch_norm(x, weight, bias, None, None, True, 0.0, node.eps)
-        node.out = out.relu_()
+        node.out = _output(x, weight, bias, node.eps)
     return node.out
+
+
+def _output(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    # Its statistics are computed again as well: from the saved ones others would be rounded.
+    out, _, _ = torch.native_batch_norm(x, weight, bias, None, None, True, 0.0, eps)
+    return out.relu_()
 
 
 @contextmanager

@@ -27,7 +27,7 @@ FILTER_BYTES = 24 << 20
 MAX_FILTERS = 128  # and so many at most
 # Transformed filters are kept from call to call while maps are small: where they are large, all
 # memory is needed for them, and transforming takes a twentieth of the time.
-KEPT_BYTES = 64 << 20
+KEPT_BYTES = 320 << 20
 SMALL_TILES = 256
 MANY_TILES = 96  # for which single products are faster than a batch of them, in float32
 CACHED = 2 << 20  # that are gathered, transformed, or brought back, at once
