@@ -107,8 +107,10 @@ def _accelerate(model: nn.Module, dtype: torch.dtype) -> str:
         _cast(model, dtype)
         size = "x".join(map(str, comparison.SIZE))
         return f"the plain modules, which can't be tried on an image of {size} ({error})"
-    for part in parts.values():  # mmcv's ops, such as DCN, take NCHW alone
-        part.to(memory_format=torch.channels_last)
+    auxiliary = getattr(model, "auxiliary_head", None)
+    for part in (*parts.values(), auxiliary):  # mmcv's ops, such as DCN, take NCHW alone
+        if part is not None:
+            part.to(memory_format=torch.channels_last)
     replaced = replace(model, FAST, parts)
     if next(model.parameters()).is_cuda:
         _classify_exactly(getattr(model, "decode_head", None))

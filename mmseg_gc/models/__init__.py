@@ -1,5 +1,8 @@
 """Backbones, heads, losses and segmentors, all in the registry ``MODELS``."""
 
+import importlib
+import warnings
+
 from mmseg_gc.models.backbones import ResNet, ResNetV1c, ResNetV1d, ResNeXt
 from mmseg_gc.models.data_preprocessor import SegDataPreProcessor
 from mmseg_gc.models.decode_heads import BaseDecodeHead, FCNHead, GCHead
@@ -32,3 +35,15 @@ __all__ = [
     "binary_cross_entropy",
     "cross_entropy",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name != "prepare_for_inference":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn(
+        "mmseg_gc.models.prepare_for_inference goes with version 0.3: import it from "
+        "mmseg_gc.accelerate.",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    return importlib.import_module("mmseg_gc.accelerate").prepare_for_inference
