@@ -6,7 +6,7 @@ mmcv's ``Resize`` need no prefix. ``locations`` are imported on the first look-u
 """
 
 # ruff: noqa: E402 - the check has to come before the imports that it protects
-from mmseg_gc.errors import check_environment
+from mmseg_gc.environment import check_environment
 
 check_environment()
 

@@ -1,4 +1,4 @@
-"""The container that carries labels, predictions and meta information of one picture."""
+"""The container that carries labels, predictions and meta information of one image."""
 
 import torch
 from mmengine.structures import BaseDataElement, PixelData
@@ -23,14 +23,14 @@ def _pixel_field(name: str, doc: str) -> property:
 
 
 class SegDataSample(BaseDataElement):
-    """Ground truth, prediction and meta information of one picture.
+    """Ground truth, prediction and meta information of one image.
 
     Source: ``mmseg.structures.SegDataSample``.
     """
 
     gt_sem_seg = _pixel_field("gt_sem_seg", "True labels: ``PixelData`` of shape (1, H, W).")
     pred_sem_seg = _pixel_field("pred_sem_seg", "Predicted labels: ``PixelData`` (1, H, W).")
-    seg_logits = _pixel_field("seg_logits", "Scores before argmax: ``PixelData`` (C, H, W).")
+    seg_logits = _pixel_field("seg_logits", "Logits before argmax: ``PixelData`` (C, H, W).")
 
     def pin_memory(self) -> "SegDataSample":
         """A sample whose tensors are in pinned memory, as a data loader asks of its batches."""

@@ -8,7 +8,8 @@ meaningless.
 import os
 from pathlib import Path
 
-from mmseg_gc.errors import UserError, cli
+from mmseg_gc.cli import cli
+from mmseg_gc.errors import UserError
 
 SHOWN_FILES = 10
 
@@ -100,7 +101,7 @@ def settings(diagnosis, cfg) -> str:
     """What to paste into the config; empty without labels for training."""
     from dataset_doctor.advice import as_config
 
-    from mmseg_gc.datasets.unlabelled import leaf_datasets
+    from mmseg_gc.config.leaf_datasets import leaf_datasets
 
     lines = []
     for chart in diagnosis.charts:

@@ -1,6 +1,6 @@
 """Label pictures or whole folders with a trained model, and save label maps and drawn pictures."""
 
-from mmseg_gc.errors import cli
+from mmseg_gc.cli import cli
 
 
 def parse_args():

@@ -17,8 +17,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from mmseg_gc.cli import cli
+from mmseg_gc.config.leaf_datasets import keyed_leaf_datasets
 from mmseg_gc.datasets.pack import INDEX, PIXELS, Pack, Record, Source, header
-from mmseg_gc.errors import UserError, cli
+from mmseg_gc.errors import UserError
 
 
 def parse_args():
@@ -36,17 +38,6 @@ def parse_args():
     parser.add_argument("--check", action="store_true", help="only check the copies' checksums")
     parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
     return parser.parse_args()
-
-
-def leaves(node, key: str) -> Iterator[tuple[str, dict]]:
-    """The configs of the data sets inside of wrappers, each with its dotted key."""
-    if "datasets" in node:
-        for index, part in enumerate(node["datasets"]):
-            yield from leaves(part, f"{key}.datasets.{index}")
-    elif "dataset" in node:
-        yield from leaves(node["dataset"], f"{key}.dataset")
-    else:
-        yield key, node
 
 
 def loaders(dataset_cfg: dict, key: str) -> list:
@@ -204,7 +195,7 @@ def main() -> None:
         loader = cfg.get(f"{split}_dataloader")
         if loader is None:
             raise UserError(f"--split {split}: {args.config} has no {split}_dataloader.")
-        found = list(leaves(loader.dataset, f"{split}_dataloader.dataset"))
+        found = list(keyed_leaf_datasets(loader.dataset, f"{split}_dataloader.dataset"))
         for index, (key, leaf) in enumerate(found):
             name = f"{split}.pack" if len(found) == 1 else f"{split}-{index}.pack"
             folder = args.out_dir or Path(leaf.get("data_root") or ".") / "packed"

@@ -1,6 +1,7 @@
 """Test a trained segmentor (whole, sliding window, or several scales and flips) or detector."""
 
-from mmseg_gc.errors import UserError, cli
+from mmseg_gc.cli import cli
+from mmseg_gc.errors import UserError
 
 
 def parse_args():
@@ -53,9 +54,9 @@ def parse_args():
 
 def apply_options(cfg, args) -> None:
     from mmseg_gc.config import is_detection
-    from mmseg_gc.datasets.unlabelled import has_labels
-    from mmseg_gc.engine.detection import apply_test_options
-    from mmseg_gc.engine.testing import write_predictions
+    from mmseg_gc.config.prediction import write_predictions
+    from mmseg_gc.config.unlabelled import has_labels
+    from mmseg_gc.engine.detector_options import apply_test_options
 
     if is_detection(cfg):
         apply_test_options(cfg, args)
@@ -76,7 +77,7 @@ def draw_results(cfg, args) -> None:
 
 def predict_only(cfg, args) -> None:
     """No labels are read and nothing is scored."""
-    from mmseg_gc.datasets.unlabelled import drop_labels
+    from mmseg_gc.config.unlabelled import drop_labels
 
     if not args.out and (args.format_only or not args.show and not args.show_dir):
         reason = "--format-only" if args.format_only else f"{args.config} has no labels to score"
@@ -95,9 +96,9 @@ def main() -> None:
     from mmseg_gc.arguments import run_config, spread_over_gpus
     from mmseg_gc.checkpoint import trust_pickle
     from mmseg_gc.config import is_detection
-    from mmseg_gc.engine.detection import choose_metrics
+    from mmseg_gc.config.prediction import prepare_test
+    from mmseg_gc.engine.detector_options import choose_metrics
     from mmseg_gc.engine.runner import SegRunner
-    from mmseg_gc.engine.testing import prepare_test
     from mmseg_gc.engine.work_dir import check_work_dir
 
     cfg = run_config(args)

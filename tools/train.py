@@ -1,6 +1,7 @@
 """Train a segmentor or a detector from a config."""
 
-from mmseg_gc.errors import UserError, cli
+from mmseg_gc.cli import cli
+from mmseg_gc.errors import UserError
 
 
 def parse_args():

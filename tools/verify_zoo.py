@@ -17,7 +17,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from mmseg_gc.errors import UserError, cli, user_sentence
+from mmseg_gc.cli import cli
+from mmseg_gc.errors import UserError, user_sentence
 
 ROOT = Path(__file__).resolve().parents[1]
 METAFILE = ROOT / "configs/gcnet/metafile.yaml"
@@ -153,6 +154,7 @@ def device_name() -> str:
 
 def measure(row: Row, args: argparse.Namespace) -> None:
     """Fill in ``row.measured``, what is cheap to find missing first."""
+    sys.path.insert(0, str(ROOT / "tools/benchmarks"))
     from zoo_measure import release_memory, require_data, row_config, run_test, training_memory
 
     from mmseg_gc.download import download

@@ -1,9 +1,6 @@
 """Measure one row of the published table on this device: scores, training memory, images/s."""
 
-import ctypes
 import gc
-import os
-import threading
 import time
 from collections.abc import Sequence
 from copy import deepcopy
@@ -11,14 +8,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from measures import memory_peak
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from torch import nn
 
 from mmseg_gc.config import load_config
+from mmseg_gc.config.prediction import prepare_test
+from mmseg_gc.engine.acceleration import give_back_memory
 from mmseg_gc.engine.runner import SegRunner
-from mmseg_gc.engine.testing import prepare_test
 from mmseg_gc.registry import DATASETS, SCOPE
 from mmseg_gc.structures import SegDataSample
 
@@ -138,43 +137,8 @@ def training_memory(cfg: Config) -> float:
         cfg[key] = None
     cfg.model.pretrained = None
     cfg.default_hooks = dict(checkpoint=None)
-    with PeakMemory() as peak:
-        SegRunner.from_cfg(cfg).train()
-    return peak.gib
-
-
-class PeakMemory:
-    """What a block adds at its peak: CUDA tensors, or this process's resident memory without a GPU.
-
-    Resident memory is read every two milliseconds.
-    """
-
-    gib = float("nan")
-
-    def __enter__(self) -> "PeakMemory":
-        release_memory()
-        self._on_cuda = torch.cuda.is_available()
-        if self._on_cuda:
-            torch.cuda.reset_peak_memory_stats()
-            self._before = torch.cuda.memory_allocated()
-            return self
-        self._before = self._peak = _resident_bytes()
-        self._done = threading.Event()
-        self._watcher = threading.Thread(target=self._watch, daemon=True)
-        self._watcher.start()
-        return self
-
-    def _watch(self) -> None:
-        while not self._done.wait(0.002):
-            self._peak = max(self._peak, _resident_bytes())
-
-    def __exit__(self, *exception: object) -> None:
-        if self._on_cuda:
-            self._peak = torch.cuda.max_memory_allocated()
-        else:
-            self._done.set()
-            self._watcher.join()
-        self.gib = (self._peak - self._before) / GIB
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return memory_peak(lambda: SegRunner.from_cfg(cfg).train(), device).above / GIB
 
 
 def release_memory() -> None:
@@ -182,11 +146,4 @@ def release_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; musl keeps nothing
-    if trim is not None:
-        trim(0)
-
-
-def _resident_bytes() -> int:
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    give_back_memory()

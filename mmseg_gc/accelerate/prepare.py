@@ -1,7 +1,6 @@
 """The one switch: what makes a trained segmentor ready for fast inference."""
 
 import logging
-import shutil
 
 import torch
 from mmengine.logging import print_log
@@ -14,8 +13,9 @@ from mmseg_gc.accelerate.cpu.memory import give_back_memory
 from mmseg_gc.accelerate.kernels import BATCH_NORMS
 from mmseg_gc.accelerate.modules import FAST, Classifier
 from mmseg_gc.accelerate.replacement import Replacement, as_subclass, replace
-from mmseg_gc.detection import has_ops
+from mmseg_gc.environment import require_bf16, require_compiler
 from mmseg_gc.errors import UserError
+from mmseg_gc.models.layers.compiled_ops import has_ops
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 ACCELERATE = ("auto", "none")
@@ -39,8 +39,8 @@ def prepare_for_inference(
     0.03 of their output's norm, where direct ones have 0.002. ``compile`` hands the network to
     ``torch.compile``, which pays for many images of few sizes.
 
-    Raises: UserError for an unknown precision or ``accelerate``, fp16 on a CPU, or ``compile``
-    without a compiler.
+    Raises: UserError for an unknown precision or ``accelerate``, fp16 on a CPU, bf16 on a GPU
+    before Ampere, or ``compile`` without a compiler.
     """
     check_accelerate(accelerate)
     if isinstance(model, BaseTTAModel):
@@ -50,7 +50,7 @@ def prepare_for_inference(
     if getattr(model, "compute_dtype", None) is not None:
         return model  # prepared before
     device = next(model.parameters()).device.type
-    _check(precision, compile, on_cpu=device == "cpu")
+    _check(precision, compile, device)
     model.eval().requires_grad_(False)
     dtype = PRECISIONS[precision]
     if accelerate == "auto":
@@ -79,16 +79,15 @@ def check_accelerate(accelerate: str) -> None:
         raise UserError(f"There is no accelerate={accelerate!r}; choose {' or '.join(ACCELERATE)}.")
 
 
-def _check(precision: str, compile: bool, on_cpu: bool) -> None:
+def _check(precision: str, compile: bool, device_type: str) -> None:
     if precision not in PRECISIONS:
         raise UserError(f"There is no precision={precision!r}; choose {', '.join(PRECISIONS)}.")
-    if precision == "fp16" and on_cpu:
+    if precision == "fp16" and device_type == "cpu":
         raise UserError("precision=fp16 needs a GPU: CPUs have no arithmetic for it; choose bf16.")
-    if compile and on_cpu and not any(map(shutil.which, ("g++", "clang++", "c++"))):
-        raise UserError(
-            "compile=True needs a C++ compiler, and none is on the PATH: install g++, or leave "
-            "compile out."
-        )
+    if precision == "bf16" and device_type == "cuda":
+        require_bf16("precision='bf16'", "choose fp16 or fp32")
+    if compile:
+        require_compiler("compile=True", device_type)
 
 
 def _network(model: nn.Module) -> dict[str, nn.Module]:

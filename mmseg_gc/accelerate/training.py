@@ -9,7 +9,7 @@ from mmseg_gc.accelerate.cpu.recompute import RECOMPUTING
 from mmseg_gc.accelerate.cpu.winograd_training import TrainedWinogradConv2d, pays_in_training
 from mmseg_gc.accelerate.prepare import check_accelerate
 from mmseg_gc.accelerate.replacement import replace
-from mmseg_gc.detection import has_ops
+from mmseg_gc.models.layers.compiled_ops import has_ops
 
 
 def prepare_for_training(

@@ -11,7 +11,7 @@ import torch
 from mmengine.config import Config
 from PIL import Image as PILImage
 
-from mmseg_gc.datasets.unlabelled import leaf_datasets
+from mmseg_gc.config.leaf_datasets import leaf_datasets
 from mmseg_gc.errors import UserError
 from mmseg_gc.registry import MODELS, TRANSFORMS
 from mmseg_gc.visualization.displayable import displayable

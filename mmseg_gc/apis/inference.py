@@ -18,11 +18,12 @@ from torch import nn
 from mmseg_gc.apis.images import Expected, Image, as_array, drawable, test_dataset
 from mmseg_gc.checkpoint import load_checkpoint, load_into
 from mmseg_gc.config import is_detection, load_config
-from mmseg_gc.datasets.unlabelled import leaf_datasets, without_labels
+from mmseg_gc.config.leaf_datasets import leaf_datasets
+from mmseg_gc.config.prediction import views_pipeline
+from mmseg_gc.config.unlabelled import without_labels
 from mmseg_gc.engine.acceleration import prepare_for_inference
-from mmseg_gc.engine.testing import views_pipeline
+from mmseg_gc.engine.sync_bn import adapt_sync_bn
 from mmseg_gc.errors import UserError
-from mmseg_gc.models.layers.sync_bn import adapt_sync_bn
 from mmseg_gc.registry import DATASETS, MODELS, SCOPE
 from mmseg_gc.structures import SegDataSample
 from mmseg_gc.visualization import SegLocalVisualizer

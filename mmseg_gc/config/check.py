@@ -21,6 +21,7 @@ from mmseg_gc.config.check_settings import (
     look_up,
 )
 from mmseg_gc.config.check_values import check_values
+from mmseg_gc.config.leaf_datasets import leaf_datasets
 from mmseg_gc.config.names import misspelt
 from mmseg_gc.errors import UserError
 
@@ -188,7 +189,7 @@ def _check_component(node: Mapping, path: str, registry: Registry) -> None:
         raise UserError(f"config key {path}.pipeline=[] makes no samples; end it in PackSegInputs.")
     if getattr(component, "__name__", "") == "RandomGrayscale" and not node.get("keep_channels"):
         raise UserError(
-            f"config key {path}: RandomGrayscale gives pictures of one channel among others of "
+            f"config key {path}: RandomGrayscale gives images of one channel among others of "
             "three; set keep_channels=True."
         )
 
@@ -218,7 +219,7 @@ def _check_num_classes(cfg: Mapping) -> None:
     model = cfg.get("model") or {}
     for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
         dataset = (cfg.get(loader) or {}).get("dataset") or {}
-        for leaf in _leaf_datasets(dataset):
+        for leaf in leaf_datasets(dataset):
             classes = _class_names(leaf)
             for name, head in _heads(model):
                 count = head.get("num_classes") if isinstance(head, Mapping) else None
@@ -237,11 +238,6 @@ def _heads(model: Mapping) -> Iterator[tuple[str, Mapping]]:
             heads = (model.get("roi_head") or {} if owner else model).get(name) or []
             for head in heads if isinstance(heads, list | tuple) else [heads]:
                 yield f"{owner}{name}", head
-
-
-def _leaf_datasets(dataset: Mapping) -> list[Mapping]:
-    inner = dataset.get("datasets") or ([dataset["dataset"]] if "dataset" in dataset else [])
-    return [leaf for part in inner for leaf in _leaf_datasets(part)] if inner else [dataset]
 
 
 def _class_names(dataset: Mapping) -> list[str] | None:

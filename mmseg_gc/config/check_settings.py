@@ -1,6 +1,5 @@
 """Check what mmengine reads from a config key by key, without a registry."""
 
-import difflib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -91,8 +90,7 @@ def look_up(kind: Any, registry: Registry) -> tuple[Any, Registry]:
 
 def choices(kind: str, names: list[str]) -> str:
     """What to say of a ``kind`` that isn't among ``names``."""
-    near = difflib.get_close_matches(kind, names, n=1, cutoff=0.75)
-    return f"; did you mean {near[0]!r}?" if near else f"; this package has {', '.join(names)}."
+    return did_you_mean(kind, names, f"this package has {', '.join(names)}.")
 
 
 def check_keys(node: Mapping, path: str, known: set[str]) -> None:
@@ -103,13 +101,9 @@ def check_keys(node: Mapping, path: str, known: set[str]) -> None:
     """
     for key in node:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = (
-                f"did you mean {near[0]!r}?"
-                if near
-                else f"known keys: {', '.join(sorted(known - KEYS_OF_BUILDERS))}."
-            )
-            raise UserError(f"config key {path}.{key} doesn't exist; {hint}")
+            listed = f"known keys: {', '.join(sorted(known - KEYS_OF_BUILDERS))}."
+            hint = did_you_mean(key, known, listed)
+            raise UserError(f"config key {path}.{key} doesn't exist{hint}")
 
 
 def check_optim_wrapper(node: Mapping) -> None:

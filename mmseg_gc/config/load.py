@@ -16,7 +16,7 @@ from mmseg_gc.config.adapt import (
 from mmseg_gc.config.check import check_config
 from mmseg_gc.config.options import check_options, merge_options
 from mmseg_gc.config.read import read_config
-from mmseg_gc.detection import DETECTION_SCOPE, require_detection
+from mmseg_gc.environment import DETECTION_SCOPE, require_detection
 
 
 class SegConfig(Config):

@@ -74,13 +74,17 @@ NEVER_VARIABLES = OLD_KEYS.keys() - {"data", "fp16", "img_norm_cfg", "max_iters"
 OLD_DATA = {"samples_per_gpu", "workers_per_gpu", "train", "val", "test"}
 
 
-def did_you_mean(name: str, choices: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` with the nearest of ``choices``, or all of them if none is near."""
+def did_you_mean(name: str, choices: Iterable[str], otherwise: str = "") -> str:
+    """``; did you mean 'x'?`` with the nearest of ``choices``; if none is near, ``otherwise``.
+
+    Without an ``otherwise`` it is all of them.
+    """
     choices = list(choices)
-    if not choices:
-        return "; this package has nothing of the kind."
     near = difflib.get_close_matches(name, choices, n=1, cutoff=0.7)
-    return f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(choices)}."
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    known = f"known: {', '.join(choices)}." if choices else "this package has nothing of the kind."
+    return f"; {otherwise or known}"
 
 
 def is_read(name: str, cfg: Mapping) -> bool:

@@ -1,7 +1,6 @@
 """Read a config file and those that it builds on, wherever these are."""
 
 import ast
-import difflib
 import logging
 from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from mmseg_gc.config.adapt import FOREIGN_SCOPE, dicts
 from mmseg_gc.config.names import KEYS, VARIABLES, did_you_mean
 from mmseg_gc.config.unread import check_names
 from mmseg_gc.config.variables import Reading, names_of
-from mmseg_gc.detection import DETECTION_SCOPE, require_detection
+from mmseg_gc.environment import DETECTION_SCOPE, require_detection
 from mmseg_gc.errors import UserError
 from mmseg_gc.registry import DATASETS, MODELS, SCOPE, TRANSFORMS
 
@@ -31,8 +30,7 @@ def read_config(path: Path, options: Mapping[str, Any]) -> tuple[Config, dict[st
         UserError: a file is missing or can't be read, or sets a key that nothing reads.
     """
     if not path.is_file():
-        near = difflib.get_close_matches(path.name, _names_beside(path), n=1)
-        hint = f"; did you mean {path.with_name(near[0])}?" if near else "; check the path."
+        hint = did_you_mean(path.name, _names_beside(path), "check the path.")
         raise UserError(f"config {path} doesn't exist{hint}")
     reading = Reading(KEYS, config_folder())
     try:

@@ -1,13 +1,8 @@
 """torch.compile for a training: the network's parts, in place."""
 
-import os
-import shutil
-import sysconfig
-from importlib.util import find_spec
-from pathlib import Path
-
 from torch import nn
 
+from mmseg_gc.environment import require_compiler
 from mmseg_gc.errors import UserError
 
 # What of a segmentor or detector is one graph; losses and data stay eager.
@@ -28,24 +23,14 @@ def compile_options(compile_cfg: bool | dict | None) -> dict | None:
     return dict(compile_cfg)
 
 
-def check_compiler(options: dict, device: str) -> None:
+def check_compiler(options: dict, device_type: str) -> None:
     """Refuse to compile where torch's compiler would fail hours later or without a sentence.
 
     Raises:
-        UserError: there is no C++ compiler, on a GPU no Triton, or there are no Python headers.
+        UserError: what `require_compiler` says, for the backend that needs one.
     """
-    if options.get("backend", "inductor") != "inductor":
-        return
-    compiler = os.environ.get("CXX", "g++")
-    lacking, cure = None, "install it"
-    if device == "cuda" and find_spec("triton") is None:
-        lacking, cure = "Triton", "pip install triton"
-    elif shutil.which(compiler) is None:
-        lacking, cure = f"a C++ compiler ({compiler})", "install g++ or name another one in CXX"
-    elif not Path(sysconfig.get_path("include"), "Python.h").is_file():
-        lacking, cure = "Python's headers", "install python3-dev"
-    if lacking:
-        raise UserError(f"--compile needs {lacking}, not found here: {cure}, or leave it out.")
+    if options.get("backend", "inductor") == "inductor":
+        require_compiler("--compile", device_type)
 
 
 def compile_parts(model: nn.Module, options: dict) -> list[str]:

@@ -4,7 +4,7 @@ import torch
 from mmengine.dist import get_rank
 from torch.utils.data import DataLoader
 
-from mmseg_gc.engine.samplers import EndlessSampler, InfiniteSampler, SeededDataset
+from mmseg_gc.engine.samplers import InfiniteSampler, MMEngineInfiniteSampler, SeededDataset
 from mmseg_gc.engine.workers import start_worker
 from mmseg_gc.errors import UserError
 from mmseg_gc.registry import DATA_SAMPLERS, DATASETS
@@ -37,7 +37,7 @@ def _seed_samples(dataloader: dict) -> None:
     if not (isinstance(sampler, dict) and isinstance(dataset, dict)):
         return
     if dataloader.get("batch_sampler"):
-        return  # it may look pictures up by their index, which a `Draw` isn't
+        return  # it may look images up by their index, which a `Draw` isn't
     kind = sampler["type"]
     if (DATA_SAMPLERS.get(kind) if isinstance(kind, str) else kind) is not InfiniteSampler:
         return
@@ -50,7 +50,9 @@ def _seed_samples(dataloader: dict) -> None:
 
 def require_batches(loader: DataLoader) -> None:
     """Refuse a loader that never gives a batch."""
-    if not hasattr(loader.dataset, "__len__") or isinstance(loader.sampler, EndlessSampler):
+    if not hasattr(loader.dataset, "__len__") or isinstance(
+        loader.sampler, MMEngineInfiniteSampler
+    ):
         return
     num_samples = len(loader.dataset)
     if not num_samples:

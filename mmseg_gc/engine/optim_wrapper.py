@@ -6,18 +6,18 @@ from contextlib import contextmanager
 
 import torch
 from mmengine.logging import print_log
-from mmengine.optim import AmpOptimWrapper as GpuAmpOptimWrapper
+from mmengine.optim import AmpOptimWrapper as MMEngineAmpOptimWrapper
 from mmengine.optim import OptimWrapper as MMEngineOptimWrapper
 from torch import Tensor, nn
 from torch.amp import GradScaler
 
 from mmseg_gc.engine.acceleration import give_back_memory, less_kept
 from mmseg_gc.engine.late_values import record
+from mmseg_gc.environment import cpu_has_bf16, require_bf16
 from mmseg_gc.errors import UserError
 from mmseg_gc.registry import OPTIM_WRAPPERS
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
-BF16_CAPABILITY = (8, 0)  # Ampere
 
 
 class _ClipWithoutWaiting:
@@ -38,7 +38,7 @@ class OptimWrapper(_ClipWithoutWaiting, MMEngineOptimWrapper):
 
 
 @OPTIM_WRAPPERS.register_module()
-class AmpOptimWrapper(_ClipWithoutWaiting, GpuAmpOptimWrapper):
+class AmpOptimWrapper(_ClipWithoutWaiting, MMEngineAmpOptimWrapper):
     """Train under autocast: as mmengine's on a GPU, in bfloat16 on a CPU.
 
     bfloat16 keeps float32's range, so the loss isn't scaled on the CPU. There weights are cast, and
@@ -65,7 +65,7 @@ class AmpOptimWrapper(_ClipWithoutWaiting, GpuAmpOptimWrapper):
             return
         MMEngineOptimWrapper.__init__(self, **kwargs)
         self.recomputes = True
-        if not (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()):
+        if not cpu_has_bf16():
             print_log(
                 "This CPU has no bfloat16 instructions: mixed precision is slower than float32.",
                 logger="current",
@@ -103,16 +103,15 @@ class AmpOptimWrapper(_ClipWithoutWaiting, GpuAmpOptimWrapper):
 
 def _dtype_of(dtype: str | torch.dtype | None) -> torch.dtype | None:
     """What ``optim_wrapper.dtype`` names, if this machine can train in it."""
-    key = f"config key optim_wrapper.dtype is {dtype!r}, which"
+    key = f"config key optim_wrapper.dtype is {dtype!r}"
     found = DTYPES.get(dtype, dtype)
     if found is not None and found not in DTYPES.values():
-        raise UserError(f"{key} is no dtype to train in; choose {' or '.join(DTYPES)}.")
+        raise UserError(f"{key}, which is no dtype to train in; choose {' or '.join(DTYPES)}.")
     if not torch.cuda.is_available():
         if found is torch.float16:
-            raise UserError(f"{key} the CPU can't train in; leave it out or set it to 'bfloat16'.")
-    elif found is torch.bfloat16 and torch.cuda.get_device_capability() < BF16_CAPABILITY:
-        raise UserError(
-            f"{key} {torch.cuda.get_device_name()} can't compute in; leave it out or set it to "
-            "'float16'."
-        )
+            raise UserError(
+                f"{key}, which the CPU can't train in; leave it out or set it to 'bfloat16'."
+            )
+    elif found is torch.bfloat16:
+        require_bf16(key, "leave it out or set it to 'float16'")
     return found

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 
 from mmengine.logging import print_log
-from mmengine.optim import DefaultOptimWrapperConstructor as UncheckedConstructor
+from mmengine.optim import DefaultOptimWrapperConstructor as MMEngineDefaultOptimWrapperConstructor
 from mmengine.optim import OptimWrapper
 from torch import nn
 
@@ -26,7 +26,7 @@ PARAMWISE_KEYS = {
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
-class DefaultOptimWrapperConstructor(UncheckedConstructor):
+class DefaultOptimWrapperConstructor(MMEngineDefaultOptimWrapperConstructor):
     """mmengine's, which would take any key of ``paramwise_cfg`` and read those that it knows.
 
     A group with ``lr_mult=0`` keeps its parameters under every scheduler, weight decay and momentum

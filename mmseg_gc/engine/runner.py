@@ -28,7 +28,6 @@ from torch.utils.data import DataLoader
 from mmseg_gc.build_errors import explain_builds
 from mmseg_gc.checkpoint import clean_state_dict, load_checkpoint, load_into, save_checkpoint
 from mmseg_gc.config import OWN_HOOKS
-from mmseg_gc.detection import has_ops
 from mmseg_gc.engine.acceleration import prepare_for_training
 from mmseg_gc.engine.averaged_weights import averages_as_weights, require_average_begins
 from mmseg_gc.engine.compiling import check_compiler, compile_options, compile_parts
@@ -42,12 +41,13 @@ from mmseg_gc.engine.optimizers import prepare_optimizer
 from mmseg_gc.engine.rank_flags import RankFlags
 from mmseg_gc.engine.resume import newest_checkpoint, require_resumable
 from mmseg_gc.engine.schedulers import base_among_groups, with_ratios_kept
+from mmseg_gc.engine.sync_bn import adapt_sync_bn
+from mmseg_gc.engine.tf32 import describe_float32, set_tf32, uses_tf32
 from mmseg_gc.engine.tracking import add_trackers
 from mmseg_gc.errors import UserError
 from mmseg_gc.finite import spoilt
-from mmseg_gc.models.layers.sync_bn import adapt_sync_bn
+from mmseg_gc.models.layers.compiled_ops import has_ops
 from mmseg_gc.registry import RUNNERS
-from mmseg_gc.tf32 import describe_float32, set_tf32, uses_tf32
 from mmseg_gc.version import __version__
 
 
@@ -64,8 +64,9 @@ class SegRunner(Runner):
     from the newest whole checkpoint of the work dir, or starts from ``load_from`` if there is
     none; ``track`` names what to log to beside the work dir (`mmseg_gc.engine.tracking`);
     ``static_graph=False`` is for models whose graph changes between iterations; ``tf32`` is what
-    `mmseg_gc.tf32.set_tf32` takes. ``compile``, mmengine's key, compiles a model's backbone and
-    heads. Where a training waits for its GPU is in `mmseg_gc.engine.host_waits`.
+    `mmseg_gc.engine.tf32.set_tf32` takes. ``compile``, mmengine's key, compiles a model's backbone
+    and heads. The host waits for a GPU in `late_values` when a log line is due, in `rank_flags`
+    before a checkpoint or a validation, and in `NonFiniteLossHook` where a step isn't fused.
     ``accelerate="none"`` switches off what is done for speed (`mmseg_gc.accelerate`).
     """
 

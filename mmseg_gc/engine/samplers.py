@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sized
 from typing import Any, NamedTuple
 
 import torch
-from mmengine.dataset import InfiniteSampler as EndlessSampler
+from mmengine.dataset import InfiniteSampler as MMEngineInfiniteSampler
 from torch.utils.data import Dataset
 
 from mmseg_gc.engine.random_state import seeded
@@ -20,7 +20,7 @@ class Draw(NamedTuple):
 
 
 @DATA_SAMPLERS.register_module()
-class InfiniteSampler(EndlessSampler):
+class InfiniteSampler(MMEngineInfiniteSampler):
     """mmengine's order, with each index's place in the run, which `SeededDataset` seeds by.
 
     A run that goes on from a checkpoint draws what a run never stopped would have drawn; and N

@@ -1,6 +1,5 @@
 """Experiment trackers by one config key: ``track = "tensorboard"``, or a list of names."""
 
-import difflib
 import os
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -8,15 +7,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from mmengine.visualization import MLflowVisBackend as ScalarsOnlyBackend
+from mmengine.visualization import MLflowVisBackend as MMEngineMLflowVisBackend
 
+from mmseg_gc.config import did_you_mean
 from mmseg_gc.errors import UserError
 from mmseg_gc.registry import VISBACKENDS
 
 
 @VISBACKENDS.register_module()
-class MLflowVisBackend(ScalarsOnlyBackend):
-    """mmengine's, whose pictures MLflow refuses because their names have no suffix."""
+class MLflowVisBackend(MMEngineMLflowVisBackend):
+    """mmengine's, whose images MLflow refuses because their names have no suffix."""
 
     def add_image(self, name: str, image: np.ndarray, step: int = 0, **kwargs: Any) -> None:
         # `**kwargs` are the visualizer's, for other backends.
@@ -61,9 +61,8 @@ def add_trackers(visualizer: dict | None, names: str | Sequence[str], work_dir: 
 
 def _installed(name: str) -> Tracker:
     if name not in TRACKERS:
-        near = difflib.get_close_matches(str(name), TRACKERS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(TRACKERS)}."
-        raise UserError(f"config key track: there is no tracker {name!r}; {hint}")
+        hint = did_you_mean(str(name), TRACKERS)
+        raise UserError(f"config key track: there is no tracker {name!r}{hint}")
     tracker = TRACKERS[name]
     if find_spec(tracker.package) is None:
         raise UserError(

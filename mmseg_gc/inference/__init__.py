@@ -1,8 +1,8 @@
 """From a network's logits to the labels of an image."""
 
-from mmseg_gc.inference.labels import at_original_size, label_image, labels_of, write_result
+from mmseg_gc.inference.label_maps import at_original_size, label_image, labels_of, write_result
 from mmseg_gc.inference.logit_maps import LogitMap, MeanProbabilities, ResampledLogits, Size
-from mmseg_gc.inference.memory import images_at_once, parse_budget
+from mmseg_gc.inference.memory_budget import images_at_once, parse_budget
 from mmseg_gc.inference.parallel import two_at_once
 from mmseg_gc.inference.sliding_window import WindowLogits
 

@@ -1,4 +1,4 @@
-"""From a list of pictures to a normalised, padded batch on the device."""
+"""From a list of images to a normalised, padded batch on the device."""
 
 from collections.abc import Callable, Sequence
 
@@ -23,20 +23,20 @@ class SegDataPreProcessor(BaseDataPreprocessor):
     Args:
         mean, std: one number a channel, or one for all, in the order after ``bgr_to_rgb``; None: no
             normalising.
-        size: (h, w) to pad training pictures to; smaller than the picture, it does nothing.
+        size: (h, w) to pad training images to; smaller than the image, it does nothing.
         size_divisor: pad them to its next multiple instead. Without both: to the largest of them.
         pad_val: value of padded pixels after normalising.
         seg_pad_val: label of padded pixels; `EncoderDecoder` sets it to its ``ignore_index``.
         batch_augments: function of (inputs, data_samples) that returns both, for training.
-        test_cfg: ``size`` or ``size_divisor`` for testing; None: pictures of a batch have one size.
+        test_cfg: ``size`` or ``size_divisor`` for testing; None: images of a batch have one size.
 
     Values that are NaN or infinite become 0 after normalising, which is the mean.
 
     Training records ``img_shape``, ``pad_shape`` (h, w) and ``padding_size`` (left, right, top,
     bottom) in the samples, testing ``pad_shape`` and ``img_padding_size``.
 
-    Raises: UserError for keys that exclude each other, a ``std`` that isn't above 0, test pictures
-        of different size, or a picture of other channels than ``mean`` or the rest of its batch.
+    Raises: UserError for keys that exclude each other, a ``std`` that isn't above 0, test images
+        of different size, or an image of other channels than ``mean`` or the rest of its batch.
     Source: ``mmseg.models.SegDataPreProcessor``.
     """
 
@@ -89,8 +89,8 @@ class SegDataPreProcessor(BaseDataPreprocessor):
     def forward(self, data: dict, training: bool = False, raw: bool = False) -> dict:
         """``inputs`` (N, C, H, W) float32 and ``data_samples`` from lists of (C, h, w) and samples.
 
-        Pictures and labels stay as they are, mostly uint8, until on the device: a quarter and an
-        eighth of the bytes. Labels to train on leave as int64. With ``raw``, test pictures of
+        Images and labels stay as they are, mostly uint8, until on the device: a quarter and an
+        eighth of the bytes. Labels to train on leave as int64. With ``raw``, test images of
         integers that need no padding remain as they are, for `normalise` to finish.
         """
         data = self.cast_data(data)
@@ -117,7 +117,7 @@ class SegDataPreProcessor(BaseDataPreprocessor):
             sizes = {tuple(image.shape[1:]) for image in images}
             if len(sizes) > 1:
                 raise UserError(
-                    f"A test batch holds pictures of different size, {sorted(sizes)} (h, w); "
+                    f"A test batch holds images of different size, {sorted(sizes)} (h, w); "
                     f"set the test dataloader's batch_size=1."
                 )
             is_uniform = len({image.size(0) for image in images}) == 1
@@ -186,7 +186,7 @@ class SegDataPreProcessor(BaseDataPreprocessor):
         return max(of_mean, images[0].size(0))
 
     def normalise(self, images: Tensor) -> Tensor:
-        """float32 pictures (…, C, H, W) from raw ones, in the order of channels that mean has."""
+        """float32 images (…, C, H, W) from raw ones, in the order of channels that mean has."""
         if self.swaps_channels and images.size(-3) == 3:
             images = images.flip(-3)
         values = images.float()

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from mmseg_gc import environment
 from mmseg_gc.accelerate import prepare, prepare_for_inference
 from mmseg_gc.accelerate.cpu import operators, winograd
 from mmseg_gc.accelerate.modules import FastGCHead
@@ -182,12 +183,27 @@ def test_a_model_without_numbers_is_prepared_unseen(gcnet_cfg: Cfg) -> None:
 def test_what_cannot_be_had(
     options: dict, words: str, gcnet_cfg: Cfg, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prepare.shutil, "which", lambda name: None)
+    monkeypatch.setattr(environment.shutil, "which", lambda name: None)
     model = trained(gcnet_cfg())
     with pytest.raises(UserError, match=words):
         prepare_for_inference(model, **options)
     assert type(model.decode_head).__name__ == "GCHead"  # nothing was touched
     assert all(p.requires_grad for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (dict(precision="bf16"), "precision='bf16', which Turing can't compute in; choose fp16"),
+        (dict(compile=True), "compile=True needs Triton"),
+    ],
+)
+def test_what_a_gpu_cannot_do(options: dict, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Turing")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (7, 5))
+    monkeypatch.setattr(environment, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=words):
+        prepare._check(**{"precision": "fp32", "compile": False, **options}, device_type="cuda")
 
 
 @pytest.mark.slow

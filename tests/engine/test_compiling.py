@@ -1,49 +1,10 @@
-import sysconfig
-
 import pytest
 import torch
 from torch import nn
 
-from mmseg_gc.engine import compiling
+from mmseg_gc import environment
 from mmseg_gc.engine.compiling import check_compiler, compile_options, compile_parts
 from mmseg_gc.errors import UserError
-
-
-@pytest.fixture
-def machine(monkeypatch):
-    """Lets a machine have a compiler, Triton and Python's headers, or not."""
-
-    def have(compiler=True, triton=True, headers=True):
-        monkeypatch.delenv("CXX", raising=False)
-        monkeypatch.setattr(compiling.shutil, "which", lambda name: name if compiler else None)
-        monkeypatch.setattr(compiling, "find_spec", lambda name: object() if triton else None)
-        if not headers:
-            monkeypatch.setattr(sysconfig, "get_path", lambda name: "/nowhere")
-
-    return have
-
-
-@pytest.mark.parametrize(
-    ("device", "lacking", "said"),
-    [
-        ("cpu", "compiler", r"needs a C\+\+ compiler \(g\+\+\), not found here: install g\+\+"),
-        ("cuda", "compiler", r"needs a C\+\+ compiler"),
-        ("cuda", "triton", "needs Triton, not found here: pip install triton, or leave it out"),
-        ("cpu", "headers", "needs Python's headers, not found here: install python3-dev"),
-    ],
-)
-def test_what_is_lacking_is_said_before(machine, device, lacking, said):
-    machine(**{lacking: False})
-    with pytest.raises(UserError, match=said):
-        check_compiler({}, device)
-    check_compiler({"backend": "eager"}, device)
-
-
-def test_a_cpu_needs_no_triton(machine, monkeypatch, tmp_path):
-    machine(triton=False)
-    (tmp_path / "Python.h").touch()
-    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
-    check_compiler({}, "cpu")
 
 
 def test_the_key():
@@ -88,7 +49,14 @@ def test_parts_are_compiled_in_place():
     assert len(graphs) == count
 
 
-def test_a_training_stops_before_it_begins(toy, tmp_path, machine):
-    machine(compiler=False)
+def test_only_inductor_needs_a_compiler(monkeypatch):
+    monkeypatch.setattr(environment.shutil, "which", lambda name: None)
+    with pytest.raises(UserError, match="--compile needs a C"):
+        check_compiler({}, "cpu")
+    check_compiler({"backend": "eager"}, "cpu")
+
+
+def test_a_training_stops_before_it_begins(toy, tmp_path, monkeypatch):
+    monkeypatch.setattr(environment.shutil, "which", lambda name: None)
     with pytest.raises(UserError, match="--compile needs"):
         toy.build(tmp_path, compile=True)

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from mmengine.dataset import InfiniteSampler as EndlessSampler
+from mmengine.dataset import InfiniteSampler as MMEngineInfiniteSampler
 from torch.utils.data import DataLoader, TensorDataset
 
 from mmseg_gc.engine.random_state import capture_random_state, restore_random_state, seeded
@@ -31,7 +31,7 @@ def of_rank(kind, rank, world_size, shuffle=True):
 def test_the_order_is_mmengines(world_size, shuffle):
     for rank in range(world_size):
         ours = take(of_rank(InfiniteSampler, rank, world_size, shuffle), 30)
-        theirs = take(of_rank(EndlessSampler, rank, world_size, shuffle), 30)
+        theirs = take(of_rank(MMEngineInfiniteSampler, rank, world_size, shuffle), 30)
         assert [draw.index for draw in ours] == theirs
         assert [draw.position for draw in ours] == list(range(rank, 30 * world_size, world_size))
 

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from mmseg_gc.accelerate import prepare_for_inference
 from mmseg_gc.apis import inference_model, init_model
 from mmseg_gc.checkpoint import save_checkpoint
+from mmseg_gc.config.prediction import prepare_test
 from mmseg_gc.engine import SegRunner
-from mmseg_gc.engine.testing import prepare_test
 from mmseg_gc.models import SegTTAModel
 from mmseg_gc.registry import MODELS
 from mmseg_gc.structures import SegDataSample

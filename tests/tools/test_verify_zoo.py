@@ -103,7 +103,8 @@ def test_a_row_agrees_with_readme_and_config(model):
 @pytest.fixture
 def tool(monkeypatch):
     """``tool("verify_zoo")`` imports that file of tools/."""
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    for folder in ("tools/benchmarks", "tools"):
+        monkeypatch.syspath_prepend(str(ROOT / folder))
     return importlib.import_module
 
 
@@ -293,16 +294,6 @@ def test_the_device_is_the_only_one_that_torch_sees(tool, monkeypatch):
             monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
         choose(name)
         assert os.environ["CUDA_VISIBLE_DEVICES"] == expected
-
-
-def test_peak_memory_sees_what_is_freed_again(tool):
-    if torch.cuda.is_available():
-        pytest.skip("counts CUDA tensors there")
-    with tool("zoo_measure").PeakMemory() as peak:
-        held = torch.ones(2**24)
-        torch.ones(2**25)
-        del held
-    assert peak.gib == pytest.approx(3 / 16, rel=0.1)
 
 
 def test_the_clock_leaves_out_the_warm_up(tool, monkeypatch):

@@ -4,7 +4,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from mmseg_gc.errors import UserError, cli
+from mmseg_gc.cli import cli
+from mmseg_gc.errors import UserError
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 

@@ -5,7 +5,8 @@ Writes one file a picture below --out, or all on one contact sheet with --sheet.
 
 from pathlib import Path
 
-from mmseg_gc.errors import UserError, cli
+from mmseg_gc.cli import cli
+from mmseg_gc.errors import UserError
 
 GAP = 6  # pixels between the pictures of a sheet
 

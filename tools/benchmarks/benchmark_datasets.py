@@ -19,7 +19,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mmseg_gc.errors import UserError, cli
+from mmseg_gc.cli import cli
+from mmseg_gc.errors import UserError
 
 TOOLS = Path(__file__).resolve().parents[1]
 SIZE = 2048, 1024

@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
-from mmseg_gc.errors import cli
+from mmseg_gc.cli import cli
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "gcnet_det"
 # Of the largest output. A GC block adds up in another order than mmcv's, and some 100 layers with
@@ -243,7 +243,7 @@ def table(rows: list[dict]):
 @cli
 def main() -> int:
     args = parse_args()
-    from mmseg_gc.detection import require_detection
+    from mmseg_gc.environment import require_detection
 
     require_detection("this check")
     warnings.filterwarnings("ignore")

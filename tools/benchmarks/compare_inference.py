@@ -5,7 +5,8 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from mmseg_gc.errors import UserError, cli
+from mmseg_gc.cli import cli
+from mmseg_gc.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = "mmseg fp32"

@@ -8,7 +8,8 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from mmseg_gc.errors import UserError, cli
+from mmseg_gc.cli import cli
+from mmseg_gc.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "configs/gcnet/gcnet_r50-d8_4xb2-40k_cityscapes-512x1024.py"

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import torch
 
 from mmseg_gc.checkpoint import load_checkpoint
-from mmseg_gc.errors import cli
+from mmseg_gc.cli import cli
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "configs/gcnet/gcnet_r18-d8_1xb8-20k_camvid-360x480.py"

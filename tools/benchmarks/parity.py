@@ -12,7 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from mmseg_gc.errors import UserError, cli
+from mmseg_gc.cli import cli
+from mmseg_gc.errors import UserError
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]

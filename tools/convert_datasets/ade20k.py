@@ -10,7 +10,8 @@ from pathlib import PurePosixPath
 from common import argument_parser, check_pair, place_all, run, summarise
 from sources import Member, Task, choose
 
-from mmseg_gc.errors import UserError, cli
+from mmseg_gc.cli import cli
+from mmseg_gc.errors import UserError
 
 COUNTS = {"training": 20210, "validation": 2000}
 IDS = range(151)  # 0 is everything else, 1 to 150 are the classes

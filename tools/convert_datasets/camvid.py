@@ -21,7 +21,8 @@ from common import (
 )
 from sources import Member, Task, choose
 
-from mmseg_gc.errors import UserError, cli
+from mmseg_gc.cli import cli
+from mmseg_gc.errors import UserError
 
 VOID = 11
 IDS = range(12)

@@ -14,7 +14,8 @@ from common import read_picture, written_whole
 from sources import Member
 from tqdm import tqdm
 
-from mmseg_gc.errors import UserError, cli
+from mmseg_gc.cli import cli
+from mmseg_gc.errors import UserError
 
 CATEGORIES = {8: "Car", 9: "Pedestrian", 10: "Bicyclist"}
 SPLITS = ("train", "val")

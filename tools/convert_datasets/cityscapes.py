@@ -24,7 +24,8 @@ from common import (
 )
 from sources import Member, Task, choose
 
-from mmseg_gc.errors import UserError, cli
+from mmseg_gc.cli import cli
+from mmseg_gc.errors import UserError
 
 TRAIN_IDS = sorted({label.trainId for label in labels if label.id >= 0})
 

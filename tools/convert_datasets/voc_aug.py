@@ -21,7 +21,8 @@ from common import (
 )
 from sources import Member, Task, choose, stream
 
-from mmseg_gc.errors import UserError, cli
+from mmseg_gc.cli import cli
+from mmseg_gc.errors import UserError
 
 TRAINAUG = 10582
 IDS = [*range(21), 255]

@@ -10,8 +10,8 @@ from dataset_doctor.reading import Decoding, Pair
 from mmengine.config import Config
 
 from mmseg_gc.config import check_config, head_ignore_index
+from mmseg_gc.config.leaf_datasets import leaf_datasets
 from mmseg_gc.datasets.files import FolderListing, as_suffixes, is_hidden, without_suffix
-from mmseg_gc.datasets.unlabelled import leaf_datasets
 from mmseg_gc.errors import UserError, user_sentence
 from mmseg_gc.registry import DATASETS, TRANSFORMS
 

@@ -11,7 +11,7 @@ TOOLS = Path(__file__).resolve().parents[1]
 # Python puts this folder in front, whose files are parts of a package.
 sys.path[0:1] = [str(TOOLS.parent), str(TOOLS), str(TOOLS / "benchmarks")]
 
-from mmseg_gc.errors import cli  # noqa: E402
+from mmseg_gc.cli import cli  # noqa: E402
 
 
 def parse_args():

@@ -12,7 +12,8 @@ import street_objects as draw
 from street_canvas import Canvas, disc
 from tqdm import tqdm
 
-from mmseg_gc.errors import UserError, cli
+from mmseg_gc.cli import cli
+from mmseg_gc.errors import UserError
 from mmseg_gc.processes import process_pool
 
 CITIES = {"train": ("musterstadt", "beispielhausen"), "val": ("probeheim",)}

@@ -7,7 +7,7 @@ from collections import deque
 from pathlib import Path
 
 from mmengine.dist import is_main_process
-from mmengine.hooks import CheckpointHook as PeriodicCheckpointHook
+from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
 from mmengine.runner import Runner
 
 from mmseg_gc.checkpoint import write_atomically
@@ -23,7 +23,7 @@ from mmseg_gc.registry import HOOKS
 
 
 @HOOKS.register_module()
-class CheckpointHook(PeriodicCheckpointHook):
+class CheckpointHook(MMEngineCheckpointHook):
     """Save every ``interval`` iterations, at the end, and the best by ``save_best``.
 
     Differs from mmengine's hook in what a kill can find. A file is written whole before an older
@@ -39,7 +39,7 @@ class CheckpointHook(PeriodicCheckpointHook):
         UserError: ``save_best`` names a figure that the validation doesn't compute.
     """
 
-    _default_greater_keys = [*PeriodicCheckpointHook._default_greater_keys, *GREATER_KEYS]
+    _default_greater_keys = [*MMEngineCheckpointHook._default_greater_keys, *GREATER_KEYS]
 
     def __init__(
         self,

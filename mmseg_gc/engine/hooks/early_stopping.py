@@ -1,6 +1,6 @@
 """Early stopping that a resumed run continues."""
 
-from mmengine.hooks import EarlyStoppingHook as ForgetfulEarlyStoppingHook
+from mmengine.hooks import EarlyStoppingHook as MMEngineEarlyStoppingHook
 from mmengine.runner import Runner
 
 from mmseg_gc.engine.hooks.figures import GREATER_KEYS, require_figure, unknown_rule
@@ -8,13 +8,13 @@ from mmseg_gc.registry import HOOKS
 
 
 @HOOKS.register_module()
-class EarlyStoppingHook(ForgetfulEarlyStoppingHook):
+class EarlyStoppingHook(MMEngineEarlyStoppingHook):
     """mmengine's, which keeps what it has seen so far in every checkpoint.
 
     A run that is resumed after its early stop ends at once, unless ``patience`` was raised.
     """
 
-    _default_greater_keys = [*ForgetfulEarlyStoppingHook._default_greater_keys, *GREATER_KEYS]
+    _default_greater_keys = [*MMEngineEarlyStoppingHook._default_greater_keys, *GREATER_KEYS]
 
     def _init_rule(self, monitor: str) -> str:
         try:

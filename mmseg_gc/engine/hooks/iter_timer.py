@@ -1,10 +1,10 @@
-"""Seconds, pictures a second and memory in every log line."""
+"""Seconds, images a second and memory in every log line."""
 
 import resource
 
 import torch
 from mmengine.dist import get_world_size
-from mmengine.hooks import IterTimerHook as SecondsHook
+from mmengine.hooks import IterTimerHook as MMEngineIterTimerHook
 from mmengine.runner import Runner
 
 from mmseg_gc.registry import HOOKS
@@ -13,7 +13,7 @@ WINDOW = 50
 
 
 @HOOKS.register_module()
-class IterTimerHook(SecondsHook):
+class IterTimerHook(MMEngineIterTimerHook):
     """mmengine's, which also logs ``images/s`` of all ranks together over the last 50 iterations.
 
     On a CPU it logs ``memory`` as well, the process's peak in MiB; on a GPU mmengine does.

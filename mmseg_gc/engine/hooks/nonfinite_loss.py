@@ -28,7 +28,7 @@ class NonFiniteLossHook(Hook):
     the host wait for the loss in every step.
 
     Raises:
-        UserError: names the pictures of the batch, on whichever rank it was.
+        UserError: names the images of the batch, on whichever rank it was.
     """
 
     priority = "ABOVE_NORMAL"  # before anything is averaged or saved
@@ -154,4 +154,4 @@ def _skips_by_flag(optimizer: Optimizer) -> bool:
 
 def _file_names(batch: dict | None) -> list[str]:
     samples = batch.get("data_samples", []) if isinstance(batch, dict) else []
-    return [str(getattr(sample, "img_path", "a picture without a name")) for sample in samples]
+    return [str(getattr(sample, "img_path", "an image without a name")) for sample in samples]

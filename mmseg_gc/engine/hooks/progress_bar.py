@@ -13,7 +13,7 @@ from mmseg_gc.structures import SegDataSample
 
 @HOOKS.register_module()
 class ProgressBarHook(Hook):
-    """Show the progress of validation and testing as one bar over the pictures.
+    """Show the progress of validation and testing as one bar over the images.
 
     Under several processes the bar counts this process's share.
     """

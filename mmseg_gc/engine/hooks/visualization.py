@@ -14,10 +14,10 @@ from mmseg_gc.visualization.displayable import displayable
 
 @HOOKS.register_module()
 class SegVisualizationHook(Hook):
-    """Hand pictures with their labels and predictions to the run's visualizer.
+    """Hand images with their labels and predictions to the run's visualizer.
 
-    ``interval`` counts validation batches between two drawn pictures; in a test every picture is
-    drawn. ``wait_time`` is in seconds. With ``out_dir`` pictures go to ``out_dir/NAME.png`` and not
+    ``interval`` counts validation batches between two drawn images; in a test every image is
+    drawn. ``wait_time`` is in seconds. With ``out_dir`` images go to ``out_dir/NAME.png`` and not
     to the visualizer's backends. Of an image of more than three channels the first three are drawn,
     and other types than uint8 are stretched, as `displayable` says.
 
@@ -40,7 +40,7 @@ class SegVisualizationHook(Hook):
         self.backend_args = backend_args
         self.out_dir = out_dir
         self.num_drawn = 0
-        self.names: dict[str, str] = {}  # of files in `out_dir`, by path of the picture
+        self.names: dict[str, str] = {}  # of files in `out_dir`, by path of the image
 
     def after_val_iter(
         self,

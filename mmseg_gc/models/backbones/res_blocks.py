@@ -6,7 +6,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mmseg_gc.detection import require_ops
+from mmseg_gc.environment import require_ops
 from mmseg_gc.errors import UserError
 from mmseg_gc.registry import MODELS
 

@@ -1,4 +1,4 @@
-"""Heads that turn feature maps into scores."""
+"""Heads that turn feature maps into logits."""
 
 from mmseg_gc.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg_gc.models.decode_heads.fcn_head import FCNHead

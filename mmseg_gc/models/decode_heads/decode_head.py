@@ -1,4 +1,4 @@
-"""What every decode head shares: choosing inputs, classifying, the loss, resizing scores."""
+"""What every decode head shares: choosing inputs, classifying, the loss, resizing logits."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmseg_gc.errors import UserError
-from mmseg_gc.models.layers import resize, wide
+from mmseg_gc.models.layers import resize, upcast
 from mmseg_gc.models.losses import CrossEntropyLoss, accuracy
 from mmseg_gc.registry import MODELS
 from mmseg_gc.structures import SegDataSample
@@ -16,7 +16,7 @@ INPUT_TRANSFORMS = ("resize_concat", "multiple_select")
 
 
 class BaseDecodeHead(BaseModule):
-    """Base of heads that turn feature maps into scores of shape (N, out_channels, h, w).
+    """Base of heads that turn feature maps into logits of shape (N, out_channels, h, w).
 
     Args:
         in_channels, in_index: width and place of the feature map to use; with ``input_transform``
@@ -24,7 +24,7 @@ class BaseDecodeHead(BaseModule):
             concatenates them, "multiple_select" hands them over as a list.
         channels: width before the classifying convolution.
         out_channels: None for ``num_classes``; 1 for two classes told apart by a sigmoid.
-        threshold: least probability of class 1 if ``out_channels`` is 1; None means 0.3.
+        threshold: lowest probability of class 1 if ``out_channels`` is 1; None means 0.3.
         loss_decode: config of a loss, or a list; losses of one ``loss_name`` are summed.
         ignore_index: label id that is not learnt; None if there is none.
         sampler: None; others are not supported.
@@ -126,11 +126,11 @@ class BaseDecodeHead(BaseModule):
         return resize(x, size=size, mode="bilinear", align_corners=self.align_corners)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Scores (N, out_channels, h, w) from the backbone's feature maps."""
+        """Logits (N, out_channels, h, w) from the backbone's feature maps."""
         raise NotImplementedError
 
     def cls_seg(self, feat: Tensor) -> Tensor:
-        """Scores (N, out_channels, h, w) of features (N, channels, h, w)."""
+        """Logits (N, out_channels, h, w) of features (N, channels, h, w)."""
         if self.dropout is not None:
             feat = self.dropout(feat)
         return self.conv_seg(feat)
@@ -150,27 +150,27 @@ class BaseDecodeHead(BaseModule):
         batch_img_metas: list[dict],
         test_cfg: dict | None = None,
     ) -> Tensor:
-        """Scores (N, out_channels, H, W) at the size of the network's input."""
+        """Logits (N, out_channels, H, W) at the size of the network's input."""
         return self.predict_by_feat(self(inputs), batch_img_metas)
 
     def loss_by_feat(
         self, seg_logits: Tensor, batch_data_samples: list[SegDataSample]
     ) -> dict[str, Tensor]:
-        """What `loss` returns, from scores at the head's own size."""
+        """What `loss` returns, from logits at the head's own size."""
         label = torch.stack([s.gt_sem_seg.data for s in batch_data_samples])  # (N, 1, H, W)
         label = label.squeeze(1).long()
         several = isinstance(self.loss_decode, nn.ModuleList)
         criteria = list(self.loss_decode) if several else [self.loss_decode]
         first = criteria[0]
         if len(criteria) == 1 and isinstance(first, CrossEntropyLoss) and first.can_upsample:
-            value, acc_seg = first.of_small_scores(
-                wide(seg_logits),
+            value, acc_seg = first.of_small_logits(
+                upcast(seg_logits),
                 label,
                 align_corners=self.align_corners,
                 ignore_index=self.ignore_index,
             )
             return {first.loss_name: value, "acc_seg": acc_seg}
-        seg_logits = self._resized(wide(seg_logits), label.shape[1:])
+        seg_logits = self._resized(upcast(seg_logits), label.shape[1:])
         losses: dict[str, Tensor] = {}
         for loss_decode in criteria:
             value = loss_decode(seg_logits, label, ignore_index=self.ignore_index)
@@ -184,12 +184,12 @@ class BaseDecodeHead(BaseModule):
         return losses
 
     def predict_by_feat(self, seg_logits: Tensor, batch_img_metas: list[dict]) -> Tensor:
-        """What `predict` returns, from scores at the head's own size."""
-        meta = batch_img_metas[0]  # All pictures of a batch have one size here.
-        return self._resized(wide(seg_logits), meta.get("pad_shape", meta["img_shape"])[:2])
+        """What `predict` returns, from logits at the head's own size."""
+        meta = batch_img_metas[0]  # All images of a batch have one size here.
+        return self._resized(upcast(seg_logits), meta.get("pad_shape", meta["img_shape"])[:2])
 
     def check_labels(self, batch_data_samples: list[SegDataSample]) -> None:
-        """Raise a UserError that names the picture if one of its labels is no class.
+        """Raise a UserError that names the image if one of its labels is no class.
 
         Left to the loss, such a label would end a GPU run with an assertion inside a kernel.
         """

@@ -15,7 +15,7 @@ FUSION_TYPES = ("channel_add", "channel_mul")
 
 @MODELS.register_module()
 class ContextBlock(nn.Module):
-    """Gather one context vector per picture, transform it, and fuse it into every position.
+    """Gather one context vector per image, transform it, and lay it into every position.
 
     (N, C, H, W) in, the same shape and dtype out. ``ratio`` is the bottleneck's width as a share of
     ``in_channels``. The block starts as the identity with ``channel_add``, and as a factor of one

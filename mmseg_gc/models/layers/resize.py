@@ -39,6 +39,6 @@ def _aligns(source: tuple[int, ...], target: tuple[int, ...]) -> bool:
     return all((t - 1) % (s - 1) == 0 for s, t in pairs)
 
 
-def wide(scores: Tensor) -> Tensor:
-    """``scores`` in at least float32, in which interpolation after 16-bit arithmetic is done."""
-    return scores.to(torch.promote_types(scores.dtype, torch.float32))
+def upcast(logits: Tensor) -> Tensor:
+    """``logits`` in at least float32, in which interpolation after 16-bit arithmetic is done."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))

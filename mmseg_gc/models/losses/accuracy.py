@@ -15,7 +15,7 @@ def accuracy(
     thresh: float | None = None,
     ignore_index: int | None = None,
 ) -> Tensor | list[Tensor]:
-    """Percent of targets among the ``topk`` best scores, of shape (1,); one for each of ``topk``.
+    """Percent of targets among the ``topk`` best logits, of shape (1,); one for each of ``topk``.
 
     ``pred`` is (N, C, ...) and ``target`` the label ids (N, ...). Logits up to ``thresh`` count as
     wrong. A single channel is the logit of class 1, chosen where its sigmoid exceeds ``thresh``, or
@@ -36,14 +36,14 @@ def accuracy(
         return results[0] if isinstance(topk, int) else results
     if pred.size(1) == 1:
         labels = pred.sigmoid() > (0.5 if thresh is None else thresh)
-        scores, thresh = pred, None
+        largest, thresh = pred, None
     elif max(ks) == 1:
-        scores, labels = pred.max(dim=1, keepdim=True)  # Far cheaper than topk over many pixels.
+        largest, labels = pred.max(dim=1, keepdim=True)  # Far cheaper than topk over many pixels.
     else:
-        scores, labels = pred.topk(max(ks), dim=1)  # (N, k, ...)
+        largest, labels = pred.topk(max(ks), dim=1)  # (N, k, ...)
     correct = labels == target.unsqueeze(1)
     if thresh is not None:
-        correct &= scores > thresh
+        correct &= largest > thresh
     # Counted by masks, not by indexing, which would make a GPU wait.
     if ignore_index is None:
         total = target.numel()

@@ -28,7 +28,7 @@ def cross_entropy(
     ignore_index: int | None = -100,
     avg_non_ignore: bool = False,
 ) -> Tensor:
-    """Softmax cross entropy of scores (N, C, ...) against label ids (N, ...).
+    """Softmax cross entropy of logits (N, C, ...) against label ids (N, ...).
 
     ``weight`` (N, ...) scales each pixel, ``class_weight`` (C,) each class. The mean divides by
     ``avg_factor``, or else by the number of pixels: all of them, or with ``avg_non_ignore`` those
@@ -63,15 +63,15 @@ def binary_cross_entropy(
     ignore_index: int | None = -100,
     avg_non_ignore: bool = False,
 ) -> Tensor:
-    """Sigmoid cross entropy of scores (N, C, ...) against label ids (N, ...) as one-hot.
+    """Sigmoid cross entropy of logits (N, C, ...) against label ids (N, ...) as one-hot.
 
     With C = 1 the label is 0 or 1 and stands for itself. ``class_weight`` (C,) scales the positive
-    part of each class. The mean divides by ``avg_factor``, or else by the number of scores: all of
+    part of each class. The mean divides by ``avg_factor``, or else by the number of logits: all of
     them, or with ``avg_non_ignore`` those of pixels not ignored.
 
     Raises: UserError if C = 1 and a label is neither 0, 1 nor ignored; on a GPU the loss is NaN.
     Source: ``mmseg.models.losses.binary_cross_entropy``; that one cannot take ``class_weight`` for
-    several classes on pictures.
+    several classes on images.
     """
     valid = label >= 0
     if ignore_index is not None:
@@ -213,16 +213,16 @@ class CrossEntropyLoss(nn.Module):
 
     @property
     def can_upsample(self) -> bool:
-        """Whether `of_small_scores` can take the place of enlarging and then calling this."""
+        """Whether `of_small_logits` can take the place of enlarging and then calling this."""
         return type(self) is CrossEntropyLoss and not self.use_sigmoid and self.reduction == "mean"
 
-    def of_small_scores(
+    def of_small_logits(
         self, cls_score: Tensor, label: Tensor, *, align_corners: bool, ignore_index: int | None
     ) -> tuple[Tensor, Tensor]:
-        """The loss and, (1,), the accuracy in percent of scores before they are enlarged.
+        """The loss and, (1,), the accuracy in percent of logits before they are enlarged.
 
         ``cls_score`` (N, C, h, w) in float32 or float64, ``label`` (N, H, W). The numbers are those
-        of `forward` and `accuracy` at full size, whose scores exist a few rows at a time here.
+        of `forward` and `accuracy` at full size, whose logits exist a few rows at a time here.
         """
         class_weight = self._class_weight(cls_score)
         if ignore_index is None:

@@ -9,7 +9,7 @@ from torch.nn.parameter import UninitializedParameter
 from mmseg_gc.errors import UserError
 from mmseg_gc.models.backbones import ResNet
 
-# Pixels of the trial picture: a few after the deepest encoders.
+# Pixels of the trial image: a few after the deepest encoders.
 SIDE = 64
 PACKAGE = "mmseg_gc."
 
@@ -17,7 +17,7 @@ PACKAGE = "mmseg_gc."
 def check_channels(model: nn.Module) -> None:
     """Refuse a segmentor whose heads or preprocessor don't fit its backbone.
 
-    The widths of a ResNet are known; another backbone, and every neck, is tried on a small picture
+    The widths of a ResNet are known; another backbone, and every neck, is tried on a small image
     of zeros. One that can't be tried so isn't checked, nor is a head that works with what it gets.
 
     Raises:
@@ -46,7 +46,7 @@ def check_channels(model: nn.Module) -> None:
 
 
 def _input_channels(model: nn.Module) -> int | None:
-    """Channels of the pictures that ``model`` takes, after a look at the preprocessor's."""
+    """Channels of the images that ``model`` takes, after a look at the preprocessor's."""
     convolutions = (m for m in model.backbone.modules() if isinstance(m, nn.Conv2d))
     first = next(convolutions, None)
     channels = getattr(model.backbone, "in_channels", first and first.in_channels)

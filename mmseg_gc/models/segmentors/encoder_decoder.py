@@ -19,7 +19,7 @@ from mmseg_gc.inference import (
 )
 from mmseg_gc.models.data_preprocessor import SegDataPreProcessor
 from mmseg_gc.models.decode_heads import BaseDecodeHead
-from mmseg_gc.models.layers import wide
+from mmseg_gc.models.layers import upcast
 from mmseg_gc.models.segmentors.base import BaseSegmentor
 from mmseg_gc.models.segmentors.check_shapes import check_channels
 from mmseg_gc.models.segmentors.overrides import overrides
@@ -37,8 +37,8 @@ class EncoderDecoder(BaseSegmentor):
 
     ``test_cfg`` is ``dict(mode="whole")``, also the default, or ``dict(mode="slide", crop_size=(h,
     w), stride=(h, w))`` in pixels of the network's input. In it, ``memory_budget="2GiB"`` bounds
-    what labelling takes beside the picture, by fewer windows at once and lower bands of rows, and
-    ``return_logits=True`` keeps scores beside labels. ``pretrained`` goes to the backbone. What the
+    what labelling takes beside the image, by fewer windows at once and lower chunks of rows, and
+    ``return_logits=True`` keeps logits beside labels. ``pretrained`` goes to the backbone. What the
     data preprocessor writes on padded labels becomes the heads' ``ignore_index``.
 
     Raises: UserError if heads disagree, or ``test_cfg`` has an unknown key or lacks one.
@@ -100,7 +100,7 @@ class EncoderDecoder(BaseSegmentor):
 
     @property
     def takes_views_in_parallel(self) -> bool:
-        """Whether several views of a picture may go through this model at the same time.
+        """Whether several views of an image may go through this model at the same time.
 
         Windows are scored only when their rows are asked for, so that there is nothing to gain.
         """
@@ -122,7 +122,7 @@ class EncoderDecoder(BaseSegmentor):
                     )
 
     def extract_feat(self, inputs: Tensor) -> tuple[Tensor, ...]:
-        """Feature maps of pictures (N, 3, H, W)."""
+        """Feature maps of images (N, 3, H, W)."""
         features = self.backbone(inputs)
         return self.neck(features) if self.with_neck else features
 
@@ -147,7 +147,7 @@ class EncoderDecoder(BaseSegmentor):
             logits = self.decode_head(features)
         del features
         size = tuple(inputs.shape[2:])
-        return [ResampledLogits(one).resized(size, self.align_corners) for one in wide(logits)]
+        return [ResampledLogits(one).resized(size, self.align_corners) for one in upcast(logits)]
 
     def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
         """Losses and accuracies of all heads as ``decode.*``, ``aux.*`` or ``aux_<i>.*``."""
@@ -221,7 +221,7 @@ class EncoderDecoder(BaseSegmentor):
         size = tuple(inputs.shape[2:])
         metas = [{**meta, "img_shape": size, "pad_shape": size} for meta in metas]
         if overrides(self, EncoderDecoder, "encode_decode"):
-            return [ResampledLogits(one) for one in wide(self.encode_decode(inputs, metas))]
+            return [ResampledLogits(one) for one in upcast(self.encode_decode(inputs, metas))]
         return self._network_logits(inputs, metas)
 
     def _slide(self, image: Tensor, meta: dict) -> WindowLogits:
@@ -255,7 +255,7 @@ class EncoderDecoder(BaseSegmentor):
         return self.decode_head(self.extract_feat(inputs))
 
     def inference(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
-        """Scores (N, out_channels, H, W) of pictures (N, 3, H, W), as ``test_cfg`` has it."""
+        """Logits (N, out_channels, H, W) of images (N, 3, H, W), as ``test_cfg`` has it."""
         if self._windows is None:
             return self.whole_inference(inputs, batch_img_metas)
         return self.slide_inference(inputs, batch_img_metas)
@@ -288,7 +288,7 @@ def _dense(maps: Sequence[LogitMap]) -> Tensor:
 
 
 def _windows(test_cfg: dict) -> tuple[Size, Size] | None:
-    """Crop size and stride (h, w) of sliding windows; None for whole pictures."""
+    """Crop size and stride (h, w) of sliding windows; None for whole images."""
     for key in test_cfg:
         if key not in TEST_KEYS:
             raise UserError(f"test_cfg has no key {key!r}; it takes {', '.join(TEST_KEYS)}.")

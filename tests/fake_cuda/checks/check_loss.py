@@ -98,7 +98,7 @@ def test_large_logits(gpu: FakeGpu, batch: str):
         return loss(full, label, ignore_index=255), accuracy(full, label, ignore_index=255)
 
     def small(logits: Tensor) -> tuple[Tensor, Tensor]:
-        return loss.of_small_scores(logits, label, align_corners=False, ignore_index=255)
+        return loss.of_small_logits(logits, label, align_corners=False, ignore_index=255)
 
     records = []
     for of_logits in (by_definition, small):

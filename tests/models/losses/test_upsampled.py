@@ -27,7 +27,7 @@ def both_ways(dtype, align_corners: bool, size, loss, ignore_index, scores=None)
     for small in (False, True):
         x = scores.clone().requires_grad_()
         if small:
-            value, share = loss.of_small_scores(
+            value, share = loss.of_small_logits(
                 x, label, align_corners=align_corners, ignore_index=ignore_index
             )
         else:
@@ -68,7 +68,7 @@ def test_golden_value():
     scores = torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1).expand(1, 3, 2, 2)
     label = torch.zeros(1, 4, 4, dtype=torch.long)
     label[0, :2, :2] = 2
-    value, share = CrossEntropyLoss().of_small_scores(
+    value, share = CrossEntropyLoss().of_small_logits(
         scores, label, align_corners=False, ignore_index=255
     )
     expected = torch.log(1 + 2 * torch.exp(torch.tensor(-1.0))) + 4 / 16
@@ -79,7 +79,7 @@ def test_all_ignored_is_zero():
     scores = torch.randn(1, 3, 2, 2, requires_grad=True)
     label = torch.full((1, 8, 8), 255)
     for options in ({}, {"avg_non_ignore": True}):
-        value, share = CrossEntropyLoss(**options).of_small_scores(
+        value, share = CrossEntropyLoss(**options).of_small_logits(
             scores, label, align_corners=False, ignore_index=255
         )
         value.backward()
@@ -99,14 +99,14 @@ def test_full_size_scores_are_not_kept():
     scores = torch.randn(1, CLASSES, 8, 8, requires_grad=True)
     label = torch.zeros(1, 64, 64, dtype=torch.long)
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()), lambda t: t):
-        CrossEntropyLoss().of_small_scores(scores, label, align_corners=False, ignore_index=255)
+        CrossEntropyLoss().of_small_logits(scores, label, align_corners=False, ignore_index=255)
     assert max(kept) <= scores.numel()
 
 
 def test_the_gradient_lies_as_the_logits_do():
     """The convolution before them is slower with another layout."""
     logits = torch.randn(2, CLASSES, 6, 9).to(memory_format=torch.channels_last).requires_grad_()
-    value, _ = CrossEntropyLoss().of_small_scores(
+    value, _ = CrossEntropyLoss().of_small_logits(
         logits, torch.zeros(2, 48, 72).long(), align_corners=False, ignore_index=255
     )
     (grad,) = torch.autograd.grad(value, logits)  # which `backward` would lay out anew

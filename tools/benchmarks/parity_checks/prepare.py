@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from mmseg_gc.models.layers.sync_bn import adapt_sync_bn
+from mmseg_gc.engine.sync_bn import adapt_sync_bn
 from mmseg_gc.registry import MODELS
 from parity_checks.side import NUM_CLASSES, Side
 

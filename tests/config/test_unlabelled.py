@@ -2,7 +2,7 @@
 
 from mmengine.config import ConfigDict
 
-from mmseg_gc.datasets.unlabelled import drop_labels, has_labels, without_labels
+from mmseg_gc.config.unlabelled import drop_labels, has_labels, without_labels
 
 STEPS = [{"type": "LoadImageFromFile"}, {"type": "LoadAnnotations"}, {"type": "PackSegInputs"}]
 LABELLED = {"type": "A", "data_prefix": {"img_path": "p", "seg_map_path": "l"}, "pipeline": STEPS}

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from mmseg_gc.inference import labels as module
-from mmseg_gc.inference.labels import chunk_height, label_image, labels_of
+from mmseg_gc.inference import label_maps as module
+from mmseg_gc.inference.label_maps import chunk_height, label_image, labels_of
 from mmseg_gc.inference.logit_maps import ResampledLogits
 
 

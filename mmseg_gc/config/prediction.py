@@ -8,7 +8,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mmseg_gc.config import is_detection
-from mmseg_gc.datasets.unlabelled import leaf_datasets
+from mmseg_gc.config.leaf_datasets import leaf_datasets
 from mmseg_gc.errors import UserError
 from mmseg_gc.registry import METRICS
 

@@ -2,11 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-
-def leaf_datasets(dataset: Mapping) -> list[Mapping]:
-    """The configs of the data sets inside of wrappers such as ``ConcatDataset``."""
-    inner = dataset.get("datasets") or ([dataset["dataset"]] if "dataset" in dataset else [])
-    return [leaf for part in inner for leaf in leaf_datasets(part)] if inner else [dataset]
+from mmseg_gc.config.leaf_datasets import leaf_datasets
 
 
 def has_labels(dataset: Mapping) -> bool:
@@ -24,7 +20,7 @@ def drop_labels(dataset: Mapping) -> None:
 
 
 def without_labels(pipeline: Sequence[dict]) -> list[dict]:
-    """The pipeline for pictures that have no label, also inside of ``TestTimeAug``."""
+    """The pipeline for images that have no label, also inside of ``TestTimeAug``."""
     kept = []
     for step in pipeline:
         if step["type"] == "LoadAnnotations":

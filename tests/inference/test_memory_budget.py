@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmseg_gc.errors import UserError
-from mmseg_gc.inference.memory import image_bytes, images_at_once, parse_budget
+from mmseg_gc.inference.memory_budget import image_bytes, images_at_once, parse_budget
 from mmseg_gc.registry import MODELS
 
 SLIDE = dict(mode="slide", crop_size=(32, 32), stride=(24, 24))

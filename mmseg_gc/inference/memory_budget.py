@@ -1,14 +1,11 @@
 """How much of the work to do at once, given a bound on memory."""
 
-import re
-
+import humanfriendly
 import torch
 from torch import nn
 
 from mmseg_gc.errors import UserError
 from mmseg_gc.inference.logit_maps import Size
-
-UNITS = {"": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 STEM_NUMBERS = 64  # a pixel of the image, held while the stem of a ResNetV1c works
 SCRATCH = 256 << 20  # bytes that convolutions work in, whatever the image
@@ -21,16 +18,15 @@ def parse_budget(budget: int | str | None) -> int | None:
     """
     if budget is None:
         return None
-    found = re.fullmatch(r"\s*([0-9.]+)\s*([KMG]?I?B)?\s*", str(budget), re.IGNORECASE)
     try:
-        number = float(found[1]) * UNITS[(found[2] or "").upper()]
-    except (TypeError, ValueError, KeyError):
+        number = humanfriendly.parse_size(str(budget))
+    except humanfriendly.InvalidSize:
         number = 0
     if number < 1:
         raise UserError(
             f'test_cfg.memory_budget={budget!r} is no amount of memory; write it like "2GiB".'
         )
-    return int(number)
+    return number
 
 
 def images_at_once(model: nn.Module, size: Size, device: torch.device) -> int:

@@ -3,8 +3,8 @@ import argparse
 import pytest
 from mmengine.config import Config
 
-from mmseg_gc.engine.detection import apply_test_options, choose_metrics
-from mmseg_gc.engine.testing import prepare_test
+from mmseg_gc.config.prediction import prepare_test
+from mmseg_gc.engine.detector_options import apply_test_options, choose_metrics
 from mmseg_gc.errors import UserError
 
 

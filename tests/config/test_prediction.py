@@ -9,8 +9,8 @@ from mmengine.config import Config
 from PIL import Image
 
 from mmseg_gc.config import load_config
+from mmseg_gc.config.prediction import prepare_test, write_predictions
 from mmseg_gc.engine.runner import SegRunner
-from mmseg_gc.engine.testing import prepare_test, write_predictions
 from mmseg_gc.errors import UserError
 from mmseg_gc.evaluation import IoUMetric
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from mmseg_gc import tf32
-from mmseg_gc.tf32 import describe_float32, set_tf32, uses_tf32
+from mmseg_gc.engine import tf32
+from mmseg_gc.engine.tf32 import describe_float32, set_tf32, uses_tf32
 
 
 @pytest.fixture

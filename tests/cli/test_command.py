@@ -1,0 +1,36 @@
+import pytest
+import torch
+
+from mmseg_gc.cli import cli
+from mmseg_gc.errors import UserError
+
+
+@pytest.fixture
+def failing():
+    @cli
+    def main():
+        raise UserError("the cure is here.")
+
+    return main
+
+
+def test_cli_prints_one_line_and_exits_1(failing, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        failing()
+    assert stopped.value.code == 1
+    assert capsys.readouterr().err == "Error: the cure is here.\n"
+
+
+def test_cli_shows_the_traceback_on_request(failing, monkeypatch):
+    monkeypatch.setenv("MMSEG_GC_TRACEBACK", "1")
+    with pytest.raises(UserError):
+        failing()
+
+
+def test_cli_keeps_the_traceback_of_a_bug():
+    @cli
+    def main():
+        return torch.zeros(1).reshape(2)
+
+    with pytest.raises(RuntimeError):
+        main()
