@@ -1,4 +1,4 @@
-"""Drawing while testing: files of any kind, and none that stops the test."""
+"""Drawing while validating and testing: files of any kind, and none that stops the test."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -74,3 +74,54 @@ def test_without_a_size_an_unreadable_file_is_an_error(tmp_path):
     (tmp_path / "a.png").write_bytes(b"no image")
     with pytest.raises(drawing.UserError, match=r"a\.png"):
         drawing.read_for_drawing(str(tmp_path / "a.png"))
+
+
+class Drawn:
+    """A visualizer that keeps names and options of what it is given."""
+
+    def __init__(self):
+        self.calls = []
+
+    def add_datasample(self, name, image, **options):
+        self.calls.append((name, options["step"], options["show"], options["wait_time"]))
+
+
+@pytest.fixture
+def drawn_of(tmp_path):
+    """What six validation batches of one picture, or two test batches of two, make a hook draw."""
+    samples = []
+    for name in "abcdef":
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((4, 5, 3), np.uint8))
+        meta = {"img_path": str(tmp_path / f"{name}.png"), "ori_shape": (4, 5)}
+        samples.append(SegDataSample(metainfo=meta))
+
+    def run(mode: str, **options) -> list[tuple]:
+        visualizer, hook = Drawn(), SegVisualizationHook(**options)
+        runner = SimpleNamespace(visualizer=visualizer, iter=100)
+        if mode == "val":
+            for index, sample in enumerate(samples):
+                hook.after_val_iter(runner, index, None, [sample])
+        else:
+            for index in range(2):
+                hook.after_test_iter(runner, index, None, samples[2 * index : 2 * index + 2])
+        return visualizer.calls
+
+    return run
+
+
+def test_every_so_many_validation_batches_are_drawn(drawn_of):
+    assert drawn_of("val", draw=True, interval=3) == [
+        ("val_a", 100, False, 0.0),
+        ("val_d", 103, False, 0.0),
+    ]
+    assert [name for name, *_ in drawn_of("val", draw=True)] == ["val_a"]  # 50 batches apart
+
+
+def test_every_picture_of_a_test_is_drawn(drawn_of):
+    found = drawn_of("test", draw=True, show=True, wait_time=0.5)
+    assert found == [(f"test_{name}", step, True, 0.5) for step, name in enumerate("abcd", 1)]
+
+
+@pytest.mark.parametrize("mode", ["val", "test"])
+def test_nothing_is_drawn_unless_asked(drawn_of, mode):
+    assert drawn_of(mode, interval=1) == []

@@ -186,3 +186,17 @@ def test_pretrained_weights_are_loaded(spelling: str, tmp_path) -> None:
 def test_wrong_options(options: dict, words: str) -> None:
     with pytest.raises(UserError, match=words):
         ResNet(**{"depth": 18, **NARROW, **options})
+
+
+@pytest.mark.parametrize(("depth", "blocks"), [(18, 8), (50, 16)])
+@pytest.mark.parametrize("with_cp", [False, True])
+def test_with_cp_computes_every_block_once_more(depth: int, blocks: int, with_cp: bool) -> None:
+    model = ResNet(depth, **NARROW, with_cp=with_cp)
+    calls = []
+    for name in model.res_layers:
+        for block in getattr(model, name):
+            block.conv2.register_forward_hook(lambda *call: calls.append(call[0]))
+    out = model(torch.randn(2, 3, 32, 32))[-1]
+    assert len(calls) == blocks
+    out.sum().backward()
+    assert len(calls) == blocks * (2 if with_cp else 1)

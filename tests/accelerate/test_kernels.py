@@ -1,0 +1,97 @@
+"""Weights with the batch norm behind them folded in, and how long they are kept."""
+
+import copy
+import gc
+
+import pytest
+import torch
+from torch import nn
+
+from mmseg_gc.accelerate.kernels import Derived, Kernels, folded
+
+
+def pair(bias: bool = True, affine: bool = True) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
+    torch.manual_seed(0)
+    conv, norm = nn.Conv2d(6, 4, 3, bias=bias), nn.BatchNorm2d(4, affine=affine)
+    norm.running_mean.normal_()
+    norm.running_var.uniform_(0.5, 2)
+    if affine:
+        nn.init.normal_(norm.weight)
+        nn.init.normal_(norm.bias)
+    return conv, norm.eval()
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("affine", [True, False])
+def test_folding_is_the_norm_after_the_convolution(bias: bool, affine: bool) -> None:
+    conv, norm = pair(bias, affine)
+    x = torch.randn(2, 6, 5, 5)
+    weight, shift = Kernels(conv, norm).folded()
+    torch.testing.assert_close(
+        nn.functional.conv2d(x, weight, shift), norm(conv(x)), atol=1e-5, rtol=1e-4
+    )
+
+
+def test_halves_of_the_input_add_up() -> None:
+    conv, norm = pair()
+    x = torch.randn(2, 6, 5, 5)
+    parts = [Kernels(conv, norm, 0, 2), Kernels(conv, norm, 2, None, with_bias=False)]
+    outs = [nn.functional.conv2d(x[:, part.first : part.last], *part.folded()) for part in parts]
+    torch.testing.assert_close(sum(outs), norm(conv(x)), atol=1e-5, rtol=1e-4)
+
+
+def test_several_of_one_input_stand_side_by_side() -> None:
+    (conv, norm), plain = pair(), nn.Conv2d(6, 3, 3, bias=False)
+    weight, bias = folded([Kernels(conv, norm), Kernels(plain)])
+    assert weight.shape == (7, 6, 3, 3)
+    assert torch.equal(bias[:4], Kernels(conv, norm).folded()[1]) and not bias[4:].any()
+    assert folded([Kernels(plain)])[1] is None
+
+
+@pytest.fixture
+def kept():
+    """Ask for what follows from a convolution; how often it had to be made."""
+    conv, norm = pair()
+    derived, made = Derived(max_bytes=100), []
+
+    def ask(num_bytes: int = 60, which: nn.Conv2d = conv) -> tuple | None:
+        make = lambda: made.append(which) or (which.weight.detach().clone(),)  # noqa: E731
+        return derived.get([Kernels(which, norm if which is conv else None)], num_bytes, make)
+
+    ask.conv, ask.norm, ask.made, ask.derived = conv, norm, made, derived
+    return ask
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda conv, norm: conv.weight.data.add_(1),
+        lambda conv, norm: norm.running_mean.add_(1),
+        lambda conv, norm: norm.weight.detach().mul_(2),
+        lambda conv, norm: conv.load_state_dict(copy.deepcopy(conv.state_dict())),
+        lambda conv, norm: setattr(conv, "weight", nn.Parameter(conv.weight.detach().clone())),
+    ],
+)
+def test_kept_until_something_changes(kept, change) -> None:
+    assert kept() is kept() and len(kept.made) == 1
+    change(kept.conv, kept.norm)
+    kept()
+    assert len(kept.made) == 2
+
+
+def test_a_budget(kept) -> None:
+    other = nn.Conv2d(6, 4, 3)
+    assert kept(60) is not None
+    assert kept(60, other) is None
+    assert kept(40, other) is not None
+    kept.derived.clear()
+    assert kept(60, other) is not None
+
+
+def test_what_belongs_to_a_model_that_went_makes_room(kept) -> None:
+    other = nn.Conv2d(6, 4, 3)
+    assert kept(100, other) is not None and kept(60) is None
+    kept.made.clear()
+    del other
+    gc.collect()
+    assert kept(60) is not None

@@ -1,0 +1,137 @@
+"""Each argument of the inferencer does what it says, beside one that leaves it out."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from mmseg_gc.apis import MMSegInferencer, inference_model, init_model
+from mmseg_gc.checkpoint import save_checkpoint
+from mmseg_gc.config import load_config
+
+CONFIG = Path(__file__).parents[2] / "configs/gcnet/gcnet_r18-d8_1xb8-20k_camvid-360x480.py"
+TINY = {
+    "model.backbone.stem_channels": 8,
+    "model.backbone.base_channels": 8,
+    "model.decode_head.in_channels": 64,
+    "model.decode_head.channels": 8,
+    "model.auxiliary_head.in_channels": 32,
+    "model.auxiliary_head.channels": 8,
+    "test_dataloader.dataset.pipeline.1.scale": (96, 72),
+}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> str:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "w.pth"
+    state = init_model(CONFIG, cfg_options=TINY).state_dict()
+    state["decode_head.conv_seg.weight"].normal_()  # so that several classes win
+    save_checkpoint(dict(state_dict=state), path)
+    return str(path)
+
+
+@pytest.fixture
+def build(weights):
+    def make(**options) -> MMSegInferencer:
+        options = dict(device="cpu", show_progress=False) | options
+        return MMSegInferencer(load_config(CONFIG, TINY), weights, **options)
+
+    return make
+
+
+@pytest.fixture
+def picture(camvid_root) -> str:
+    return str(sorted((camvid_root / "val").iterdir())[0])
+
+
+def test_several_views(build, weights, picture):
+    inferencer = build()
+    model = init_model(CONFIG, weights, cfg_options=TINY)
+    found = {views: inferencer(picture, aug_test=views)["predictions"] for views in (False, True)}
+    for views, labels in found.items():
+        wanted = inference_model(model, picture, aug_test=views).pred_sem_seg.data[0]
+        assert np.array_equal(labels, wanted)
+    assert (found[False] != found[True]).mean() > 0.01
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)]
+)
+def test_precision_is_what_the_network_computes_in(build, picture, precision, dtype):
+    inferencer = build(precision=precision)
+    seen = []
+    inferencer.model.backbone.register_forward_hook(lambda *call: seen.append(call[2][0].dtype))
+    inferencer(picture)
+    assert seen == [dtype]
+
+
+def test_compiling_reaches_the_model(monkeypatch, build):
+    asked = []
+    monkeypatch.setattr(
+        "mmseg_gc.apis.inference.prepare_for_inference",
+        lambda model, **options: asked.append(options) or model,
+    )
+    build(compile=True)
+    assert asked == [dict(precision="fp32", compile=True, accelerate="auto")]
+
+
+def test_what_comes_back(build, picture):
+    inferencer = build()
+    plain = inferencer(picture)
+    assert plain["predictions"].shape == (72, 96) and plain["visualization"] == []
+    sample = inferencer(picture, return_datasamples=True)["predictions"]
+    assert np.array_equal(sample.pred_sem_seg.data[0], plain["predictions"])
+    assert inferencer(picture, return_vis=True)["visualization"].shape == (72, 96, 3)
+
+
+def test_how_strongly_labels_are_drawn(build, picture):
+    """Mixed by hand: the palette's colours over the picture's, both RGB."""
+    inferencer = build()
+    labels = inferencer(picture)["predictions"]
+    colours = np.array(inferencer.model.dataset_meta["palette"])[labels]
+    pixels = cv2.imread(picture)[..., ::-1].astype(float)
+    for opacity in (0.25, 0.8):
+        drawn = inferencer(picture, return_vis=True, opacity=opacity, with_labels=False)
+        mixed = opacity * colours + (1 - opacity) * pixels
+        assert np.abs(drawn["visualization"] - mixed).max() <= 1
+    named = inferencer(picture, return_vis=True)["visualization"]
+    assert not np.array_equal(named, drawn["visualization"])  # names of classes lie on top
+
+
+def test_names_and_colours_of_the_drawing(build):
+    own = dict(classes=[f"c{i}" for i in range(11)], palette=[[i, 0, 0] for i in range(11)])
+    assert build(**own).visualizer.dataset_meta == own
+    other = build(dataset_name="CityscapesDataset").visualizer.dataset_meta
+    assert (other["classes"][0], other["palette"][0]) == ("road", [128, 64, 128])
+    assert build().visualizer.dataset_meta["classes"][0] == "Sky"
+
+
+def test_where_files_go(build, picture, tmp_path):
+    inferencer = build()
+    inferencer(picture, out_dir=str(tmp_path), img_out_dir="drawn", pred_out_dir="ids")
+    name = Path(picture).stem
+    files = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.*"))
+    assert files == [f"drawn/{name}.jpg", f"ids/{name}.png"]
+    inferencer(picture, out_dir=str(tmp_path / "a"), img_out_dir="")
+    inferencer(picture, out_dir=str(tmp_path / "b"), pred_out_dir="")
+    assert [p.name for p in (tmp_path / "a").iterdir()] == ["pred"]
+    assert [p.name for p in (tmp_path / "b").iterdir()] == ["vis"]
+
+
+def test_showing(monkeypatch, build, picture):
+    inferencer, shown = build(), []
+    monkeypatch.setattr(
+        inferencer.visualizer, "show", lambda *a, **options: shown.append(options["wait_time"])
+    )
+    inferencer(picture)
+    inferencer(picture, show=True, wait_time=3)
+    assert shown == [3]
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_the_bar(build, picture, capsys, shown):
+    build(show_progress=shown)(picture)
+    assert ("1/1" in capsys.readouterr().err) == shown
