@@ -244,6 +244,8 @@ def load_into(
             raise UserError(
                 f"{message} Use its own config, or pass --non-strict to load what fits."
             )
+        if untouched := [*missing, *reshaped]:
+            message += f" {listed(untouched)} keep what they were built with."
         print_log(message, logger="current", level=logging.WARNING)
     if not fitting:
         raise UserError(f"{source} has no weight that fits this model; it belongs to another one.")

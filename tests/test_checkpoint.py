@@ -130,6 +130,16 @@ def test_another_number_of_classes_is_said_in_one_sentence():
         load_into(small_model(3), small_model(5).state_dict(), source="a.pth")
 
 
+def test_what_is_not_loaded_is_named(monkeypatch):
+    said = []
+    monkeypatch.setattr("mmseg_gc.checkpoint.print_log", lambda text, **_: said.append(text))
+    model = small_model(3)
+    before = model["conv_seg"].weight.clone()
+    load_into(model, small_model(5).state_dict(), source="a.pth", strict=False)
+    assert torch.equal(model["conv_seg"].weight, before)
+    assert "conv_seg.weight, conv_seg.bias keep what they were built with." in said[0]
+
+
 def test_a_mismatch_is_grouped_and_can_be_waved_through():
     weights = small_model().state_dict()
     weights["backbone.extra"] = weights.pop("backbone.weight") + 1

@@ -24,6 +24,7 @@ from mmseg_gc.config.unlabelled import without_labels
 from mmseg_gc.engine.acceleration import prepare_for_inference
 from mmseg_gc.engine.sync_bn import adapt_sync_bn
 from mmseg_gc.errors import UserError
+from mmseg_gc.evaluation.label_files import NUMBERING
 from mmseg_gc.registry import DATASETS, MODELS, SCOPE
 from mmseg_gc.structures import SegDataSample
 from mmseg_gc.visualization import SegLocalVisualizer
@@ -103,9 +104,9 @@ def _dataset_meta(cfg: Config, meta: dict) -> dict[str, Any]:
 
 def _numbering(dataset: Mapping, stored: Mapping) -> dict[str, Any]:
     """What `label_file_ids` needs of a data set's config, else of a checkpoint's metainfo."""
-    keys = ("label_map", "reduce_zero_label", "file_label_map")
+    of_weights = {key: stored.get(key) for key in NUMBERING}
     if "type" not in dataset:
-        return {key: stored.get(key) for key in keys}
+        return of_weights
     try:
         # No file is looked at, but the class may do anything.
         built = DATASETS.build({**dataset, "pipeline": [], "lazy_init": True, "test_mode": False})
@@ -116,8 +117,11 @@ def _numbering(dataset: Mapping, stored: Mapping) -> dict[str, Any]:
             logger="current",
             level=logging.WARNING,
         )
-        return {key: stored.get(key) for key in keys}
-    return {key: built.metainfo.get(key) for key in keys}
+        return of_weights
+    numbering = {key: built.metainfo.get(key) for key in NUMBERING}
+    if getattr(built, "may_hold_grey_levels", False):
+        numbering["file_label_map"] = of_weights["file_label_map"]
+    return numbering
 
 
 def inference_model(

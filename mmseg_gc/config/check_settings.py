@@ -116,7 +116,7 @@ def check_optim_wrapper(node: Mapping) -> None:
     if isinstance(constructor, str):
         found, scoped = look_up(constructor, ours.OPTIM_WRAPPER_CONSTRUCTORS)
         if found is None:
-            names = [*scoped.module_dict, "DefaultOptimWrapperConstructor"]
+            names = sorted({*scoped.module_dict, "DefaultOptimWrapperConstructor"})
             raise UserError(
                 f"config key optim_wrapper.constructor: there is no {constructor!r} here"
                 f"{choices(constructor, names)}"
@@ -171,6 +171,8 @@ def check_environment_keys(cfg: Mapping) -> None:
 def is_part(path: str) -> bool:
     """Whether what stands at ``path``, also in a list there, is a part that a registry builds."""
     owner, key = _place(path)
+    if owner.endswith(".custom_keys"):  # whose keys are names of parameters
+        return False
     return key in PARTS or owner == "default_hooks"
 
 

@@ -114,6 +114,8 @@ def check_values(node: Mapping, path: str, component: Any = None) -> None:
             raise UserError(f"config key {shown} holds {broken}; give finite numbers.")
         if not known or key == "type":
             continue
+        if hints.get(key) is type(None) and value is not None:
+            raise UserError(f"config key {shown} isn't supported: leave it out.")
         if key in hints and not fits(value, hints[key]):
             raise UserError(f"config key {shown} has to be {describe(hints[key])}.")
         if key in BOOLS and key not in hints and not fits(value, bool):

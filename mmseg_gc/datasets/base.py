@@ -104,6 +104,7 @@ class BaseSegDataset(BaseDataset):
                 f"{self._name}.data_prefix has the keys {sorted(data_prefix)}, but needs img_path "
                 "(the picture folder) and seg_map_path (the label folder)."
             )
+        self.file_label_map: dict[int, int] | None = None
         self.packed = os.fspath(packed) if packed else None
         self._pack: Pack | None = None
         self.left_out: dict[str, list[str]] = {}  # images that no suffix names, by suffix
@@ -123,7 +124,6 @@ class BaseSegDataset(BaseDataset):
             max_refetch=max_refetch,
         )
         self._set_classes(own_palette=bool(metainfo and metainfo.get("palette")))
-        self.file_label_map: dict[int, int] | None = None
         if label_map is not None:
             self.file_label_map = checked_label_map(label_map, self.label_rules)
         if not lazy_init:
@@ -182,6 +182,11 @@ class BaseSegDataset(BaseDataset):
         return info
 
     @property
+    def metainfo(self) -> dict:
+        """Classes, palette, and what `label_file_ids` needs to number predictions as labels are."""
+        return {**super().metainfo, "file_label_map": self.file_label_map}
+
+    @property
     def label_rules(self) -> dict:
         """What turns the pixels of a label file into the ids that training sees."""
         return {
@@ -192,6 +197,12 @@ class BaseSegDataset(BaseDataset):
             "ignore_index": self.ignore_index,
             "mask_colors": self._mask_colors,
         }
+
+    @property
+    def may_hold_grey_levels(self) -> bool:
+        """Whether only the label files can tell if they hold ids or a palette's grey levels."""
+        is_open = self.file_label_map is None and self.label_map is None
+        return is_open and grey_levels(self._mask_colors) is not None
 
     @property
     def is_local(self) -> bool:
@@ -288,10 +299,9 @@ class BaseSegDataset(BaseDataset):
 
     def _look_for_grey_levels(self, pairs: list[dict]) -> None:
         """Read masks of one channel through a palette of greys, if that is what they hold."""
-        levels = grey_levels(self._mask_colors)
-        is_open = self.file_label_map is None and self.label_map is None
-        if not is_open or levels is None or "seg_map_path" not in pairs[0]:
+        if not self.may_hold_grey_levels or "seg_map_path" not in pairs[0]:
             return
+        levels = grey_levels(self._mask_colors)
         if self._pack:
             self.file_label_map = self._pack.file_label_map
         elif holds_grey_levels(

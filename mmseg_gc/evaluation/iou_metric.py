@@ -17,7 +17,7 @@ from mmseg_gc.evaluation.confusion import (
     class_figures,
     overall_accuracy,
 )
-from mmseg_gc.evaluation.label_files import LabelFiles, label_file_ids
+from mmseg_gc.evaluation.label_files import NUMBERING, LabelFiles, label_file_ids
 from mmseg_gc.registry import METRICS
 
 
@@ -170,9 +170,9 @@ class IoUMetric(BaseMetric):
             ) from error
 
     def _write(self, pred: torch.Tensor, sample: dict) -> None:
-        meta = dict(self.dataset_meta)
-        if "reduce_zero_label" in sample:  # several data sets in one may differ
-            meta["reduce_zero_label"] = sample["reduce_zero_label"]
+        # Several data sets in one may differ.
+        own = {key: sample[key] for key in NUMBERING if key in sample}
+        meta = {**self.dataset_meta, **own}
         self.files.write(label_file_ids(meta)[pred.cpu().numpy()], sample["img_path"])
 
 

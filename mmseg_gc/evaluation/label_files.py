@@ -12,6 +12,8 @@ from PIL import Image
 
 from mmseg_gc.errors import UserError
 
+# What `label_file_ids` needs besides the classes.
+NUMBERING = ("label_map", "reduce_zero_label", "file_label_map")
 EVERY_UINT8 = 256  # entries that a table of uint8 labels needs, whatever the number of classes
 
 
@@ -62,6 +64,21 @@ class LabelFiles:
         self.names: dict[str, str] = {}  # by path of the picture; without one it is the picture's
         self._source_of: dict[str, str] = {}
 
+    def claim(self, picture: str) -> str:
+        """The path that is ``picture``'s: under what ``names`` has for it.
+
+        Raises:
+            UserError: Another picture of that name was there before.
+        """
+        name = self.names.get(picture) or osp.splitext(osp.basename(picture))[0]
+        target = osp.join(self.folder, f"{name}.png")
+        if self._source_of.setdefault(target, picture) != picture:
+            raise UserError(
+                f"{picture} and {self._source_of[target]} would both be written to {target}: give "
+                "every picture a name of its own."
+            )
+        return target
+
     def write(
         self,
         ids: np.ndarray,
@@ -73,15 +90,9 @@ class LabelFiles:
         ``palette`` has colours (r, g, b) for uint8. Returns the path.
 
         Raises:
-            UserError: Another picture of that name was written before.
+            UserError: Another picture has that path, as `claim` says.
         """
-        name = self.names.get(picture) or osp.splitext(osp.basename(picture))[0]
-        target = osp.join(self.folder, f"{name}.png")
-        if self._source_of.setdefault(target, picture) != picture:
-            raise UserError(
-                f"{picture} and {self._source_of[target]} would both be written to {target}: give "
-                "every picture a name of its own."
-            )
+        target = self.claim(picture)
         image = Image.fromarray(ids)
         if palette is not None:
             image.putpalette([level for color in palette for level in color])

@@ -151,6 +151,20 @@ def test_numbers_of_label_files_come_from_the_data_set_or_the_weights(tmp_path):
     meta = init_model(cfg).dataset_meta
     assert label_file_ids(meta)[:11].tolist() == list(range(8, 19))
     assert meta["classes"] == names
+    grey = dict(type="BaseSegDataset", metainfo=dict(classes=names), pipeline=pipeline)
+    cfg.test_dataloader.dataset = dict(**grey, label_map={255: 1})
+    assert label_file_ids(init_model(cfg).dataset_meta)[:3].tolist() == [0, 255, 2]
+    # Only the files tell what they hold.
+    grey["metainfo"]["palette"] = [[20 * i] * 3 for i in range(11)]
+    cfg.test_dataloader.dataset = grey
+    stored = dict(dataset_meta=dict(file_label_map={0: 0, 1: 254, 20: 1}))
+    weights = dict(state_dict=MODELS.build(cfg.model).state_dict(), meta=stored)
+    save_checkpoint(weights, tmp_path / "grey.pth")
+    meta = init_model(cfg, tmp_path / "grey.pth").dataset_meta
+    assert label_file_ids(meta)[:2].tolist() == [0, 20]
+    cfg.test_dataloader.dataset = dict(**grey, label_map={})  # said outright: ids
+    meta = init_model(cfg, tmp_path / "grey.pth").dataset_meta
+    assert label_file_ids(meta)[:2].tolist() == [0, 1]
     dataset["data_prefix"] = dict(wrong="x")  # can't be built
     cfg.test_dataloader.dataset = dataset
     stored = dict(dataset_meta=dict(classes=names, reduce_zero_label=True))

@@ -84,6 +84,10 @@ SENSE = {
     "model.decode_head.loss_decode.class_weight": ([1.0] * 19, "weights.json", None),
     "model.data_preprocessor.size": (None, [512, 1024]),
     "optim_wrapper.optimizer.lr": (0, 1),
+    "optim_wrapper.paramwise_cfg": (
+        # Names of parameters, and none of parts that are built.
+        dict(custom_keys=dict(backbone=dict(lr_mult=0.0), decode_head=dict(decay_mult=0.0))),
+    ),
     "default_hooks.checkpoint.interval": (-1,),
     "default_hooks.checkpoint.max_keep_ckpts": (-1, 3),
     "default_hooks.timer": (None,),
@@ -103,6 +107,12 @@ def test_what_makes_sense_is_taken(base, key):
         if key.endswith("prob"):
             changes[key.replace("prob", "direction")] = ["horizontal", "vertical"]
         load_config(Config(base.to_dict()), changes)
+
+
+def test_what_is_not_supported_is_said_to_be_left_out(base):
+    sampler = dict(type="OHEMPixelSampler", thresh=0.7)
+    with pytest.raises(UserError, match=r"decode_head\.sampler=.* isn't supported: leave it out"):
+        load_config(Config(base.to_dict()), {"model.decode_head.sampler": sampler})
 
 
 def test_a_users_own_class_may_see_it_otherwise(base):

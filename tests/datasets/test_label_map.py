@@ -7,14 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mmengine.dataset import ConcatDataset
+import torch
 from mmengine.registry import DefaultScope
+from mmengine.structures import PixelData
 from PIL import Image
 
-from mmseg_gc.datasets import BaseSegDataset
+from mmseg_gc.datasets import BaseSegDataset, ConcatDataset
 from mmseg_gc.datasets.pack import INDEX
 from mmseg_gc.datasets.transforms.labels import id_table
 from mmseg_gc.errors import UserError
+from mmseg_gc.evaluation import IoUMetric
+from mmseg_gc.evaluation.label_files import label_file_ids
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 import pack_dataset
@@ -131,6 +134,29 @@ def test_each_part_of_a_concatenation_has_its_own_map(tmp_path):
     ]
     dataset = ConcatDataset(parts)
     assert [dataset[i]["gt_seg_map"][0].tolist() for i in (0, 1)] == [[0, 1], [0, 1, 255]]
+
+
+@pytest.mark.parametrize(
+    ("label", "changes"),
+    [
+        ([0, 255], {"label_map": {255: 1}}),
+        ([0, 255], {"metainfo": BLACK_WHITE}),
+        ([0, 1], {"metainfo": BLACK_WHITE}),
+        ([64, 128], {"label_map": {64: 1, 128: 2}, "reduce_zero_label": True}),
+    ],
+)
+def test_predictions_are_written_with_the_numbers_of_the_label_files(tmp_path, label, changes):
+    """The first class is the first pixel's, the second the second's; by data set and by sample."""
+    steps = [*LOAD, {"type": "PackSegInputs"}]
+    root = write(tmp_path, label)
+    dataset = BaseSegDataset(**options(root, pipeline=steps, **changes))
+    assert label_file_ids(dataset.metainfo)[:2].tolist() == label
+    metric = IoUMetric(output_dir=str(tmp_path / "out"), format_only=True)
+    metric.dataset_meta = {"classes": ["bg", "fg"]}  # of another data set in a concatenation
+    sample = dataset[0]["data_samples"]
+    sample.pred_sem_seg = PixelData(data=torch.tensor([[[0, 1]]]))
+    metric.process({}, [sample.to_dict()])
+    assert np.array(Image.open(tmp_path / "out/0.png")).tolist() == [label]
 
 
 @pytest.mark.parametrize("changes", [{"label_map": {255: 1}}, {"metainfo": BLACK_WHITE}])

@@ -341,6 +341,7 @@ def test_lossy_labels_lost_bits_and_images_that_are_left_out(check, binary, tmp_
     root = tmp_path / "own"
     deep = np.random.default_rng(0).integers(0, 4096, (32, 48, 3)).astype(np.uint16)
     cv2.imwrite(str(root / "images/train/0.png"), deep)
+    cv2.imwrite(str(root / "images/train/2.png"), deep // 16 * 257)  # no more than 8 bits have
     (root / "labels/train/0.png").unlink()
     Image.new("L", (48, 32)).save(root / "labels/train/0.jpg")
     shutil.copy(root / "images/train/1.png", root / "images/train/x.jpg")
@@ -352,7 +353,26 @@ def test_lossy_labels_lost_bits_and_images_that_are_left_out(check, binary, tmp_
     assert "0.jpg is a JPEG, whose compression changes ids" in finished.out
     levels = len(np.unique(deep))
     assert f"0.png has more than 8 bits: {levels} levels become 1" in finished.out
+    assert "2.png has more than 8 bits" not in finished.out
     assert "x.jpg ends in '.jpg', not in '.png'" in finished.out
+
+
+def test_values_that_are_no_numbers(check, binary, tmp_path):
+    root = tmp_path / "own"
+    values = np.zeros((32, 48, 3), np.float32)
+    values[:2, 0, 0], values[5, 5, 1] = np.nan, np.inf
+    shutil.copy(root / "labels/train/1.png", root / "labels/train/x.png")
+    cv2.imwrite(str(root / "images/train/x.tif"), values)
+    own = (
+        'load = [dict(type="LoadImageFromFile", color_type="unchanged"), '
+        'dict(type="LoadAnnotations")]\n'
+        "train_dataloader['dataset'] = dict(data, pipeline=load, label_map={255: 1}, "
+        "img_suffix=('.png', '.tif'))\n"
+    )
+    binary.write_text(binary.read_text() + own)
+    finished = check("--split", "train", config=binary)
+    assert f"x.tif has 3 of {32 * 48 * 3} values that are NaN or infinite" in finished.out
+    assert finished.status == 0 and "Nothing wrong found" not in finished.out
 
 
 def test_channels_that_the_model_does_not_take(check, binary, tmp_path):

@@ -68,6 +68,11 @@ KINDS = {
         "Set color_type='unchanged' in every LoadImageFromFile, and mean and std in the files' "
         "range.",
     ),
+    "nonfinite": Kind(
+        WARNING,
+        "images with values that are no numbers",
+        "Such values count as the mean of data_preprocessor: mend the files, or take them out.",
+    ),
     "left-out": Kind(
         WARNING,
         "images that img_suffix leaves out",

@@ -18,6 +18,7 @@ from mmseg_gc.datasets.transforms.labels import (
     id_table,
     shared_color,
 )
+from mmseg_gc.datasets.transforms.nonfinite import count_nonfinite
 from mmseg_gc.errors import UserError
 from mmseg_gc.processes import process_pool
 
@@ -92,9 +93,13 @@ def examine(pair: Pair) -> Report:
         report.pixel_type = f"{report.channels} x {picture.dtype}"
         # Every picture is digested in part; those that agree are compared in full later.
         report.digest = _digest(picture, max(1, min(height, width) // 128))
-        if levels := levels_lost(content, pair.img_path, picture):
+        levels = levels_lost(content, pair.img_path, picture)
+        if levels and levels[0] < levels[1]:
             text = f"has more than 8 bits: {levels[1]} levels become {levels[0]}"
             report.faults.append(("bits", text, pair.img_path))
+        if nonfinite := count_nonfinite(picture):
+            text = f"has {nonfinite} of {picture.size} values that are NaN or infinite"
+            report.faults.append(("nonfinite", text, pair.img_path))
     if pair.seg_map_path is not None:
         try:
             content = fetch(pair.seg_map_path, pair.decoding.label_args)

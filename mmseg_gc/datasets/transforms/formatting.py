@@ -20,7 +20,10 @@ META_KEYS = (
     "scale_factor",
     "flip",
     "flip_direction",
+    # How predictions are numbered in files, `label_file_ids`.
     "reduce_zero_label",
+    "label_map",
+    "file_label_map",
 )
 
 

@@ -8,6 +8,7 @@ from mmengine.runner import Runner
 from mmseg_gc.engine.hooks.visualization import SegVisualizationHook
 from mmseg_gc.evaluation import IoUMetric
 from mmseg_gc.evaluation.label_files import result_names
+from mmseg_gc.evaluation.submission import SubmissionWriter
 from mmseg_gc.registry import HOOKS
 
 
@@ -15,19 +16,23 @@ from mmseg_gc.registry import HOOKS
 class ResultNamesHook(Hook):
     """Name label maps of `IoUMetric` and drawings by `result_names`, before the test begins.
 
-    Every process of a test names all pictures, so that none writes over another's.
+    Every process of a test names all pictures, so that none writes over another's. The files of a
+    submission have no folders: there, pictures of one name are refused before anything is written.
     """
 
     def before_test(self, runner: Runner) -> None:
         metrics = getattr(runner.test_evaluator, "metrics", ())
-        metrics = [metric for metric in metrics if isinstance(metric, IoUMetric)]
-        files = [metric.files for metric in metrics if metric.files is not None]
+        files = [m.files for m in metrics if isinstance(m, IoUMetric) and m.files is not None]
+        submissions = [m.files for m in metrics if isinstance(m, SubmissionWriter)]
         drawing = [
             hook for hook in runner.hooks if isinstance(hook, SegVisualizationHook) and hook.out_dir
         ]
-        if not files and not drawing:
+        if not (files or submissions or drawing):
             return
         pictures = list(_pictures(runner.test_dataloader.dataset))
+        for writer in submissions:
+            for picture in pictures:
+                writer.claim(picture)
         names = dict(zip(pictures, result_names(pictures), strict=True))
         for writer in (*files, *drawing):
             writer.names = names

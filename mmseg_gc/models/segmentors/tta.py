@@ -25,6 +25,8 @@ from mmseg_gc.structures import SegDataSample
 class SegTTAModel(BaseTTAModel):
     """Averages the class probabilities of a segmentor over flipped and rescaled views.
 
+    ``data_preprocessor`` is for a ``module`` config that has none of its own.
+
     Source: ``mmseg.models.SegTTAModel``; that one takes the sigmoid of a single output channel a
     second time, which this one does not.
     """
@@ -34,7 +36,7 @@ class SegTTAModel(BaseTTAModel):
     ) -> None:
         if isinstance(module, dict):
             # Built here, since mmengine would look the name up in its own registry only.
-            if data_preprocessor is not None:
+            if module.get("data_preprocessor") is None:
                 module = {**module, "data_preprocessor": data_preprocessor}
             module = MODELS.build(module)
         super().__init__(module)

@@ -4,7 +4,9 @@ import pytest
 
 from mmseg_gc.engine.hooks import SegVisualizationHook
 from mmseg_gc.engine.hooks.result_names import ResultNamesHook
+from mmseg_gc.errors import UserError
 from mmseg_gc.evaluation import IoUMetric
+from mmseg_gc.evaluation.submission import SubmissionWriter
 
 
 class Pictures(list):
@@ -40,3 +42,17 @@ def test_two_of_one_name_keep_their_folders(wrapped, tmp_path):
 
 def test_without_results_nothing_is_read():
     assert run(None) == (None, {})
+
+
+def test_a_submission_of_one_name_twice_is_refused_before_it_begins(tmp_path):
+    def begin(paths):
+        runner = SimpleNamespace(
+            test_evaluator=SimpleNamespace(metrics=[SubmissionWriter(str(tmp_path))]),
+            hooks=[],
+            test_dataloader=SimpleNamespace(dataset=Pictures(paths)),
+        )
+        ResultNamesHook().before_test(runner)
+
+    with pytest.raises(UserError, match=r"day2/a\.png and in/day1/a\.png would both be written"):
+        begin(["in/day1/a.png", "in/day2/a.png"])
+    begin(["in/day1/a.png", "in/day2/b.png"])

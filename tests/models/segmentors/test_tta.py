@@ -98,6 +98,18 @@ def test_flip_of_a_real_model_is_undone(gcnet_cfg: Callable[..., dict]) -> None:
     assert math.isclose(merged.seg_logits.data.sum().item(), 32 * 48, rel_tol=1e-5)
 
 
+@pytest.mark.parametrize(("own", "mean"), [([1.0, 2.0, 3.0], [1, 2, 3]), (None, [7, 8, 9])])
+def test_the_module_is_normalised_as_it_was_trained(
+    gcnet_cfg: Callable[..., dict], own: list[float] | None, mean: list[float]
+) -> None:
+    def preprocessor(values: list[float]) -> dict:
+        return dict(type="SegDataPreProcessor", mean=values, std=[1.0] * 3)
+
+    module = gcnet_cfg(data_preprocessor=own and preprocessor(own))
+    model = SegTTAModel(module, data_preprocessor=preprocessor([7.0, 8.0, 9.0]))
+    assert model.module.data_preprocessor.mean.flatten().tolist() == mean
+
+
 def test_registered() -> None:
     assert MODELS.get("SegTTAModel") is SegTTAModel
 
