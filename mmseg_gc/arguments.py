@@ -53,7 +53,7 @@ def run_parser(description: str) -> ArgumentParser:
     parser.add_argument(
         "--trust-pickle",
         action="store_true",
-        help="read checkpoints that could run code; only for files that you made yourself",
+        help="read a checkpoint that could run code; only for a file that you made yourself",
     )
     return parser
 

@@ -13,8 +13,8 @@ PACKAGE = ROOT / "mmseg_gc"
 LEVELS = (
     {"version", "errors", "structures"},
     {
-        "environment", "build_errors", "processes", "checkpoint", "inference",
-        "download", "finite", "weight_names", "detector_names",
+        "environment", "build_errors", "processes", "atomic_write", "checkpoint", "inference",
+        "finite", "detector_names",
     },
     {"registry"},
     {"models", "datasets", "evaluation", "visualization", "config"},
@@ -24,8 +24,7 @@ LEVELS = (
     {"arguments", "cli"},
 )  # fmt: skip
 BESIDE = {
-    "checkpoint": {"download", "finite", "weight_names"},
-    "weight_names": {"detector_names"},
+    "checkpoint": {"finite", "detector_names", "atomic_write"},
 }
 INSIDE_MODELS = {
     "layers": {"layers"},

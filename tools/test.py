@@ -94,7 +94,6 @@ def predict_only(cfg, args) -> None:
 def main() -> None:
     args = parse_args()
     from mmseg_gc.arguments import run_config, spread_over_gpus
-    from mmseg_gc.checkpoint import trust_pickle
     from mmseg_gc.config import is_detection
     from mmseg_gc.config.prediction import prepare_test
     from mmseg_gc.engine.detector_options import choose_metrics
@@ -121,8 +120,9 @@ def main() -> None:
         for option, folder in (("--out", args.out), ("--show-dir", args.show_dir)):
             if folder and "://" not in folder:
                 check_work_dir(folder, option)
-    with trust_pickle(args.trust_pickle):
-        SegRunner.from_cfg(cfg).test()
+    runner = SegRunner.from_cfg(cfg)
+    runner.trust_pickle = args.trust_pickle
+    runner.test()
 
 
 if __name__ == "__main__":

@@ -41,7 +41,6 @@ def parse_args():
 def main() -> None:
     args = parse_args()
     from mmseg_gc.arguments import run_config, spread_over_gpus
-    from mmseg_gc.checkpoint import trust_pickle
     from mmseg_gc.config import is_detection
     from mmseg_gc.engine.runner import SegRunner
     from mmseg_gc.engine.work_dir import check_work_dir
@@ -63,8 +62,9 @@ def main() -> None:
         cfg.load_from = cfg.get("load_from") if args.resume == "auto" else args.resume
     spread_over_gpus(args)
     check_work_dir(cfg.work_dir)
-    with trust_pickle(args.trust_pickle):
-        SegRunner.from_cfg(cfg).train()
+    runner = SegRunner.from_cfg(cfg)
+    runner.trust_pickle = args.trust_pickle
+    runner.train()
 
 
 if __name__ == "__main__":

@@ -157,7 +157,7 @@ def measure(row: Row, args: argparse.Namespace) -> None:
     sys.path.insert(0, str(ROOT / "tools/benchmarks"))
     from zoo_measure import release_memory, require_data, row_config, run_test, training_memory
 
-    from mmseg_gc.download import download
+    from mmseg_gc.checkpoint.download import download
     from mmseg_gc.engine.work_dir import check_work_dir
 
     work_dir = Path(args.work_dir) / row.name
@@ -228,7 +228,7 @@ def _cell(value: float | None, form: str = ".2f") -> str:
 
 
 def write_json(rows: list[Row], path: str, device: str, limit: int | None) -> None:
-    from mmseg_gc.checkpoint import write_atomically
+    from mmseg_gc.atomic_write import write_atomically
 
     text = json.dumps(
         dict(device=device, limit=limit, rows=[asdict(row) for row in rows]), indent=2

@@ -2,6 +2,7 @@
 
 import ast
 import logging
+import threading
 from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -11,14 +12,19 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.config.lazy import LazyAttr, LazyObject
 from mmengine.logging import print_log
+from mmengine.utils import import_modules_from_strings
 
 from mmseg_gc.config.adapt import FOREIGN_SCOPE, dicts
+from mmseg_gc.config.data_files import DATA_FORMATS, DataFileError, require_registered_names
 from mmseg_gc.config.names import KEYS, VARIABLES, did_you_mean
 from mmseg_gc.config.unread import check_names
 from mmseg_gc.config.variables import Reading, names_of
 from mmseg_gc.environment import DETECTION_SCOPE, require_detection
 from mmseg_gc.errors import UserError
 from mmseg_gc.registry import DATASETS, MODELS, SCOPE, TRANSFORMS
+
+# mmengine's reading is followed by replacing parts of it, for all threads.
+_one_reader = threading.RLock()
 
 
 def read_config(path: Path, options: Mapping[str, Any]) -> tuple[Config, dict[str, Any]]:
@@ -32,13 +38,16 @@ def read_config(path: Path, options: Mapping[str, Any]) -> tuple[Config, dict[st
     if not path.is_file():
         hint = did_you_mean(path.name, _names_beside(path), "check the path.")
         raise UserError(f"config {path} doesn't exist{hint}")
-    reading = Reading(KEYS, config_folder())
+    reading, given = Reading(KEYS, config_folder()), options
     try:
-        with _own_base_files(path):
+        with _one_reader, _own_base_files(path):
             cfg = _from_file(path, reading)
             options = _take_variables(options, reading)
             if reading.set_anew:
                 cfg = _set_anew(cfg, path, reading, options.keys())
+        _refuse_imports_of_data(cfg, path, reading, given)
+        if reading.files and cfg.get("custom_imports"):
+            import_modules_from_strings(**cfg.custom_imports)
         _adopt_imports(cfg, path)
         if not reading.files:  # a pure-Python config
             text = path.read_text(encoding="utf-8")
@@ -46,6 +55,8 @@ def read_config(path: Path, options: Mapping[str, Any]) -> tuple[Config, dict[st
         check_names(reading, cfg, config_folder())
     except UserError:
         raise
+    except DataFileError as error:
+        raise UserError(f"config {path} can't be read as data: {error}.") from error
     except Exception as error:  # a config is a program: it can fail in any way
         reason = str(error).strip().splitlines()[-1] if str(error).strip() else ""
         raise UserError(f"config {path} can't be read: {type(error).__name__}: {reason}") from error
@@ -54,7 +65,17 @@ def read_config(path: Path, options: Mapping[str, Any]) -> tuple[Config, dict[st
 
 def _from_file(path: Path, reading: Reading, *, carries: bool = False) -> Config:
     with reading.watch(carries=carries):
-        return Config.fromfile(path)
+        # Imported only when it is known who asks for it.
+        return Config.fromfile(path, import_custom_modules=False)
+
+
+def _refuse_imports_of_data(
+    cfg: Config, path: Path, reading: Reading, options: Mapping[str, Any]
+) -> None:
+    files = [Path(file) for file in reading.files]
+    if any(file.suffix in DATA_FORMATS for file in files):
+        programs = [file.read_text(encoding="utf-8") for file in files if file.suffix == ".py"]
+        require_registered_names(cfg.to_dict(), path, "\n".join([*programs, str(options)]))
 
 
 def _take_variables(options: Mapping[str, Any], reading: Reading) -> dict[str, Any]:

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import mmengine
 from mmengine.config import Config
 from mmengine.config import config as reader
 
+from mmseg_gc.config.data_files import DATA_FORMATS, data_file_bases, read_data_file
 from mmseg_gc.config.options import merge_options
 
 BASE = "_base_"
@@ -62,7 +62,8 @@ class Reading:
     def watch(self, *, carries: bool) -> Iterator[None]:
         """Follow what mmengine reads meanwhile; ``carries`` sets variables of bases anew."""
         self._carries = carries
-        original = Config._file2dict, reader.RemoveAssignFromAST
+        original = Config._file2dict, reader.RemoveAssignFromAST, reader.load
+        base_files_of_program = Config._get_base_files
 
         def file2dict(filename: str, *args: Any, **kwargs: Any) -> Any:
             path = str(Path(filename).resolve())
@@ -73,6 +74,15 @@ class Reading:
 
         Config._file2dict = staticmethod(file2dict)
         reader.RemoveAssignFromAST = lambda key: _Instrument(self, original[1](key))
+        # mmengine would make what YAML tags name, in both.
+        reader.load = read_data_file
+        Config._get_base_files = staticmethod(
+            lambda filename: (
+                data_file_bases(filename)
+                if filename.endswith(DATA_FORMATS)
+                else base_files_of_program(filename)
+            )
+        )
         _readings.append(self)
         try:
             yield
@@ -80,12 +90,13 @@ class Reading:
             _readings.remove(self)
             self._stack.clear()
             Config._file2dict = staticmethod(original[0])
-            reader.RemoveAssignFromAST = original[1]
+            reader.RemoveAssignFromAST, reader.load = original[1:]
+            Config._get_base_files = staticmethod(base_files_of_program)
 
     def _leave(self, filename: str) -> None:
         path, below = self._stack.pop()
         if path not in self.files:  # YAML and JSON aren't run
-            content = mmengine.load(filename)
+            content = read_data_file(filename)
             placeholders = set(PLACEHOLDER.findall(Path(filename).read_text(encoding="utf-8")))
             assigned = set(content) - {BASE}
             self.files[path] = SourceFile(assigned, set(), placeholders, set(), BASE in content)

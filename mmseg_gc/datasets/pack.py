@@ -5,6 +5,7 @@ A folder ``*.pack`` holds ``pixels.bin``, pictures and labels one after another 
 """
 
 import json
+import math
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -56,17 +57,34 @@ class Record(NamedTuple):
 
     @property
     def picture_size(self) -> int:
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
     @property
     def end(self) -> int:
         return self.offset + self.picture_size + self.labelled * self.shape[0] * self.shape[1]
 
     @classmethod
-    def from_line(cls, line: str) -> "Record":
-        name, offset, shape, labelled, crc, sources = json.loads(line)
+    def from_line(cls, line: str, offset: int) -> "Record":
+        """The record in ``line``, which has to begin at ``offset``, where the one before it ends.
+
+        Raises:
+            ValueError: it isn't a record, or one of another place.
+        """
+        name, begin, shape, labelled, crc, sources = json.loads(line)
         sources = tuple(Source(*source) for source in sources)
-        return cls(name, offset, tuple(shape), labelled, crc, sources)
+        record = cls(name, begin, tuple(shape), labelled, crc, sources)
+        numbers = (begin, *record.shape, crc, *(part for source in sources for part in source))
+        if not (
+            isinstance(name, str)
+            and isinstance(labelled, bool | int)
+            and labelled in (0, 1)
+            and all(type(number) is int and number >= 0 for number in numbers)
+            and len(record.shape) in (2, 3)
+            and all(record.shape)
+            and begin == offset
+        ):
+            raise ValueError(f"no record: {line[:80]}")
+        return record
 
 
 def header(label_rules: Mapping, loading: Mapping) -> str:
@@ -88,7 +106,7 @@ class Pack:
         self.folder = Path(folder)
         self.copies = copies
         try:
-            lines = (self.folder / INDEX).read_text().splitlines()
+            lines = (self.folder / INDEX).read_bytes().splitlines()
             size = (self.folder / PIXELS).stat().st_size
         except OSError as error:
             raise UserError(
@@ -96,12 +114,18 @@ class Pack:
                 "make one with tools/pack_dataset.py, or leave the key out."
             ) from error
         try:
-            self.header = lines[0]
-            known = json.loads(self.header)["format"] == FORMAT
-            self.records = [Record.from_line(line) for line in lines[1:]]
-        except (ValueError, KeyError, TypeError, IndexError):
+            self.header = lines[0].decode()
+            content = json.loads(self.header)
+            known = content["format"] == FORMAT and all(
+                isinstance(content[key], dict) for key in ("label_rules", "loading")
+            )
+            self.records, end = [], 0
+            for line in lines[1:]:
+                self.records.append(Record.from_line(line.decode(), end))
+                end = self.records[-1].end
+        except (ValueError, KeyError, TypeError, IndexError, RecursionError):
             known = False
-        if not known or size != (self.records[-1].end if self.records else 0):
+        if not known or size != end or len({r.name for r in self.records}) != len(self.records):
             raise UserError(f"{self.folder} is damaged or of another version: {AGAIN}.")
         self.rows = {record.name: row for row, record in enumerate(self.records)}
 

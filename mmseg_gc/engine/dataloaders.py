@@ -2,6 +2,7 @@
 
 import torch
 from mmengine.dist import get_rank
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop
 from torch.utils.data import DataLoader
 
 from mmseg_gc.engine.samplers import InfiniteSampler, MMEngineInfiniteSampler, SeededDataset
@@ -64,4 +65,19 @@ def require_batches(loader: DataLoader) -> None:
             f"The data set has {num_samples} samples, fewer than batch_size ({loader.batch_size}), "
             "and drop_last=True leaves out the only batch: lower batch_size, set drop_last=False, "
             "or take the InfiniteSampler."
+        )
+
+
+def require_end_of_epoch(loop: BaseLoop) -> None:
+    """Refuse to count epochs of samples that never end.
+
+    Raises:
+        UserError: names the two keys.
+    """
+    sampler = getattr(loop.dataloader, "sampler", None)
+    if isinstance(loop, EpochBasedTrainLoop) and isinstance(sampler, MMEngineInfiniteSampler):
+        raise UserError(
+            "train_dataloader.sampler is an InfiniteSampler, whose first epoch never ends: set it "
+            "to dict(type='DefaultSampler', shuffle=True), or train_cfg.type to "
+            "'IterBasedTrainLoop'."
         )

@@ -1,42 +1,53 @@
 """Find the checkpoint to go on from, and see that a run can."""
 
+import os
 import re
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
+from numbers import Real
 from pathlib import Path
 
 from mmengine.hooks import EMAHook
 from mmengine.logging import MMLogger
-from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
 
 from mmseg_gc.checkpoint import DamagedCheckpointError, read_checkpoint
+from mmseg_gc.engine.averaged_weights import fit_average
 from mmseg_gc.engine.finite_state import require_finite_checkpoint
+from mmseg_gc.engine.follow_config import PROGRESS
+from mmseg_gc.engine.random_state import capture_random_state, restore_random_state
+from mmseg_gc.engine.saved_optimizer import keep_fitting_state, require_same_groups
 from mmseg_gc.errors import UserError
 
-# Either of them tells the families of optimizers apart.
-TELLING_OPTIONS = {"momentum", "betas"}
+POINTER = "last_checkpoint"
+LONGEST_PATH = 4096  # bytes, as the system has it
+TRAINING_STATE = {"meta", "message_hub", "optimizer"}
 
 
-def newest_checkpoint(work_dir: str | Path) -> str | None:
+def newest_checkpoint(work_dir: str | Path, trust_pickle: bool = False) -> str | None:
     """The newest whole checkpoint of ``work_dir`` that a run can go on from; None without any.
 
-    ``last_checkpoint`` names the first to be tried; the others follow by their age. A damaged one
-    is passed over with a warning that names it.
+    ``last_checkpoint`` names the first to be tried; the others follow by their age. A damaged one,
+    and what is no regular file, is passed over with a warning that names it.
 
     Raises:
         UserError: there are checkpoints, and all are damaged; or one could run code.
     """
     logger = MMLogger.get_current_instance()
-    candidates = _candidates(Path(work_dir))
+    candidates = _candidates(Path(work_dir), logger)
     for path in candidates:
         try:
-            checkpoint = read_checkpoint(path)
+            checkpoint = read_checkpoint(path, trust_pickle=trust_pickle)
         except DamagedCheckpointError as error:
             logger.warning(f"Passed over: {error}")
             continue
-        if "optimizer" in checkpoint:
+        lacking = [key for key in sorted(TRAINING_STATE) if key not in checkpoint]
+        if "optimizer" in lacking:
+            logger.warning(f"Passed over: {path} has weights alone and can't be resumed from.")
+        elif (fault := _progress_fault(checkpoint)) is not None:
+            logger.warning(f"Passed over: {path} has {fault} and can't be resumed from.")
+        else:
             return str(path)
-        logger.warning(f"Passed over: {path} has weights alone and can't be resumed from.")
     if candidates:
         raise UserError(
             f"none of the {len(candidates)} checkpoints in {work_dir} can be resumed from; remove "
@@ -45,33 +56,64 @@ def newest_checkpoint(work_dir: str | Path) -> str | None:
     return None
 
 
-def _candidates(work_dir: Path) -> list[Path]:
-    files = [path for path in work_dir.glob("*.pth") if re.search(r"^[a-z]+_\d+\.pth$", path.name)]
-    files.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    pointer = work_dir / "last_checkpoint"
-    named = pointer.read_text().strip() if pointer.is_file() else ""
-    if not named:
+def _candidates(work_dir: Path, logger: MMLogger) -> list[Path]:
+    ages = {}
+    for path in work_dir.glob("*.pth"):
+        if re.search(r"^[a-z]+_\d+\.pth$", path.name):
+            if os.path.isfile(path):  # no folder, pipe or broken link
+                ages[path] = path.stat().st_mtime_ns
+            else:
+                logger.warning(f"Passed over: {path} is no regular file.")
+    files = sorted(ages, key=ages.get, reverse=True)
+    named = _named_last(work_dir)
+    # A folder that was copied or moved goes on from its own files.
+    last = next((p for p in (work_dir / Path(named).name, Path(named)) if os.path.isfile(p)), None)
+    if not named or last is None:
         return files
-    # The folder may have been moved since.
-    last = next((p for p in (Path(named), work_dir / Path(named).name) if p.is_file()), None)
-    return files if last is None else [last, *[path for path in files if path.name != last.name]]
+    return [last, *[path for path in files if path.name != last.name]]
+
+
+def _named_last(work_dir: Path) -> str:
+    pointer = work_dir / POINTER
+    if not os.path.isfile(pointer):
+        return ""
+    with open(pointer, "rb") as file:
+        return os.fsdecode(file.read(LONGEST_PATH)).strip()
 
 
 def require_resumable(runner: Runner, checkpoint: MutableMapping, source: str) -> None:
     """See that ``runner`` can go on from ``checkpoint``; without `EMAHook`, from its own weights.
 
+    What of the optimizer's state doesn't fit the model is taken out, with a warning.
+
     Raises:
         UserError: it has no training state, another optimizer's, or one that isn't numbers.
     """
-    lacking = {"meta", "message_hub", "optimizer"} - checkpoint.keys()
+    lacking = TRAINING_STATE - checkpoint.keys()
     if lacking:
         raise UserError(
             f"{source} can't be resumed from: it has no {', '.join(sorted(lacking))}; pass it as "
             "--cfg-options load_from=… to start from its weights."
         )
+    if (fault := _progress_fault(checkpoint)) is not None:
+        raise UserError(
+            f"{source} can't be resumed from: it has {fault}; take an older checkpoint."
+        )
+    wrapper, saved = runner.optim_wrapper, checkpoint["optimizer"]
+    pairs = [(wrapper, saved)]
+    if isinstance(wrapper, OptimWrapperDict):
+        if not isinstance(saved, Mapping) or saved.keys() != dict(wrapper.items()).keys():
+            raise UserError(
+                f"{source} can't be resumed from: its optimizers aren't those of the config "
+                "(optim_wrapper); pass it as --cfg-options load_from=… to start from its weights."
+            )
+        pairs = [(each, saved[name]) for name, each in wrapper.items()]
+    for each, state in pairs:
+        require_same_groups(each, state, source)
+    for each, state in pairs:
+        keep_fitting_state(runner, each, state, checkpoint["state_dict"], source)
+    fit_average(runner, checkpoint, source)
     require_finite_checkpoint(checkpoint, source, as_built=runner.spoilt_as_built)
-    if not isinstance(runner.optim_wrapper, OptimWrapperDict):
-        _require_same_groups(runner.optim_wrapper, checkpoint["optimizer"], source)
     averaging = any(isinstance(hook, EMAHook) for hook in runner.hooks)
     if "ema_state_dict" in checkpoint and not averaging:
         runner.logger.warning(
@@ -84,26 +126,61 @@ def require_resumable(runner: Runner, checkpoint: MutableMapping, source: str) -
                 checkpoint["state_dict"][name.removeprefix("module.")] = value
 
 
-def _require_same_groups(optim_wrapper: OptimWrapper, saved: Mapping, source: str) -> None:
-    """Refuse an optimizer's state that isn't of the config's optimizer.
+def _progress_fault(checkpoint: Mapping) -> str | None:
+    """What of the run's progress can't be, beside weights and optimizer; None if all can."""
+    return next(_progress_faults(checkpoint), None)
 
-    Raises:
-        UserError: another number of parameters or groups, or another family of optimizers.
-    """
-    groups = optim_wrapper.optimizer.param_groups
-    counts = [[len(group["params"]) for group in side] for side in (groups, saved["param_groups"])]
-    what = None
-    if counts[0] != counts[1]:
-        what = (
-            f"{sum(counts[1])} parameters in {len(counts[1])} groups, the config makes "
-            f"{sum(counts[0])} in {len(counts[0])} (optim_wrapper.paramwise_cfg and frozen parts)"
-        )
-    elif lacking := TELLING_OPTIONS & groups[0].keys() - saved["param_groups"][0].keys():
-        what = (
-            f"no {lacking.pop()}, which the config's optimizer has (optim_wrapper.optimizer.type)"
-        )
-    if what:
-        raise UserError(
-            f"{source} can't be resumed from: its optimizer has {what}; keep those of the "
-            "checkpoint, or pass it as --cfg-options load_from=… to start from its weights."
-        )
+
+def _progress_faults(checkpoint: Mapping) -> Iterator[str]:
+    meta = checkpoint.get("meta", {})
+    for key in ("iter", "epoch"):
+        if key in meta and not _counts(meta[key]):
+            yield f"meta.{key}={meta[key]!r:.40}"
+    if not _is_seed(meta.get("seed")):
+        yield f"meta.seed={meta['seed']!r:.40}"
+    hub = checkpoint.get("message_hub", {})
+    parts = ("log_scalars", "runtime_info", "resumed_keys")
+    if not isinstance(hub, Mapping) or (
+        hub and not all(isinstance(hub.get(part), Mapping) for part in parts)
+    ):
+        yield "a message_hub of another kind"
+    else:
+        for key, value in hub.get("runtime_info", {}).items():
+            if str(key).startswith("best_score") and not isinstance(value, Real):
+                yield f"message_hub.runtime_info.{key}={value!r:.40}"
+    schedulers = checkpoint.get("param_schedulers") or []
+    lists = schedulers.values() if isinstance(schedulers, Mapping) else [schedulers]
+    for each in lists:
+        if not isinstance(each, list) or not all(map(_is_scheduler, each)):
+            yield "param_schedulers of another kind"
+    if not _is_resume_state(checkpoint.get("resume_state", {})):
+        yield "a resume_state of another kind"
+
+
+def _counts(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_seed(value: object) -> bool:
+    return value is None or (_counts(value) and value < 1 << 32)
+
+
+def _is_scheduler(state: object) -> bool:
+    if not isinstance(state, Mapping) or not all(isinstance(key, str) for key in state):
+        return False
+    progress = [state[key] for key in PROGRESS & state.keys() - {"_last_value"}]
+    return all(isinstance(value, Real) for value in progress)
+
+
+def _is_resume_state(state: object) -> bool:
+    if not isinstance(state, Mapping) or not _is_seed(state.get("sampler_seed")):
+        return False
+    before = capture_random_state()
+    try:
+        for each in state.get("random_states") or []:
+            restore_random_state(each)
+    except Exception:  # numpy, torch and Python each have their own for it
+        return False
+    finally:
+        restore_random_state(before)
+    return True

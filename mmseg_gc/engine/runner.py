@@ -31,7 +31,7 @@ from mmseg_gc.config import OWN_HOOKS
 from mmseg_gc.engine.acceleration import prepare_for_training
 from mmseg_gc.engine.averaged_weights import averages_as_weights, require_average_begins
 from mmseg_gc.engine.compiling import check_compiler, compile_options, compile_parts
-from mmseg_gc.engine.dataloaders import complete_dataloader, require_batches
+from mmseg_gc.engine.dataloaders import complete_dataloader, require_batches, require_end_of_epoch
 from mmseg_gc.engine.finite_state import require_finite_run
 from mmseg_gc.engine.follow_config import follow_config, options, warn_of_idle_schedule
 from mmseg_gc.engine.hooks.preemption import PreemptionHook
@@ -70,6 +70,7 @@ class SegRunner(Runner):
     ``accelerate="none"`` switches off what is done for speed (`mmseg_gc.accelerate`).
     """
 
+    trust_pickle = False  # no key of a config, which may be data
     # Names of buffers that hold infinity by design.
     spoilt_as_built: Sequence[str] = ()
 
@@ -214,7 +215,8 @@ class SegRunner(Runner):
     def load_or_resume(self) -> None:
         if self._resume == "auto" or (self._resume and self._load_from is None):
             # One rank looks, so that all go on from the same file.
-            found = [newest_checkpoint(self.work_dir) if is_main_process() else None]
+            look = newest_checkpoint if is_main_process() else lambda *_: None
+            found = [look(self.work_dir, self.trust_pickle)]
             broadcast_object_list(found)
             if found[0] is None:
                 self.logger.warning(f"{self.work_dir} has no checkpoint: the run begins anew.")
@@ -223,6 +225,7 @@ class SegRunner(Runner):
         if not isinstance(self._train_loop, BaseLoop):
             super().load_or_resume()
             return
+        require_end_of_epoch(self._train_loop)
         model = self.model.module if is_model_wrapper(self.model) else self.model
         self.spoilt_as_built = spoilt(model.state_dict())
         require_average_begins(self)
@@ -255,7 +258,7 @@ class SegRunner(Runner):
         """Copy the weights of ``filename`` into the model and return the whole checkpoint."""
         if revise_keys:
             raise UserError("revise_keys isn't supported: names are converted by the reader.")
-        checkpoint = load_checkpoint(filename, map_location)
+        checkpoint = load_checkpoint(filename, map_location, trust_pickle=self.trust_pickle)
         checkpoint["state_dict"] = clean_state_dict(checkpoint)  # which hooks may read
         if self._resume:
             require_resumable(self, checkpoint, filename)

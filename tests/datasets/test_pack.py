@@ -173,3 +173,35 @@ def test_checksums_find_a_changed_byte(packed):
     assert [name is None for name in Pack(packed).damaged()] == [True] * 3 + [False]
     with pytest.raises(UserError, match="doesn't read back as it was written, first 'bochum"):
         pack_dataset.check(packed)
+
+
+INDEX_FAULTS = {
+    "an offset": lambda record: record.__setitem__(1, record[1] + 1),
+    "a negative offset": lambda record: record.__setitem__(1, -1),
+    "a shape": lambda record: record[2].__setitem__(0, 0),
+    "a text as a size": lambda record: record[2].__setitem__(0, "8"),
+    "a name": lambda record: record.__setitem__(0, 7),
+    "a sum": lambda record: record.__setitem__(4, None),
+    "a source": lambda record: record.__setitem__(5, [["a", 1, 2]]),
+}
+
+
+@pytest.mark.parametrize("fault", [*INDEX_FAULTS, "twice", "swapped", "not UTF-8", "deep", "rules"])
+def test_a_damaged_index_is_refused_when_it_is_opened(packed, fault):
+    lines = (packed / INDEX).read_bytes().splitlines()
+    if fault in INDEX_FAULTS:
+        record = json.loads(lines[1])
+        INDEX_FAULTS[fault](record)
+        lines[1] = json.dumps(record).encode()
+    elif fault == "twice":
+        record, other = json.loads(lines[1]), json.loads(lines[2])
+        lines[2] = json.dumps([record[0], *other[1:]]).encode()
+    elif fault == "swapped":
+        lines[1], lines[2] = lines[2], lines[1]
+    elif fault == "rules":
+        lines[0] = json.dumps({**json.loads(lines[0]), "label_rules": 1}).encode()
+    else:
+        lines[1] = b"\xff" if fault == "not UTF-8" else b"[" * 100_000
+    (packed / INDEX).write_bytes(b"\n".join(lines) + b"\n")
+    with pytest.raises(UserError, match=r"train\.pack is damaged or of another version"):
+        Pack(packed)

@@ -101,7 +101,7 @@ def test_tolerance_of_the_published_scores(run_tool, monkeypatch, tmp_path, flag
     monkeypatch.setattr(zoo, "require_data", lambda cfg: None)
     monkeypatch.setattr(zoo, "training_memory", lambda cfg: 1.0)
     monkeypatch.setattr(zoo, "run_test", lambda *args, **kwargs: score)
-    monkeypatch.setattr("mmseg_gc.download.download", lambda *args: "w.pth")
+    monkeypatch.setattr("mmseg_gc.checkpoint.download.download", lambda *args: "w.pth")
     finished = run_tool(
         "verify_zoo.py", "--rows", ROW, "--skip-aug", "--device", "cpu", "--work-dir", tmp_path,
         *flags,

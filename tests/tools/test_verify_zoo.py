@@ -16,8 +16,8 @@ import yaml
 
 from mmseg_gc.apis import init_model
 from mmseg_gc.checkpoint import save_checkpoint
+from mmseg_gc.checkpoint.download import hash_prefix
 from mmseg_gc.config import load_config
-from mmseg_gc.download import hash_prefix
 
 ROOT = Path(__file__).parents[2]
 METAFILE = ROOT / "configs/gcnet/metafile.yaml"

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
+from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 
-from mmseg_gc.checkpoint import write_atomically
+from mmseg_gc.atomic_write import write_atomically
 from mmseg_gc.engine.hooks.figures import GREATER_KEYS, require_figure, unknown_rule
+from mmseg_gc.engine.hooks.own_checkpoints import own_file, own_steps, step_of
 from mmseg_gc.engine.random_state import (
     capture_random_state,
     gather_random_states,
@@ -106,19 +108,26 @@ class CheckpointHook(MMEngineCheckpointHook):
         for figure in self.key_indicators if self.save_best else ():
             require_figure(runner, figure, "default_hooks.checkpoint.save_best")
         if self.save_best is not None and len(self.key_indicators) == 1:
-            self.best_ckpt_path = hub.runtime_info.get("best_ckpt")
+            self.best_ckpt_path = self._own_file(hub, "best_ckpt", self.key_indicators[0])
         elif self.save_best is not None:
             self.best_ckpt_path_dict = {
-                key: hub.runtime_info.get(f"best_ckpt_{key}") for key in self.key_indicators
+                key: self._own_file(hub, f"best_ckpt_{key}", key) for key in self.key_indicators
             }
-        self.last_ckpt = hub.runtime_info.get("last_ckpt")
-        self.keep_ckpt_ids = deque(hub.runtime_info.get("keep_ckpt_ids", []))
+        self.last_ckpt = self._own_file(hub, "last_ckpt")
+        self.keep_ckpt_ids = deque(own_steps(hub.runtime_info.get("keep_ckpt_ids")))
         if is_main_process():
             self._clean_up()
         self._training = True
         if self._resumed is not None:
             self._saved_step = runner.epoch if self.by_epoch else runner.iter
             self._take_up_sampler(runner)
+
+    def _own_file(self, hub: MessageHub, info: str, best_of: str | None = None) -> str | None:
+        stored = hub.runtime_info.get(info)
+        own = own_file(self.out_dir, stored, self.filename_tmpl, best_of)
+        if stored is not None:
+            hub.update_info(info, own)
+        return own
 
     def _clean_up(self) -> None:
         """Remove what a killed run was about to remove or had not finished writing."""
@@ -128,9 +137,9 @@ class CheckpointHook(MMEngineCheckpointHook):
                 half_written.unlink(missing_ok=True)
         self._remove_surplus()
         for best in self._best_paths():
-            step = _step_of(best)
+            step = step_of(best)
             for path in folder.glob(re.sub(r"_\d+\.pth$", "_*.pth", Path(best).name)):
-                if path.name != Path(best).name and step > _step_of(path) >= 0:
+                if path.name != Path(best).name and step > step_of(path) >= 0:
                     path.unlink()
 
     def _best_paths(self) -> list[str]:
@@ -312,7 +321,7 @@ class CheckpointHook(MMEngineCheckpointHook):
                 continue
             name = f"best_{key}_{self.filename_tmpl.format(step)}".replace("/", "_")
             path = os.path.join(self.out_dir, name)
-            before = hub.runtime_info.get(f"best_ckpt{suffix}")
+            before = self.best_ckpt_path if single else self.best_ckpt_path_dict.get(key)
             if before and before != path:
                 self._superseded.append(before)
             hub.update_info(f"best_score{suffix}", metrics[key])
@@ -330,8 +339,3 @@ class CheckpointHook(MMEngineCheckpointHook):
                 by_epoch=False,
             )
             runner.logger.info(f"The best {key} so far, {metrics[key]:.4f}, is saved as {name}.")
-
-
-def _step_of(path: str | Path) -> int:
-    found = re.search(r"_(\d+)\.pth$", str(path))
-    return int(found.group(1)) if found else -1

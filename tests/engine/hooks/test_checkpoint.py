@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmseg_gc import checkpoint as writing
+from mmseg_gc import atomic_write as writing
 from mmseg_gc.checkpoint import load_checkpoint
 from mmseg_gc.errors import UserError
 
@@ -216,3 +217,33 @@ def test_a_training_that_counts_epochs(toy, tmp_path):
     state = load_checkpoint(run / "epoch_3.pth")
     assert (state["meta"]["epoch"], state["meta"]["iter"]) == (3, 12)
     assert state["resume_state"]["validated"]
+
+
+def test_a_copied_run_leaves_the_original_alone(toy, tmp_path):
+    toy.build(tmp_path / "a", 2, scores=(1.0, 2.0)).train()
+    before = {path.name: path.read_bytes() for path in (tmp_path / "a").glob("*.pth")}
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    toy.build(tmp_path / "b", 4, scores=(1.0, 2.0)).train()
+    assert {path.name: path.read_bytes() for path in (tmp_path / "a").glob("*.pth")} == before
+    best = [path for path in names(tmp_path / "b") if path.startswith("best")]
+    assert best == ["best_mIoU_iter_4.pth"]
+
+
+@pytest.mark.parametrize("named", ["{}/precious_7.pth", "{}/run/iter_1.pth", "{}/run/best_x_1.pth",
+                                   "best_mIoU_iter_[0-9].pth", "../precious_7.pth"])  # fmt: skip
+def test_nothing_is_removed_because_a_checkpoint_names_it(toy, tmp_path, named):
+    run = tmp_path / "run"
+    toy.build(run, 2).train()
+    kept = [tmp_path / "precious_7.pth", run / "iter_1.pth", run / "best_x_1.pth"]
+    for path in kept:
+        path.write_bytes(b"precious")
+    state = load_checkpoint(run / "iter_2.pth")
+    info = state["message_hub"]["runtime_info"]
+    info.update(best_ckpt=named.format(tmp_path), best_score=0.5, last_ckpt=named.format(tmp_path))
+    info["keep_ckpt_ids"] = ["1", "/../../precious_7", -1, 1.0, True]
+    state["message_hub"]["resumed_keys"].update(keep_ckpt_ids=True)
+    torch.save(state, run / "iter_2.pth")
+    changes = {"default_hooks.checkpoint.max_keep_ckpts": 1}
+    toy.build(run, 6, scores=(1.0, 2.0, 3.0), **changes).train()
+    assert all(path.read_bytes() == b"precious" for path in kept)
+    assert {"best_mIoU_iter_6.pth", "iter_6.pth"} <= set(names(run))

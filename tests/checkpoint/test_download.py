@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mmseg_gc.checkpoint import load_checkpoint, save_checkpoint
-from mmseg_gc.download import cache_dir, download, hash_prefix
+from mmseg_gc.checkpoint.download import cache_dir, download, hash_prefix
 from mmseg_gc.errors import UserError
 
 CONTENT = np.random.default_rng(0).bytes(300_000)

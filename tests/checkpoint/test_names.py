@@ -1,13 +1,13 @@
 import pytest
 import torch
 
-from mmseg_gc.errors import UserError
-from mmseg_gc.weight_names import (
+from mmseg_gc.checkpoint.names import (
     backbone_weights,
     clean_state_dict,
     describe_mismatch,
     is_added_later,
 )
+from mmseg_gc.errors import UserError
 
 ONE, TWO = torch.ones(1), torch.ones(2)
 
