@@ -10,6 +10,8 @@ from mmengine.config import Config, DictAction
 from mmseg_gc.config import load_config
 from mmseg_gc.errors import UserError
 
+TORCHRUN_VARIABLES = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
+
 
 class ArgumentParser(argparse.ArgumentParser):
     """A parser that takes ``--work-dir`` and ``--work_dir`` for the same option."""
@@ -59,7 +61,14 @@ def run_parser(description: str) -> ArgumentParser:
 
 
 def run_config(args: argparse.Namespace) -> Config:
-    """The config that ``args`` of a `run_parser` ask for, ready for a runner."""
+    """The config that ``args`` of a `run_parser` ask for, ready for a runner.
+
+    What torchrun started as one of several is so, also without ``--launcher``: else each would run
+    it all, into one folder.
+    """
+    several = os.environ.get("WORLD_SIZE", "1") != "1"
+    if args.launcher == "none" and several and os.environ.keys() >= TORCHRUN_VARIABLES:
+        args.launcher = "pytorch"
     if args.launcher in ("none", "pytorch"):  # the others have variables of their own
         os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     cfg = load_config(args.config, args.cfg_options, work_dir=args.work_dir)

@@ -1,9 +1,10 @@
 import os
 import sys
+from types import SimpleNamespace
 
 import pytest
 
-from mmseg_gc.arguments import run_parser, spread_over_gpus
+from mmseg_gc.arguments import run_config, run_parser, spread_over_gpus
 from mmseg_gc.errors import UserError
 
 
@@ -55,3 +56,23 @@ def test_more_gpus_than_there_are(start, monkeypatch):
         args = run_parser("").parse_args(["c.py", "--gpus", "2"])
         monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
         spread_over_gpus(args)
+
+
+@pytest.mark.parametrize(
+    ("size", "given", "launcher"),
+    [("2", [], "pytorch"), ("1", [], "none"), (None, [], "none"), ("2", ["slurm"], "slurm")],
+)
+def test_processes_of_torchrun_know_of_each_other(tmp_path, monkeypatch, size, given, launcher):
+    """Without `--launcher` each would train for itself, and all into one folder."""
+    variables = dict(RANK="1", MASTER_ADDR="127.0.0.1", MASTER_PORT="1", LOCAL_RANK="1")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("WORLD_SIZE", size) if size else monkeypatch.delenv("WORLD_SIZE", False)
+    (tmp_path / "c.py").write_text("x = 1\n")
+    given = [f"--launcher={name}" for name in given]
+    args = run_parser("").parse_args([str(tmp_path / "c.py"), *given])
+    monkeypatch.setattr("mmseg_gc.arguments.load_config", lambda *_, **__: SimpleNamespace())
+    assert run_config(args).launcher == launcher == args.launcher
+    monkeypatch.delenv("RANK")  # WORLD_SIZE alone may be anybody's
+    args = run_parser("").parse_args([str(tmp_path / "c.py")])
+    assert run_config(args).launcher == "none"

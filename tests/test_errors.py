@@ -36,3 +36,13 @@ def test_a_full_disk_is_one_sentence():
     full = OSError(errno.ENOSPC, "No space left on device", "work/log.json")
     assert "full for work/log.json" in user_sentence(full)
     assert user_sentence(OSError(errno.EIO, "Input/output error")) is None
+
+
+def test_a_port_that_is_taken_is_a_sentence(monkeypatch):
+    class DistNetworkError(RuntimeError):
+        """As torch's."""
+
+    monkeypatch.setenv("MASTER_PORT", "29501")
+    told = user_sentence(DistNetworkError("The server socket has failed: EADDRINUSE"))
+    assert told.startswith("port 29501 is taken; set MASTER_PORT")
+    assert user_sentence(DistNetworkError("timed out")) is None

@@ -13,7 +13,7 @@ PACKAGE = ROOT / "mmseg_gc"
 LEVELS = (
     {"version", "errors", "structures"},
     {
-        "environment", "build_errors", "processes", "atomic_write", "checkpoint", "inference",
+        "environment", "build_errors", "processes", "atomic", "checkpoint", "inference",
         "finite", "detector_names",
     },
     {"registry"},
@@ -24,7 +24,7 @@ LEVELS = (
     {"arguments", "cli"},
 )  # fmt: skip
 BESIDE = {
-    "checkpoint": {"finite", "detector_names", "atomic_write"},
+    "checkpoint": {"finite", "detector_names", "atomic"},
 }
 INSIDE_MODELS = {
     "layers": {"layers"},

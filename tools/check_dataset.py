@@ -125,7 +125,7 @@ def main() -> int:
     from dataset_doctor.splits import config_findings, open_splits
     from mmengine.registry import init_default_scope
 
-    from mmseg_gc.atomic_write import write_atomically
+    from mmseg_gc.atomic import write_atomically
     from mmseg_gc.config import load_config
 
     cfg = load_config(args.config, args.cfg_options, check=False)

@@ -8,6 +8,9 @@ if [ $# -lt 3 ]; then
 fi
 config=$1 checkpoint=$2 gpus=$3
 shift 3
+# shellcheck source=tools/dist_common.sh
+source "$(dirname "$0")/dist_common.sh"
+check_launch "$gpus"
 
 exec "${PYTHON:-python}" -m torch.distributed.run \
     --nnodes="${NNODES:-1}" \

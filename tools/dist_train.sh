@@ -9,6 +9,9 @@ if [ $# -lt 2 ]; then
 fi
 config=$1 gpus=$2
 shift 2
+# shellcheck source=tools/dist_common.sh
+source "$(dirname "$0")/dist_common.sh"
+check_launch "$gpus"
 
 exec "${PYTHON:-python}" -m torch.distributed.run \
     --nnodes="${NNODES:-1}" \

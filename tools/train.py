@@ -1,5 +1,7 @@
 """Train a segmentor or a detector from a config."""
 
+from contextlib import nullcontext
+
 from mmseg_gc.cli import cli
 from mmseg_gc.errors import UserError
 
@@ -15,6 +17,12 @@ def parse_args():
         metavar="CHECKPOINT",
         help="go on from CHECKPOINT; auto, as without a value: from the newest whole one in the "
         "work dir, or start if there is none",
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="begin anew in a work dir that has another run's checkpoints, over which this one "
+        "writes; the config key overwrite=True says the same",
     )
     parser.add_argument(
         "--amp",
@@ -42,8 +50,9 @@ def main() -> None:
     args = parse_args()
     from mmseg_gc.arguments import run_config, spread_over_gpus
     from mmseg_gc.config import is_detection
+    from mmseg_gc.engine.launchers import is_first_process
     from mmseg_gc.engine.runner import SegRunner
-    from mmseg_gc.engine.work_dir import check_work_dir
+    from mmseg_gc.engine.work_dir import check_work_dir, hold_work_dir, require_new
 
     cfg = run_config(args)
     if args.amp:
@@ -60,11 +69,17 @@ def main() -> None:
     if args.resume is not None:
         cfg.resume = "auto" if args.resume == "auto" else True
         cfg.load_from = cfg.get("load_from") if args.resume == "auto" else args.resume
+    if args.overwrite:
+        cfg.overwrite = True
     spread_over_gpus(args)
     check_work_dir(cfg.work_dir)
-    runner = SegRunner.from_cfg(cfg)
-    runner.trust_pickle = args.trust_pickle
-    runner.train()
+    first = is_first_process(args.launcher)
+    with hold_work_dir(cfg.work_dir) if first else nullcontext():
+        if first:
+            require_new(cfg)
+        runner = SegRunner.from_cfg(cfg)
+        runner.trust_pickle = args.trust_pickle
+        runner.train()
 
 
 if __name__ == "__main__":

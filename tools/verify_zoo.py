@@ -228,7 +228,7 @@ def _cell(value: float | None, form: str = ".2f") -> str:
 
 
 def write_json(rows: list[Row], path: str, device: str, limit: int | None) -> None:
-    from mmseg_gc.atomic_write import write_atomically
+    from mmseg_gc.atomic import write_atomically
 
     text = json.dumps(
         dict(device=device, limit=limit, rows=[asdict(row) for row in rows]), indent=2

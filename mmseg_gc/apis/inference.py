@@ -15,6 +15,7 @@ from mmengine.model import BaseTTAModel
 from mmengine.registry import init_default_scope
 from torch import nn
 
+from mmseg_gc.apis.devices import require_device
 from mmseg_gc.apis.images import Expected, Image, as_array, drawable, test_dataset
 from mmseg_gc.checkpoint import load_checkpoint, load_into
 from mmseg_gc.config import is_detection, load_config
@@ -22,6 +23,7 @@ from mmseg_gc.config.leaf_datasets import leaf_datasets
 from mmseg_gc.config.prediction import views_pipeline
 from mmseg_gc.config.unlabelled import without_labels
 from mmseg_gc.engine.acceleration import prepare_for_inference
+from mmseg_gc.engine.out_of_memory import explain_memory, test_cfg_of
 from mmseg_gc.engine.sync_bn import adapt_sync_bn
 from mmseg_gc.errors import UserError
 from mmseg_gc.evaluation.label_files import NUMBERING
@@ -47,11 +49,13 @@ def init_model(
     one it is the plain model, to load weights into or to train, and takes the defaults only.
 
     Raises:
-        UserError: a file can't be read, the weights don't fit the model, the device or an
-            unprepared model can't have that ``precision`` or ``compile``, or it's a detector.
+        UserError: there is no such device, a file can't be read, the weights don't fit the model,
+            the device or an unprepared model can't have that ``precision`` or ``compile``, or it's
+            a detector.
 
     Source: ``mmseg.apis.init_model``.
     """
+    device = require_device(device)
     cfg = load_config(config, cfg_options)
     if is_detection(cfg):
         raise UserError(
@@ -72,7 +76,7 @@ def init_model(
         del loaded  # as large as the model
     model.dataset_meta = _dataset_meta(cfg, meta)
     model.cfg = cfg
-    model = adapt_sync_bn(model, device_type=torch.device(device).type, world_size=1)
+    model = adapt_sync_bn(model, device_type=device.type, world_size=1)
     model = model.to(device).eval()
     if checkpoint is not None:
         return prepare_for_inference(
@@ -141,7 +145,7 @@ def inference_model(
 
     Raises:
         UserError: an image has a type, shape, number of channels or range that the network doesn't
-            take, or ``aug_test`` finds no ``tta_pipeline``.
+            take, or is too large for the memory, or ``aug_test`` finds no ``tta_pipeline``.
 
     Source: ``mmseg.apis.inference_model``.
     """
@@ -152,8 +156,14 @@ def inference_model(
     if aug_test:
         model = _tta_model(model)
     with torch.no_grad():
-        results = [model.test_step(_load(model, image, aug_test))[0] for image in images]
+        results = [_label(model, image, aug_test) for image in images]
     return results if is_list else results[0]
+
+
+def _label(model: nn.Module, image: Image, aug_test: bool) -> SegDataSample:
+    what = str(image) if isinstance(image, str | Path) else "an image"
+    with explain_memory(test_cfg_of(model), what):
+        return model.test_step(_load(model, image, aug_test))[0]
 
 
 def _load(model: nn.Module, image: Image, aug_test: bool) -> dict:

@@ -1,26 +1,47 @@
 """Label files, folders or arrays, and save pictures and label maps."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.config import Config
-from PIL import Image as PILImage
 from tqdm import tqdm
 
 from mmseg_gc.apis.images import Expected, Image, drawable
 from mmseg_gc.apis.inference import inference_model, init_model
-from mmseg_gc.datasets.files import is_hidden
+from mmseg_gc.apis.sources import Named, find
+from mmseg_gc.atomic import left_behind
+from mmseg_gc.datasets.files import IMAGE_SUFFIXES
 from mmseg_gc.engine.work_dir import check_work_dir
-from mmseg_gc.errors import UserError
-from mmseg_gc.evaluation.label_files import LabelFiles, label_file_ids, result_names
+from mmseg_gc.errors import TRACEBACK_VARIABLE, UserError, user_sentence
+from mmseg_gc.evaluation.label_files import LabelFiles, is_whole, label_file_ids
 from mmseg_gc.registry import DATASETS, INFERENCERS
 from mmseg_gc.structures import SegDataSample
 from mmseg_gc.visualization import SegLocalVisualizer
+from mmseg_gc.visualization.pictures import write_picture
 
-IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+NAMED_AT_MOST = 5  # broken images in one sentence
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What came of one image: a ``data_sample``, or an ``error``, a sentence; or it was skipped."""
+
+    image: Image
+    data_sample: SegDataSample | None = None
+    picture: np.ndarray | None = None  # RGB uint8 (H, W, 3), if one was drawn
+    error: str = ""
+    skipped: bool = False
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Ids of classes, (H, W)."""
+        return self.data_sample.pred_sem_seg.data.squeeze(0).cpu().numpy()
 
 
 @INFERENCERS.register_module()
@@ -28,6 +49,10 @@ class MMSegInferencer:
     """Call a model on pictures and get label maps, pictures, and files of both.
 
     ``model`` is a config (path or object); a model's text stored in a checkpoint is never run.
+    A call returns all that it found; `stream` hands out one result after the other and forgets it.
+
+    Raises:
+        UserError: there is no such ``device``, or the model can't be had, as `init_model` says.
 
     Source: ``mmseg.apis.MMSegInferencer``.
     """
@@ -55,7 +80,7 @@ class MMSegInferencer:
             accelerate=accelerate,
         )
         self.show_progress = show_progress
-        self._num_unnamed = 0  # images without a file that results were named for
+        self._unnamed = count()  # images without a file that results were named for
         self._written: dict[tuple[str, str], str] = {}  # folder and name of a result: its image
         known = DATASETS.get(dataset_name).METAINFO if dataset_name else self.model.dataset_meta
         self.visualizer = SegLocalVisualizer(
@@ -76,12 +101,7 @@ class MMSegInferencer:
         with_labels: bool = True,
         aug_test: bool = False,
     ) -> dict[str, Any]:
-        """Label ``inputs``: what `inference_model` takes, a folder, or several of these.
-
-        ``out_dir`` gets a PNG for each under ``pred_out_dir``, whose numbers are those of the label
-        files, as ``tools/test.py --out`` writes them (with ``reduce_zero_label`` the first class is
-        1), and a drawing under ``img_out_dir``. `result_names` says what they are called; images
-        that are no files are counted, on from the last call.
+        """Label ``inputs`` as `stream` does, and return all results together.
 
         Returns:
             ``predictions``: ids of classes ``(H, W)`` (or `SegDataSample` with
@@ -89,100 +109,157 @@ class MMSegInferencer:
             itself for a single picture.
 
         Raises:
-            UserError: there is no image, one can't be used, or ``out_dir`` can't be written.
+            UserError: as `stream`; or an image can't be used. With ``out_dir`` the others are
+                labelled before that is said.
         """
-        images = list(_expand(inputs))
-        if not images:
-            raise UserError(
-                f"no image found in {inputs}; known suffixes: {sorted(IMAGE_SUFFIXES)}."
-            )
-        if out_dir:
-            check_work_dir(out_dir, "out_dir")
-        predictions, pictures = [], []
-        files = LabelFiles(str(Path(out_dir) / pred_out_dir))
-        named = list(zip(images, self._names(images, out_dir), strict=True))
-        for image, name in tqdm(named, unit=" images", disable=not self.show_progress):
-            result = inference_model(self.model, image, aug_test=aug_test)
-            labels = result.pred_sem_seg.data.squeeze(0).cpu().numpy()
-            predictions.append(result if return_datasamples else labels)
-            if out_dir and pred_out_dir:
-                source = str(image) if _is_file(image) else name
-                files.names[source] = name
-                files.write(label_file_ids(self.model.dataset_meta)[labels], source)
-            if return_vis or show or (out_dir and img_out_dir):
-                target = Path(out_dir) / img_out_dir / f"{name}.jpg" if out_dir else None
-                picture = self._draw(
-                    image, result, name, target, show, wait_time, opacity, with_labels
-                )
-                pictures.append(picture)
-        single = len(images) == 1
+        predictions, pictures, errors = [], [], []
+        for result in self.stream(
+            inputs,
+            return_vis=return_vis,
+            show=show,
+            wait_time=wait_time,
+            out_dir=out_dir,
+            img_out_dir=img_out_dir,
+            pred_out_dir=pred_out_dir,
+            opacity=opacity,
+            with_labels=with_labels,
+            aug_test=aug_test,
+        ):
+            if result.error:
+                errors.append(result.error)
+                if not out_dir:
+                    break  # nothing else would remain of the others
+            elif not errors:
+                predictions.append(result.data_sample if return_datasamples else result.labels)
+                pictures.append(result.picture)
+        if errors:
+            raise UserError("; ".join(errors[:NAMED_AT_MOST]) + _further(errors))
+        single = len(predictions) == 1
         return {
             "predictions": predictions[0] if single else predictions,
             "visualization": (pictures[0] if single else pictures) if return_vis else [],
         }
 
-    def _names(self, images: Sequence[Image], out_dir: str) -> list[str]:
-        of_files = iter(result_names([str(image) for image in images if _is_file(image)]))
-        names = []
-        for image in images:
-            if _is_file(image):
-                names.append(next(of_files))
-            else:
-                names.append(f"{self._num_unnamed:08d}")
-                self._num_unnamed += 1
+    def stream(
+        self,
+        inputs: Image | Iterable[Image],
+        *,
+        return_vis: bool = False,
+        show: bool = False,
+        wait_time: float = 0,
+        out_dir: str = "",
+        img_out_dir: str = "vis",
+        pred_out_dir: str = "pred",
+        opacity: float = 0.8,
+        with_labels: bool = True,
+        aug_test: bool = False,
+        skip_existing: bool = False,
+    ) -> Iterator[Labelled]:
+        """Label one image of ``inputs`` after the other; nothing of it is held afterwards.
+
+        ``inputs`` is what `inference_model` takes, a folder, whose folders are walked, or several
+        of these. ``out_dir`` gets a PNG for each under ``pred_out_dir``, whose numbers are those of
+        the label files, as ``tools/test.py --out`` writes them (with ``reduce_zero_label`` the
+        first class is 1), and a drawing under ``img_out_dir``; a file is whole or not there. They
+        lie as in the folder, as `result_names` says; images that are no files are counted, on from
+        the last call. ``skip_existing`` leaves out images that have all of their files.
+
+        An image that can't be used gives a result with its ``error``, and the next one follows.
+
+        Raises:
+            UserError: there is no image, ``out_dir`` can't be written, or two images would be
+                written to one file.
+        """
+        targets = {
+            kind: Path(out_dir, folder)
+            for kind, folder in (("pred", pred_out_dir), ("vis", img_out_dir))
+            if out_dir and folder
+        }
+        files, rest = find(inputs, self._unnamed, map(str, targets.values()))
+        first = next(rest, None)
+        if not files and first is None:
+            raise UserError(
+                f"no image found in {inputs}; known suffixes: {sorted(IMAGE_SUFFIXES)}."
+            )
+        total = len(files) if first is None else None
+        images = chain(files, rest if first is None else chain([first], rest))
+        for target in ([out_dir] if out_dir else []) + list(targets.values()):
+            check_work_dir(target, "out_dir")
+        for image in files if out_dir else ():
+            self._claim(image, out_dir)
+        swept = targets.values() if len(files) > 1 else ()
+        unfinished = [path for target in swept for path in left_behind(target)]
+        labels = LabelFiles(str(targets.get("pred", "")))
+        self.visualizer.alpha = opacity
+        draws = return_vis or show or "vis" in targets
+        for image in tqdm(images, unit=" images", total=total, disable=not self.show_progress):
             if out_dir:
-                source = str(Path(image).resolve()) if _is_file(image) else names[-1]
-                before = self._written.setdefault((out_dir, names[-1]), source)
-                if before != source:
-                    raise UserError(
-                        f"{source} and {before} would both be written to {out_dir} as {names[-1]}: "
-                        "name another out_dir, or label both in one call."
+                self._claim(image, out_dir)
+            drawing = targets["vis"] / f"{image.name}.jpg" if "vis" in targets else None
+            wanted = [targets["pred"] / f"{image.name}.png"] if "pred" in targets else []
+            wanted += [drawing] if drawing else []
+            if skip_existing and wanted and all(map(is_whole, wanted)):
+                yield Labelled(image.image, skipped=True)
+                continue
+            picture = None
+            try:
+                sample = inference_model(self.model, image.image, aug_test=aug_test)
+                if draws:
+                    picture = self._draw(image, sample, show, wait_time, with_labels)
+            except Exception as error:  # whatever it is, the next image may be well
+                if os.environ.get(TRACEBACK_VARIABLE):
+                    raise
+                result = Labelled(image.image, error=_sentence(error, image))
+            else:
+                result = Labelled(image.image, sample, picture)
+                if "pred" in targets:
+                    labels.names[image.origin] = image.name
+                    labels.write(
+                        label_file_ids(self.model.dataset_meta)[result.labels], image.origin
                     )
-        return names
+                if drawing:
+                    write_picture(picture, str(drawing))
+            yield result
+        # What was there before and is still there is a killed program's.
+        for path in unfinished:
+            path.unlink(missing_ok=True)
+
+    def _claim(self, image: Named, out_dir: str) -> None:
+        before = self._written.setdefault((out_dir, image.name), image.origin)
+        if before != image.origin:
+            raise UserError(
+                f"{image.origin} and {before} would both be written to {out_dir} as {image.name}: "
+                "name another out_dir, or label both in one call."
+            )
 
     def _draw(
         self,
-        image: Image,
-        result: SegDataSample,
-        name: str,
-        target: Path | None,
+        image: Named,
+        sample: SegDataSample,
         show: bool,
         wait_time: float,
-        opacity: float,
         with_labels: bool,
     ) -> np.ndarray:
-        pixels = drawable(image, Expected.of(self.model.cfg))
-        self.visualizer.alpha = opacity
         return self.visualizer.add_datasample(
-            name,
-            pixels,
-            data_sample=result,
+            image.name,
+            drawable(image.image, Expected.of(self.model.cfg)),
+            data_sample=sample,
             show=show,
             wait_time=wait_time,
-            out_file=None if target is None else str(target),
             with_labels=with_labels,
         )
 
 
-def _is_file(image: Image) -> bool:
-    return isinstance(image, str | Path)
+def _sentence(error: Exception, image: Named) -> str:
+    """One line that names the image; not the exception, whose frames would hold its pixels."""
+    text = user_sentence(error)
+    if text is None:
+        reason = " ".join(str(error).split())
+        text = f"{type(error).__name__}: {reason} ({TRACEBACK_VARIABLE}=1 shows where)"
+    known = str(image.image) if image.is_file else f"image {image.name}"
+    return text if not image.is_file or known in text else f"{known}: {text}"
 
 
-def _expand(inputs: Image | Iterable[Image]) -> Iterator[Image]:
-    if _is_file(inputs):
-        if Path(inputs).is_dir():
-            files = sorted(Path(inputs).iterdir())
-            yield from (
-                str(file)
-                for file in files
-                if file.suffix.lower() in IMAGE_SUFFIXES and not is_hidden(file.name)
-            )
-        else:
-            yield inputs
-    elif isinstance(inputs, Iterable) and not isinstance(
-        inputs, np.ndarray | PILImage.Image | torch.Tensor | bytes
-    ):
-        for item in inputs:
-            yield from _expand(item)
-    else:
-        yield inputs
+def _further(errors: Sequence[str]) -> str:
+    more = len(errors) - NAMED_AT_MOST
+    return f"; and {more} more images" if more > 0 else ""

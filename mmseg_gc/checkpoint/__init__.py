@@ -5,7 +5,7 @@ data and what mmengine stores, and nothing else; mmengine's loaders, which fall 
 unpickling, are replaced. Writing is atomic: a reader sees the old file or the new one.
 """
 
-from mmseg_gc.atomic_write import write_atomically
+from mmseg_gc.atomic import write_atomically
 from mmseg_gc.checkpoint.addresses import load_checkpoint
 from mmseg_gc.checkpoint.download import sha256_of
 from mmseg_gc.checkpoint.files import DamagedCheckpointError, read_checkpoint, save_checkpoint

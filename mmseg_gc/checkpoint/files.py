@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmseg_gc.atomic_write import write_atomically
+from mmseg_gc.atomic import write_atomically
 from mmseg_gc.checkpoint.tensor_pickles import DTYPES, UnusableError
 from mmseg_gc.checkpoint.torch_files import read_torch_file
 from mmseg_gc.checkpoint.unpickler import RefusedError

@@ -17,6 +17,13 @@ MPI_VARIABLES = (
 SLURM_VARIABLES = ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_NTASKS_PER_NODE")
 
 
+def is_first_process(launcher: str) -> bool:
+    """Whether this is rank 0 by the variables of ``launcher``, before there is a process group."""
+    choices = {"mpi": MPI_VARIABLES, "slurm": (SLURM_VARIABLES,), "pytorch": (("RANK",),)}
+    names = [names[0] for names in choices.get(launcher, ())]
+    return all(os.environ.get(name, "0") == "0" for name in names)
+
+
 def read_launcher(launcher: str) -> None:
     """Set ``RANK``, ``WORLD_SIZE`` and ``LOCAL_RANK`` as torchrun does, under mpi and slurm too.
 

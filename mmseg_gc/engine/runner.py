@@ -19,10 +19,8 @@ from mmengine.dist import (
 from mmengine.model import MMDistributedDataParallel, is_model_wrapper
 from mmengine.optim import BaseOptimWrapper, OptimWrapper, OptimWrapperDict, _ParamScheduler
 from mmengine.runner import BaseLoop, Runner
-from mmengine.runner.checkpoint import weights_to_cpu
-from mmengine.utils import apply_to
 from mmengine.visualization import Visualizer
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 
 from mmseg_gc.build_errors import explain_builds
@@ -36,14 +34,17 @@ from mmseg_gc.engine.finite_state import require_finite_run
 from mmseg_gc.engine.follow_config import follow_config, options, warn_of_idle_schedule
 from mmseg_gc.engine.hooks.preemption import PreemptionHook
 from mmseg_gc.engine.launchers import read_launcher
+from mmseg_gc.engine.on_cpu import on_cpu
 from mmseg_gc.engine.optim_wrapper import AmpOptimWrapper
 from mmseg_gc.engine.optimizers import prepare_optimizer
+from mmseg_gc.engine.out_of_memory import explain_memory, test_cfg_of
 from mmseg_gc.engine.rank_flags import RankFlags
 from mmseg_gc.engine.resume import newest_checkpoint, require_resumable
 from mmseg_gc.engine.schedulers import base_among_groups, with_ratios_kept
 from mmseg_gc.engine.sync_bn import adapt_sync_bn
 from mmseg_gc.engine.tf32 import describe_float32, set_tf32, uses_tf32
 from mmseg_gc.engine.tracking import add_trackers
+from mmseg_gc.engine.work_dir import hold_work_dir
 from mmseg_gc.errors import UserError
 from mmseg_gc.finite import spoilt
 from mmseg_gc.models.layers.compiled_ops import has_ops
@@ -175,7 +176,7 @@ class SegRunner(Runner):
     def train(self) -> nn.Module:
         self._describe_float32()
         try:
-            with explain_builds(self.cfg):
+            with explain_builds(self.cfg), hold_work_dir(self.work_dir):
                 return super().train()
         except ValueError as error:
             if "more than 1 value per channel" not in str(error):
@@ -209,7 +210,8 @@ class SegRunner(Runner):
 
     def test(self) -> dict:
         self._describe_float32()
-        with explain_builds(self.cfg), averages_as_weights(self):
+        too_large = explain_memory(test_cfg_of(self.model))
+        with explain_builds(self.cfg), averages_as_weights(self), too_large:
             return super().test()
 
     def load_or_resume(self) -> None:
@@ -333,15 +335,7 @@ class SegRunner(Runner):
             checkpoint["param_schedulers"] = [s.state_dict() for s in self.param_schedulers]
         self.call_hook("before_save_checkpoint", checkpoint=checkpoint)
         # Hooks may have put in what is on a GPU, such as averaged weights.
-        for key, value in checkpoint.items():
-            # The weights' dict tells the versions of modules in an attribute.
-            move = weights_to_cpu if hasattr(value, "_metadata") else _on_cpu
-            checkpoint[key] = move(value)
-        save_checkpoint(checkpoint, Path(out_dir, filename))
-
-
-def _on_cpu(state: dict) -> dict:
-    return apply_to(state, lambda value: isinstance(value, Tensor), lambda value: value.cpu())
+        save_checkpoint(on_cpu(checkpoint), Path(out_dir, filename))
 
 
 def _leave_process_group() -> None:

@@ -21,7 +21,8 @@ def start_worker(
     """
     if seed is not None:
         worker_init_fn(worker_id, num_workers, rank, seed, disable_subprocess_warning)
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    for number in (signal.SIGUSR1, signal.SIGINT):  # Ctrl-C reaches all of a terminal's processes
+        signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     threading.Thread(target=_leave_when_asked_by_parent, daemon=True).start()
 

@@ -1,5 +1,6 @@
 """Predicted label maps as PNG files, each under the name of its picture."""
 
+import os
 import os.path as osp
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,13 +8,15 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from mmengine import fileio
 from PIL import Image
 
+from mmseg_gc.atomic import put
 from mmseg_gc.errors import UserError
 
 # What `label_file_ids` needs besides the classes.
 NUMBERING = ("label_map", "reduce_zero_label", "file_label_map")
+# The first and the last bytes of a PNG and of a JPEG.
+WHOLE = ((b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"), (b"\xff\xd8", b"\xff\xd9"))
 EVERY_UINT8 = 256  # entries that a table of uint8 labels needs, whatever the number of classes
 
 
@@ -34,20 +37,24 @@ def label_file_ids(meta: Mapping) -> np.ndarray:
     return ids.astype(np.uint8 if ids[:num_classes].max(initial=0) < EVERY_UINT8 else np.uint16)
 
 
-def result_names(pictures: Sequence[str]) -> list[str]:
+def result_names(pictures: Sequence[str], roots: Sequence[str] | None = None) -> list[str]:
     """What each picture's results are called, without suffix: by its own name where that is enough.
 
-    Pictures of one name in several folders keep these folders, ``day1/0001``, below the one that
-    holds all; those that differ in the suffix alone keep it, ``0001.jpg``.
+    ``roots`` has a folder above each picture, below which its folders are kept: ``day1/0001``.
+    Pictures that would have one name keep the folders below the one that holds all; those that
+    differ in the suffix alone keep it, ``0001.jpg``.
     """
     if not pictures:
         return []
     paths = [osp.abspath(picture) for picture in pictures]
+    roots = [osp.abspath(root) for root in roots] if roots else map(osp.dirname, paths)
     top = osp.commonpath([osp.dirname(path) for path in paths])
     whole = [osp.relpath(path, top) for path in paths]
     without_suffix = [osp.splitext(path)[0] for path in whole]
-    names = [osp.basename(path) for path in without_suffix]
-    for longer in (without_suffix, whole):
+    names = [
+        osp.splitext(osp.relpath(path, root))[0] for path, root in zip(paths, roots, strict=True)
+    ]
+    for longer in (without_suffix, whole, whole):  # the last for what ``0001.jpg`` has come to be
         count = Counter(dict(zip(paths, names, strict=True)).values())  # a path given twice is one
         names = [
             long if count[name] > 1 else name for name, long in zip(names, longer, strict=True)
@@ -55,8 +62,23 @@ def result_names(pictures: Sequence[str]) -> list[str]:
     return names
 
 
+def is_whole(path: str | Path) -> bool:
+    """Whether ``path`` is a PNG or JPEG that has its end."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(8)
+            file.seek(-min(12, file.seek(0, os.SEEK_END)), os.SEEK_END)
+            end = file.read()
+    except OSError:
+        return False
+    return any(start.startswith(first) and end.endswith(last) for first, last in WHOLE)
+
+
 class LabelFiles:
-    """The files ``folder/NAME.png`` of one test; ``folder`` may be remote, by ``backend_args``."""
+    """The files ``folder/NAME.png`` of one test, each whole or not there.
+
+    ``folder`` may be remote, by ``backend_args``.
+    """
 
     def __init__(self, folder: str, backend_args: dict | None = None) -> None:
         self.folder = folder
@@ -98,7 +120,7 @@ class LabelFiles:
             image.putpalette([level for color in palette for level in color])
         png = BytesIO()
         image.save(png, "PNG")
-        fileio.put(png.getvalue(), target, backend_args=self.backend_args)
+        put(png.getvalue(), target, self.backend_args)
         return target
 
     def forget(self) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import cv2
-import mmcv
 import numpy as np
 from mmengine.dist import master_only
 from mmengine.structures import PixelData
@@ -12,6 +11,7 @@ from mmengine.visualization import Visualizer
 from mmseg_gc.registry import DATASETS, VISUALIZERS
 from mmseg_gc.structures import SegDataSample
 from mmseg_gc.visualization.displayable import displayable, is_displayable
+from mmseg_gc.visualization.pictures import write_picture
 
 
 def distinct_colors(count: int) -> np.ndarray:
@@ -139,7 +139,7 @@ class SegLocalVisualizer(Visualizer):
         Args:
             image: RGB uint8, ``(H, W, 3)``; any other is made that as `displayable` says.
             wait_time: seconds that a window stays open; 0 waits for a key.
-            out_file: write here in place of the backends.
+            out_file: write here, whole or not at all, in place of the backends.
         """
         if not is_displayable(image):
             image = displayable(image)
@@ -153,7 +153,7 @@ class SegLocalVisualizer(Visualizer):
         if show:
             self.show(picture, win_name=name, wait_time=wait_time)
         if out_file is not None:
-            mmcv.imwrite(mmcv.rgb2bgr(picture), out_file)
+            write_picture(picture, out_file)
         else:
             self.add_image(name, picture, step)
         return picture

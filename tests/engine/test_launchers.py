@@ -3,7 +3,7 @@ import os
 import pytest
 
 from mmseg_gc.arguments import run_config, run_parser
-from mmseg_gc.engine.launchers import read_launcher
+from mmseg_gc.engine.launchers import is_first_process, read_launcher
 from mmseg_gc.errors import UserError
 
 OPEN_MPI = dict(
@@ -59,3 +59,19 @@ def test_the_tools_do_not_make_every_rank_the_first(environment, launcher):
     own = launcher in ("none", "pytorch")
     assert environment.get("LOCAL_RANK") == ("0" if own else None)
     read_launcher(launcher) if own else None
+
+
+@pytest.mark.parametrize(
+    ("launcher", "variable"),
+    [
+        ("pytorch", "RANK"),
+        ("slurm", "SLURM_PROCID"),
+        ("mpi", "OMPI_COMM_WORLD_RANK"),
+        ("mpi", "PMI_RANK"),
+    ],
+)
+def test_the_first_process_is_known_before_they_meet(monkeypatch, launcher, variable):
+    for rank, is_first in (("0", True), ("3", False)):
+        monkeypatch.setenv(variable, rank)
+        assert is_first_process(launcher) is is_first
+        assert is_first_process("none")

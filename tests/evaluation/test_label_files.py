@@ -6,7 +6,7 @@ from PIL import Image
 
 from mmseg_gc.datasets import BaseSegDataset, CityscapesDataset
 from mmseg_gc.errors import UserError
-from mmseg_gc.evaluation.label_files import LabelFiles, label_file_ids, result_names
+from mmseg_gc.evaluation.label_files import LabelFiles, is_whole, label_file_ids, result_names
 
 
 @pytest.mark.parametrize("reduce_zero_label", [False, True])
@@ -59,6 +59,7 @@ def test_more_classes_than_8_bits_have(tmp_path, count, reduces):
             ["1/a.jpg", "1/a.png", "2/a"],
         ),
         (["in/a.jpg", "in/../in/a.jpg"], ["a", "a"]),
+        (["in/a.jpg", "in/a.png", "in/a.jpg.tif"], ["a.jpg", "a.png", "a.jpg.tif"]),
         ([], []),
     ],
 )
@@ -74,3 +75,37 @@ def test_a_name_that_is_taken_is_refused(tmp_path):
     files.write(ids, "x/a.jpg")
     with pytest.raises(UserError, match=r"y/a\.jpg and x/a\.jpg would both be written"):
         files.write(ids, "y/a.jpg")
+
+
+def test_a_folder_above_all_pictures_is_mirrored_below_it():
+    pictures = ["in/a.png", "in/x/p.png", "more/x/p.png", "more/x/q.png"]
+    roots = ["in", "in", "more", "more"]
+    assert result_names(pictures[:2], roots[:2]) == ["a", "x/p"]
+    assert result_names(pictures, roots) == ["a", "in/x/p", "more/x/p", "x/q"]
+
+
+def test_files_that_have_their_end_are_whole(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7), dtype=np.uint8)
+    for name in ("a.png", "a.jpg"):
+        path = tmp_path / name
+        Image.fromarray(pixels).save(path)
+        content = path.read_bytes()
+        assert is_whole(path)
+        for broken in (content[:-1], content[:9], b"", content[:-1] + b"\0"):
+            path.write_bytes(broken)
+            assert not is_whole(path)
+    assert not is_whole(tmp_path / "missing.png") and not is_whole(tmp_path)
+
+
+def test_a_file_of_labels_is_whole_or_not_there(tmp_path, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    files, ids = LabelFiles(str(tmp_path)), np.zeros((1, 1), np.uint8)
+    files.write(ids, "x/a.jpg")
+    monkeypatch.setattr("os.replace", stop)
+    for picture in ("x/a.jpg", "x/b.jpg"):
+        with pytest.raises(KeyboardInterrupt):
+            files.write(ids + 1, picture)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+    assert np.array_equal(np.array(Image.open(tmp_path / "a.png")), ids)

@@ -1,6 +1,7 @@
 """What the launch scripts start, with stand-ins for srun, scontrol and python."""
 
 import os
+import socket
 import subprocess
 from pathlib import Path
 
@@ -73,3 +74,28 @@ def test_usage(launch, script):
     finished = launch(f"tools/{script}", "c.py")
     assert finished.returncode == 2
     assert finished.stderr.startswith("usage: ")
+
+
+@pytest.mark.parametrize("gpus", ["0", "-1", "two", "1.5", ""])
+def test_a_number_of_processes_that_means_nothing(launch, gpus):
+    for command in (["tools/dist_train.sh", "c.py"], ["tools/dist_test.sh", "c.py", "w.pth"]):
+        finished = launch(*command, gpus)
+        assert finished.returncode == 1 and "ARGS" not in finished.stdout
+        assert (
+            finished.stderr
+            == f"Error: GPUS is '{gpus}'; give the number of processes, 1 or more.\n"
+        )
+
+
+def test_a_port_that_is_taken_is_said(launch):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        finished = launch("tools/dist_train.sh", "c.py", "2", PORT=str(port))
+        assert finished.returncode == 1 and "ARGS" not in finished.stdout
+        assert finished.stderr.startswith(f"Error: port {port} is taken")
+        assert f"PORT={port + 1} tools/dist_train.sh" in finished.stderr
+        # It's the first node that opens it.
+        finished = launch("tools/dist_train.sh", "c.py", "2", PORT=str(port), NODE_RANK="1")
+        assert f"--master_port={port}" in finished.stdout
+    finished = launch("tools/dist_test.sh", "c.py", "w.pth", "2", PORT="70000")
+    assert finished.returncode == 1 and "PORT is '70000'" in finished.stderr

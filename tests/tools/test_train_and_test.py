@@ -1,6 +1,7 @@
 """Training, resuming and testing from the command line, and every kind of bad input."""
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from torch.nn import Conv2d
 
 from mmseg_gc.checkpoint import load_checkpoint, save_checkpoint
+from mmseg_gc.engine.work_dir import OWNER_NAME
 
 CONFIG = Path(__file__).parents[2] / "configs/gcnet/gcnet_r18-d8_1xb8-20k_camvid-360x480.py"
 
@@ -272,3 +274,22 @@ def test_mixed_precision_is_for_validation_too(
     assert run_tool("train.py", CONFIG, "--work-dir", tmp_path, *arguments).status == 0
     [cfg] = configs
     assert (cfg.val_cfg or {}).get("fp16") is fp16 and cfg.optim_wrapper.type == wrapper
+
+
+def test_another_run_s_checkpoints_are_overwritten_only_on_request(run_tool, monkeypatch, tmp_path):
+    ran = []
+    monkeypatch.setattr(
+        "mmseg_gc.engine.runner.SegRunner.from_cfg",
+        lambda cfg: SimpleNamespace(train=lambda: ran.append(os.listdir(tmp_path))),
+    )
+    (tmp_path / "iter_2.pth").touch()
+    arguments = ("train.py", CONFIG, "--work-dir", tmp_path)
+    one_sentence(run_tool(*arguments), "iter_2.pth", "--resume auto", "--overwrite")
+    assert not ran
+    cures = (["--overwrite"], ["--resume"], ["--cfg-options", "overwrite=True"])
+    for count, cure in enumerate(cures, 1):
+        assert run_tool(*arguments, *cure).status == 0 and len(ran) == count
+    assert OWNER_NAME in ran[0]  # held before the runner is built
+    monkeypatch.setenv("RANK", "1")  # the first process has looked
+    assert run_tool(*arguments, "--launcher", "pytorch").status == 0
+    assert OWNER_NAME not in ran[-1]

@@ -92,7 +92,7 @@ def contact_sheet(pictures: list):
 def save(path: Path, picture) -> None:
     import cv2
 
-    from mmseg_gc.atomic_write import write_atomically
+    from mmseg_gc.atomic import write_atomically
 
     path.parent.mkdir(parents=True, exist_ok=True)
     content = cv2.imencode(".png", picture[..., ::-1])[1].tobytes()

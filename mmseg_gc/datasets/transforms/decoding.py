@@ -1,6 +1,8 @@
 """Turn an image file into pixels; one that can't be used is named with the cure."""
 
 import io
+import os
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,12 +12,19 @@ import numpy as np
 from mmengine import fileio
 from PIL import Image
 
-from mmseg_gc.datasets.transforms.headers import TIFF_STARTS, Header, read_header
+from mmseg_gc.datasets.transforms.headers import TIFF_STARTS, Header, lacks, read_header
 from mmseg_gc.datasets.transforms.png import decode_png
 from mmseg_gc.errors import UserError
 
 # OpenCV's own limit, unless OPENCV_IO_MAX_IMAGE_PIXELS is set before it is imported.
 MAX_PIXELS = 1 << 30
+KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
 _pillow_lock = threading.Lock()
 
 
@@ -30,15 +39,39 @@ def read_image(path: str, flag: str, backend: str, backend_args: dict | None) ->
 
 
 def fetch(path: str, backend_args: dict | None) -> bytes:
-    """What the file holds."""
+    """What the file holds.
+
+    Raises:
+        UserError: it's missing, can't be read, or is a pipe or device, whose end may never come.
+    """
+    backend = fileio.get_file_backend(path, backend_args=backend_args, enable_singleton=True)
     try:
-        return fileio.get(path, backend_args=backend_args)
+        if isinstance(backend, fileio.LocalBackend):
+            _require_regular(path)
+        return backend.get(path)
     except OSError as error:
         raise UserError(f"{path} can't be read ({error.strerror or error}).") from error
 
 
+def _require_regular(path: str) -> None:
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode):
+        kind = next((word for test, word in KINDS if test(mode)), "no file")
+        raise UserError(
+            f"{path} is {kind}; only regular files are read: give one, or leave it out."
+        )
+
+
 def decode(content: bytes, path: str, flag: str, backend: str) -> np.ndarray:
-    """The pixels of ``content``, as `read_image` gives them."""
+    """The pixels of ``content``, as `read_image` gives them.
+
+    Raises:
+        UserError: as `read_image`, or memory doesn't suffice.
+    """
+    header = read_header(content)
+    missing = lacks(content, header)
+    if missing or header.size[0] * header.size[1] > MAX_PIXELS:  # before room is made for them
+        raise _unreadable(path, content, flag, backend, missing)
     try:
         if backend == "tifffile":
             image = _read_tiff(content)
@@ -48,6 +81,13 @@ def decode(content: bytes, path: str, flag: str, backend: str) -> np.ndarray:
                 image = _decode_by(backend, content, flag)
         if backend == "cv2" and _may_be_cut_short(content):
             _load_by_pillow(content)
+    except MemoryError as error:
+        width, height = header.size
+        size = f"{width} x {height} pixels" if width else "pixels"
+        raise UserError(
+            f"{path}: memory doesn't suffice for its {size}; cut it into tiles or take fewer "
+            "workers."
+        ) from error
     except Exception as error:  # each decoder has exceptions of its own
         raise _unreadable(path, content, flag, backend, str(error)) from error
     if image is None:

@@ -8,6 +8,10 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from mmseg_gc.datasets.transforms.png import GREY, SIGNATURE
 
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+PNG_END_AT_MOST = 4096  # bytes from the end, where it is looked for first
+MAX_DEFLATE = 1032  # bytes that one byte of a PNG's data can become at most
+BMP_PLAIN = (0, 3)  # without compression, and that with bit masks
 PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 # Tags of TIFF and two of their values.
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, SAMPLES = 256, 257, 258, 259, 262, 277
@@ -33,11 +37,16 @@ class Header(NamedTuple):
 
 
 def read_header(content: bytes) -> Header:
-    """The header of a PNG or TIFF, and of a JPEG or WebP whether it is lossy."""
+    """The header of a PNG or TIFF, a BMP's size, and of a JPEG or WebP whether it is lossy."""
     if content.startswith(SIGNATURE) and len(content) > 25:
         size = (int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big"))
         bits, kind = content[24], content[25]
         return Header(bits, PNG_CHANNELS.get(kind, 0), kind == GREY, size=size)
+    if content.startswith(b"BM") and len(content) > 29:
+        width, height = (
+            int.from_bytes(content[at : at + 4], "little", signed=True) for at in (18, 22)
+        )
+        return Header(size=(abs(width), abs(height)))  # rows from the top have a negative height
     if content.startswith(b"\xff\xd8"):
         return Header(lossy="JPEG")
     if content.startswith(b"RIFF") and content[8:16] == b"WEBPVP8 ":
@@ -45,6 +54,30 @@ def read_header(content: bytes) -> Header:
     if content.startswith(TIFF_STARTS):
         return _read_tiff_header(content)
     return Header()
+
+
+def lacks(content: bytes, header: Header) -> str:
+    """What a PNG or BMP hasn't that it ought to; "" for whole ones and other formats.
+
+    Their decoders don't agree on files that were cut short, and may make room for all pixels that
+    a few bytes speak of. Those of other formats do agree.
+    """
+    width, height = header.size
+    if content.startswith(SIGNATURE):
+        if PNG_END not in content[-PNG_END_AT_MOST:] and PNG_END not in content:
+            return "its end is missing"
+        row = (width * header.bits * header.channels + 7) // 8
+        if height * row > len(content) * MAX_DEFLATE:
+            return f"it's too short for the {width} x {height} pixels that it claims"
+    elif content.startswith(b"BM") and len(content) > 33:
+        start, bits, compression = (
+            int.from_bytes(content[at : at + size], "little")
+            for at, size in ((10, 4), (28, 2), (30, 4))
+        )
+        row = (width * bits + 31) // 32 * 4
+        if compression in BMP_PLAIN and start + height * row > len(content):
+            return "its end is missing"
+    return ""
 
 
 def _read_tiff_header(content: bytes) -> Header:

@@ -32,7 +32,9 @@ def decode_png(content: bytes, flag: str) -> np.ndarray | None:
     mode = "rgb" if kind == COLOR else "mono"
     try:
         image = decode_image_png_u8(content, (height, width), mode)
-    except Exception:  # the one class that it raises
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # a panic in Rust is no `Exception`
         return None
     return cv2.cvtColor(image, cv2.COLOR_RGB2BGR, dst=image) if kind == COLOR else image[..., 0]
 

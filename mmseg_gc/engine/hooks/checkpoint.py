@@ -11,7 +11,7 @@ from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
 from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 
-from mmseg_gc.atomic_write import write_atomically
+from mmseg_gc.atomic import write_atomically
 from mmseg_gc.engine.hooks.figures import GREATER_KEYS, require_figure, unknown_rule
 from mmseg_gc.engine.hooks.own_checkpoints import own_file, own_steps, step_of
 from mmseg_gc.engine.random_state import (

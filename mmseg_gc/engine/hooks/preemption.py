@@ -1,7 +1,12 @@
-"""Stop a training between two iterations when its machine is asked back."""
+"""Stop a training between two iterations when its machine is asked back, or at Ctrl-C."""
 
+import os
+import shlex
 import signal
+import sys
 import threading
+import time
+from contextlib import suppress
 
 import torch
 from mmengine.dist import barrier, get_world_size
@@ -11,31 +16,35 @@ from mmengine.runner import Runner
 from mmseg_gc.engine.hooks.checkpoint import CheckpointHook
 from mmseg_gc.registry import HOOKS
 
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+ECHO = 1.0  # seconds in which several processes may have one Ctrl-C of terminal and launcher
+NOTICE = b"\nFinishing the iteration and saving a checkpoint; Ctrl-C again stops at once.\n"
 
 
 class Preempted(SystemExit):
-    """Ends the process with 128 + the signal's number, as if the signal had: 143 or 138."""
+    """Ends the process with 128 + the signal's number, as if it had: 143, 138 or 130."""
 
 
 @HOOKS.register_module()
 class PreemptionHook(Hook):
-    """On SIGTERM or SIGUSR1 finish the iteration, save a checkpoint, and leave.
+    """On SIGTERM, SIGUSR1 or Ctrl-C finish the iteration, save a checkpoint, and leave.
 
     Under several processes it's enough that one of them is signalled; on GPUs they know of it an
-    iteration later. During a validation the
-    state before it is saved, and the validation is made up for on resume. A second signal changes
-    nothing: schedulers send several. A training that counts epochs can't go on within one, so that
-    it leaves what the last epoch saved.
+    iteration later. During a validation the state before it is saved, and the validation is made up
+    for on resume. A second signal changes nothing, since schedulers send several, but Ctrl-C then
+    stops at once. A training that counts epochs can't go on within one, so that it leaves what the
+    last epoch saved.
 
     Raises:
         Preempted: a `SystemExit`, once the checkpoint is written.
+        KeyboardInterrupt: at a second signal that is Ctrl-C.
     """
 
     priority = "LOWEST"
 
     def __init__(self):
         self.received = 0
+        self._when = 0.0
         self._handlers: dict = {}
 
     def before_train(self, runner: Runner) -> None:
@@ -44,7 +53,14 @@ class PreemptionHook(Hook):
             self._handlers = {number: signal.signal(number, self._note) for number in SIGNALS}
 
     def _note(self, number: int, frame: object) -> None:
-        self.received = self.received or number
+        echo = get_world_size() > 1 and time.monotonic() - self._when < ECHO
+        if number == signal.SIGINT and self.received and not echo:
+            raise KeyboardInterrupt
+        if number == signal.SIGINT and not self.received:
+            with suppress(OSError):  # not by print: the signal may have come in the midst of one
+                os.write(2, NOTICE)
+        if not self.received:
+            self.received, self._when = number, time.monotonic()
 
     def after_train_iter(
         self,
@@ -57,6 +73,8 @@ class PreemptionHook(Hook):
         if get_world_size() > 1:
             received = self._received_anywhere(runner)
         if received and runner.optim_wrapper.should_update():
+            if not self.received:
+                self._when = time.monotonic()  # its own signal may be about to come
             self.received = received
             hook = _checkpoint_hook(runner)
             if hook is not None:
@@ -94,7 +112,7 @@ class PreemptionHook(Hook):
         last = hook.last_ckpt if hook is not None else None
         runner.logger.warning(
             f"Stopped by {signal.Signals(self.received).name} after {iterations} iterations; "
-            + (f"--resume auto goes on from {last}." if last else "nothing was saved yet.")
+            + (f"{_resuming()} goes on from {last}." if last else "nothing was saved yet.")
         )
         runner.visualizer.close()
         raise Preempted(128 + self.received)
@@ -104,6 +122,14 @@ class PreemptionHook(Hook):
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers = {}
+
+
+def _resuming() -> str:
+    """The command line that goes on, where it is known."""
+    if os.path.basename(sys.argv[0]) != "train.py" or "LOCAL_WORLD_SIZE" in os.environ:
+        return "--resume auto"
+    words = [word for word in sys.argv if word != "--overwrite"]
+    return shlex.join(["python", *words, "--resume", "auto"])
 
 
 def _checkpoint_hook(runner: Runner) -> CheckpointHook | None:

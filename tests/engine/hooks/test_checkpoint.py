@@ -12,6 +12,7 @@ import torch
 
 from mmseg_gc import atomic_write as writing
 from mmseg_gc.checkpoint import load_checkpoint
+from mmseg_gc.engine.work_dir import LOCK_NAME
 from mmseg_gc.errors import UserError
 
 ENGINE = Path(__file__).parents[1]
@@ -32,7 +33,8 @@ def crash(toy, work_dir, moment="after_train_iter", iteration=3, **keys):
 
 
 def names(work_dir):
-    return sorted(path.name for path in work_dir.iterdir() if path.name[:2] != "20")
+    others = ("20", LOCK_NAME)  # folders of logs, and what stays of the lock
+    return sorted(path.name for path in work_dir.iterdir() if not path.name.startswith(others))
 
 
 @pytest.fixture(scope="module")

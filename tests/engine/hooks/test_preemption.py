@@ -26,10 +26,10 @@ def stop(toy, work_dir, number=signal.SIGTERM, moment="before_train_iter", itera
 )
 def test_the_iteration_is_finished_and_saved(toy, tmp_path, assert_same_end, number, status):
     toy.build(tmp_path / "peace").train()
-    before = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGUSR1)]
+    before = [signal.getsignal(n) for n in preemption.SIGNALS]
     assert stop(toy, tmp_path / "run", number) == status
     assert (tmp_path / "run/last_checkpoint").read_text().endswith("iter_3.pth")
-    assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGUSR1)] == before
+    assert [signal.getsignal(n) for n in preemption.SIGNALS] == before
     toy.build(tmp_path / "run").train()
     assert_same_end(tmp_path / "run/iter_8.pth", tmp_path / "peace/iter_8.pth")
 
@@ -54,6 +54,37 @@ def test_more_signals_change_nothing(toy, tmp_path):
     hooks = [toy.DoHook(send(signal.SIGTERM), "before_train_iter", 2)]
     assert stop(toy, tmp_path / "run", signal.SIGUSR1, "before_train_iter", 2, hooks=hooks) == 143
     assert torch.load(tmp_path / "run/iter_3.pth", weights_only=False)["meta"]["iter"] == 3
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_after_another_signal_stops_at_once(toy, tmp_path, first):
+    hooks = [toy.DoHook(send(first), "before_train_iter", 2)]
+    hooks.append(toy.DoHook(send(signal.SIGINT), "before_train_iter", 2))
+    with pytest.raises(KeyboardInterrupt):
+        toy.build(tmp_path / "run", hooks=hooks).train()
+    assert not (tmp_path / "run/iter_3.pth").exists()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_one_ctrl_c_may_come_twice_to_a_rank(monkeypatch, capfd):
+    hook = preemption.PreemptionHook()
+    monkeypatch.setattr(preemption, "get_world_size", lambda: 2)
+    monkeypatch.setattr(preemption.time, "monotonic", lambda: 10.0)
+    for _ in range(2):  # from the terminal and from torchrun
+        hook._note(signal.SIGINT, None)
+    assert hook.received == signal.SIGINT
+    assert capfd.readouterr().err.count("Ctrl-C again stops at once") == 1
+    monkeypatch.setattr(preemption.time, "monotonic", lambda: 10.0 + 2 * preemption.ECHO)
+    with pytest.raises(KeyboardInterrupt):
+        hook._note(signal.SIGINT, None)
+
+
+def test_the_command_that_goes_on(monkeypatch):
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    monkeypatch.setattr("sys.argv", ["tools/train.py", "my config.py", "--overwrite", "--amp"])
+    assert preemption._resuming() == "python tools/train.py 'my config.py' --amp --resume auto"
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")  # another program started this one
+    assert preemption._resuming() == "--resume auto"
 
 
 def test_within_an_epoch_the_last_one_stands(toy, tmp_path):

@@ -1,0 +1,111 @@
+"""The images that a call asks for, each with a name for its results."""
+
+import os
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image as PILImage
+
+from mmseg_gc.apis.images import Image
+from mmseg_gc.datasets.files import IMAGE_SUFFIXES, is_hidden
+from mmseg_gc.errors import UserError
+from mmseg_gc.evaluation.label_files import result_names
+
+
+class Source(NamedTuple):
+    """An image: a file, with a folder below which its results keep its folders, or pixels."""
+
+    image: Image
+    root: str = ""
+
+    @property
+    def is_file(self) -> bool:
+        return isinstance(self.image, str | Path)
+
+
+class Named(NamedTuple):
+    image: Image
+    name: str
+    is_file: bool
+
+    @property
+    def origin(self) -> str:
+        """What no other image is called: a file's whole path, or the number of pixels."""
+        return os.path.abspath(self.image) if self.is_file else self.name
+
+
+def find(
+    inputs: Image | Iterable[Image], unnamed: Iterator[int], left_out: Iterable[str] = ()
+) -> tuple[list[Named], Iterator[Named]]:
+    """The files that ``inputs`` begins with, and what follows, taken from it one by one.
+
+    A folder stands for the images in it and below it, but for those in ``left_out``. Results are
+    named by `result_names`, images that are no files by the numbers of ``unnamed``.
+
+    Raises:
+        UserError: a folder can't be read.
+    """
+    sources = _expand(inputs, {os.path.realpath(folder) for folder in left_out})
+    files: list[Source] = []
+    rest: Iterator[Source] = iter(())
+    for source in sources:
+        if not source.is_file:
+            rest = chain([source], sources)  # such as the frames of a video: too many to hold
+            break
+        files.append(source)
+    return _named_files(files), chain.from_iterable(_named_one(one, unnamed) for one in rest)
+
+
+def _named_one(source: Source, unnamed: Iterator[int]) -> list[Named]:
+    if source.is_file:
+        return _named_files([source])
+    return [Named(source.image, f"{next(unnamed):08d}", False)]
+
+
+def _named_files(files: list[Source]) -> list[Named]:
+    names = result_names(
+        [str(file.image) for file in files],
+        [file.root or os.path.dirname(str(file.image)) for file in files],
+    )
+    return [Named(file.image, name, True) for file, name in zip(files, names, strict=True)]
+
+
+def _expand(inputs: Image | Iterable[Image], left_out: set[str]) -> Iterator[Source]:
+    if isinstance(inputs, str | Path):
+        if os.path.isdir(inputs):
+            yield from (Source(path, str(inputs)) for path in _walk(str(inputs), left_out))
+        else:
+            yield Source(inputs)
+    elif isinstance(inputs, Iterable) and not isinstance(
+        inputs, np.ndarray | PILImage.Image | torch.Tensor | bytes
+    ):
+        for item in inputs:
+            yield from _expand(item, left_out)
+    else:
+        yield Source(inputs)
+
+
+def _walk(top: str, left_out: set[str]) -> Iterator[str]:
+    """The images in ``top`` and below, also behind links, folder by folder and sorted in each."""
+    seen = set()
+    for folder, folders, files in os.walk(top, onerror=_unreadable, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen or (real in left_out and folder != top):
+            folders.clear()  # links can lead in a circle
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
+        for name in sorted(files):
+            if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not is_hidden(name):
+                yield os.path.join(folder, name)
+
+
+def _unreadable(error: OSError) -> None:
+    raise UserError(
+        f"folder {error.filename} can't be read ({error.strerror}); mend its rights or leave it "
+        "out."
+    ) from error
