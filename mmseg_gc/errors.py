@@ -5,6 +5,7 @@ import os
 import re
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+TRACEBACK_VARIABLE = "MMSEG_GC_TRACEBACK"
 
 
 class UserError(ValueError):

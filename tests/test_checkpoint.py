@@ -131,7 +131,9 @@ def test_another_number_of_classes_is_said_in_one_sentence():
 
 def test_what_is_not_loaded_is_named(monkeypatch):
     said = []
-    monkeypatch.setattr("mmseg_gc.checkpoint.print_log", lambda text, **_: said.append(text))
+    monkeypatch.setattr(
+        "mmseg_gc.checkpoint.loading.print_log", lambda text, **_: said.append(text)
+    )
     model = small_model(3)
     before = model["conv_seg"].weight.clone()
     load_into(model, small_model(5).state_dict(), source="a.pth", strict=False)

@@ -103,7 +103,10 @@ def keep_finished(dataset, first_line: str, folder: Path) -> int:
     if lines and lines[0] == first_line:
         size = pixels.stat().st_size
         for line, (name, paths, _) in zip(lines[1:], named(dataset), strict=False):
-            record = Record.from_line(line)
+            try:
+                record = Record.from_line(line, kept[-1].end if kept else 0)
+            except ValueError:
+                break
             same = record.name == name and len(paths) == len(record.sources)
             if not same or record.end > size:
                 break

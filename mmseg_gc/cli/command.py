@@ -6,9 +6,7 @@ import sys
 from collections.abc import Callable
 
 from mmseg_gc.environment import check_environment
-from mmseg_gc.errors import user_sentence
-
-TRACEBACK_VARIABLE = "MMSEG_GC_TRACEBACK"
+from mmseg_gc.errors import TRACEBACK_VARIABLE, user_sentence
 
 
 def cli(main: Callable[[], int | None]) -> Callable[[], None]:

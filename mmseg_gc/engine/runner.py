@@ -242,6 +242,8 @@ class SegRunner(Runner):
         map_location: str | Callable = "default",
     ) -> None:
         """Go on from ``filename``, with the schedule and the optimizer's options of the config."""
+        if map_location == "default":  # a GPU has no room for a second optimizer's state
+            map_location = "cpu"
         one = not isinstance(self.optim_wrapper, OptimWrapperDict | dict)
         if not (one and resume_optimizer and resume_param_scheduler):
             super().resume(filename, resume_optimizer, resume_param_scheduler, map_location)

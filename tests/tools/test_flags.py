@@ -4,10 +4,9 @@ import ast
 import os
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-
-import mmseg_gc.checkpoint
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "configs/gcnet/gcnet_r18-d8_1xb8-20k_camvid-360x480.py"
@@ -22,6 +21,7 @@ FLAGS = {
         "--local-rank": ("3", {"rank": "3"}),
         "--non-strict": ("", {"strict_load": False}),
         "--trust-pickle": ("", {"trusted": True}),
+        "--overwrite": ("", {"overwrite": True}),
         "--resume": ("a.pth", {"resume": True, "load_from": "a.pth"}),
         "--amp": ("", {"optim_wrapper.type": "mmseg_gc.AmpOptimWrapper", "val_cfg.fp16": True}),
         "--compile": ("", {"compile": True}),
@@ -67,6 +67,7 @@ FLAGS = {
     },
     "label.py": {
         "--out-dir": ("W/o", {"out_dir": "W/o"}),
+        "--skip-existing": ("", {"skip_existing": True}),
         "--device": ("cuda:1", {"device": "cuda:1"}),
         "--aug-test": ("", {"aug_test": True}),
         "--precision": ("bf16", {"precision": "bf16"}),
@@ -117,7 +118,7 @@ def ask(run_tool, monkeypatch, tmp_path):
 
         class Runner:
             def train(self):
-                found.update(trusted=mmseg_gc.checkpoint._trusting_pickle)
+                found.update(trusted=self.trust_pickle)
 
             test = train
 
@@ -127,7 +128,7 @@ def ask(run_tool, monkeypatch, tmp_path):
 
         def of_inferencer(config, weights, **options):
             found.update(options)
-            return lambda pictures, **more: found.update(more)
+            return SimpleNamespace(stream=lambda pictures, **more: found.update(more) or [])
 
         def start(program, command):
             [count] = [a for a in command if a.startswith("--nproc_per_node=")]

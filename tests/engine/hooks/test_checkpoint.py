@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmseg_gc import atomic_write as writing
+from mmseg_gc import atomic as writing
 from mmseg_gc.checkpoint import load_checkpoint
 from mmseg_gc.engine.work_dir import LOCK_NAME
 from mmseg_gc.errors import UserError
