@@ -25,6 +25,7 @@ from mmseg_gc.config.unlabelled import without_labels
 from mmseg_gc.engine.acceleration import prepare_for_inference
 from mmseg_gc.engine.out_of_memory import explain_memory, test_cfg_of
 from mmseg_gc.engine.sync_bn import adapt_sync_bn
+from mmseg_gc.engine.tf32 import set_tf32
 from mmseg_gc.errors import UserError
 from mmseg_gc.evaluation.label_files import NUMBERING
 from mmseg_gc.registry import DATASETS, MODELS, SCOPE
@@ -62,6 +63,7 @@ def init_model(
             f"{cfg.filename} is of a detector, and init_model is for segmentors: use "
             "mmdet.apis.init_detector."
         )
+    set_tf32(cfg.get("tf32"))
     init_default_scope(SCOPE)
     # The weights that training began from would be overwritten, and may need the network.
     cfg.model.pretrained = None

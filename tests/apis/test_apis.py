@@ -228,3 +228,11 @@ def test_the_switch_reaches_the_model(model, tmp_path):
         assert {k: v.shape for k, v in prepared.state_dict().items()} == {
             k: v.shape for k, v in model.state_dict().items()
         }
+
+
+@pytest.mark.parametrize("tf32", [True, False, None])
+def test_a_model_of_one_s_own_has_the_config_s_tf32(monkeypatch, tf32):
+    chosen = []
+    monkeypatch.setattr("mmseg_gc.apis.inference.set_tf32", chosen.append)
+    init_model(CONFIG, cfg_options={**SMALL, "tf32": tf32})
+    assert chosen == [tf32]
