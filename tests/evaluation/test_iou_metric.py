@@ -241,7 +241,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("world_size", [2, 3])
+@pytest.mark.parametrize("world_size", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_several_processes_give_the_numbers_of_one(world_size, tmp_path):
     script = tmp_path / "worker.py"
     script.write_text(WORKER)

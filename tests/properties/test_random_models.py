@@ -32,7 +32,7 @@ random_models = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(random_models)
 
 SIZE, ORIGINAL = (48, 56), (61, 50)
-NUM_IN_DEFAULT_RUN, NUM = 20, 200
+NUM_IN_DEFAULT_RUN, NUM = 10, 200
 SEEDS = [
     pytest.param(i, marks=[pytest.mark.slow] if i >= NUM_IN_DEFAULT_RUN else []) for i in range(NUM)
 ]

@@ -60,11 +60,11 @@ def test_killed_for_real(tmp_path):
 @pytest.mark.parametrize(
     ("moment", "iteration"),
     [
-        ("after_train_iter", 5),
+        pytest.param("after_train_iter", 5, marks=pytest.mark.slow),
         ("before_val", 4),  # saved, not yet validated
-        ("after_val_iter", 4),
+        pytest.param("after_val_iter", 4, marks=pytest.mark.slow),
         ("after_val_epoch", 6),  # scored, neither the best nor the note of it saved
-        ("before_train_iter", 4),  # right after a validation
+        pytest.param("before_train_iter", 4, marks=pytest.mark.slow),  # right after a validation
         ("before_val", 8),  # all iterations done, the last validation missing
     ],
 )
