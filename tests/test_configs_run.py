@@ -44,6 +44,7 @@ def rows():
             ("cityscapes", "80"),
             ("ade20k", "160"),
             ("voc12aug", "40"),
+            ("voc12aug", "20"),  # as ADE20K's, of other labels
         }
         # And a deeper backbone is more of the same blocks.
         marks = [pytest.mark.slow] if longer or depth == "101" else []

@@ -180,6 +180,7 @@ def base_url(zoo):
     thread.join()
 
 
+@pytest.mark.slow
 def test_published_and_measured_side_by_side(zoo, base_url):
     weights = zoo.weights()
     (zoo.served / "damaged-00000000.pth").write_bytes(b"not what the name says")
