@@ -105,9 +105,13 @@ def _ignore_what_data_sets_ignore(cfg: Config) -> None:
         for name in names
         if isinstance(cfg.get(name), dict)
         for node in dicts(cfg[name].get("dataset"))
-        if "pipeline" in node and node.get("ignore_index", 255) != 255
+        if "pipeline" in node and node.get("ignore_index", 255) != 255 and _is_id(node)
     }
-    given |= {head["ignore_index"]: "the heads" for head in heads if "ignore_index" in head}
+    given |= {
+        head["ignore_index"]: "the heads"
+        for head in heads
+        if "ignore_index" in head and _is_id(head)
+    }
     if len(given) > 1:
         places = " and ".join(f"{number} in {place}" for number, place in given.items())
         raise UserError(f"config key ignore_index is {places}: set one id everywhere.")
@@ -115,6 +119,11 @@ def _ignore_what_data_sets_ignore(cfg: Config) -> None:
         for number in given:
             if _takes_ignore_index(head):
                 head.setdefault("ignore_index", number)
+
+
+def _is_id(node: dict) -> bool:
+    """Whether ``ignore_index`` is a number or None; of all else the check of its class tells."""
+    return isinstance(node["ignore_index"], int | None)
 
 
 def _takes_ignore_index(head: dict) -> bool:
