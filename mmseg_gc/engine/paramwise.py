@@ -9,20 +9,11 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 
 from mmseg_gc.config import accepted_keys, did_you_mean
+from mmseg_gc.config.check_settings import PARAMWISE_KEYS
 from mmseg_gc.errors import UserError
 from mmseg_gc.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIMIZERS, SCOPE
 
 WHERE = "optim_wrapper.paramwise_cfg"
-PARAMWISE_KEYS = {
-    "custom_keys",
-    "bias_lr_mult",
-    "bias_decay_mult",
-    "norm_decay_mult",
-    "dwconv_decay_mult",
-    "dcn_offset_lr_mult",
-    "flat_decay_mult",
-    "bypass_duplicate",
-}
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
