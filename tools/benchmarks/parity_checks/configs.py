@@ -16,8 +16,16 @@ TITLES = {
     "ours": "our {} configs build on both sides, all but default_scope unchanged",
 }
 # The package's own name, a second copy of what the runner takes from the model, and keys that only
-# ours have: they log elsewhere and keep the best weights, and change no number.
-UNREAD = ("default_scope", "data_preprocessor.", "track", "default_hooks.checkpoint.save_best")
+# ours have: they log elsewhere, keep the best weights and say what GPUs round to.
+UNREAD = (
+    "default_scope",
+    "data_preprocessor.",
+    "track",
+    "tf32",
+    "default_hooks.checkpoint.save_best",
+)
+# The default, which ours leave out: mmengine merges a child's dict over nothing, not over None.
+DEFAULTS = (("optim_wrapper.clip_grad", None),)
 
 
 def configs(side: Side) -> Results:
@@ -30,7 +38,7 @@ def configs(side: Side) -> Results:
         faults[title] = {path.name: _build(side, path) for path in paths}
     for path in zoo(side.config_dirs[side.name]):
         for key, value in _leaves(Config.fromfile(path).to_dict()):
-            if not key.startswith(UNREAD):
+            if not key.startswith(UNREAD) and (key, value) not in DEFAULTS:
                 values[f"{path.name} {key}"] = repr(value)
     return {"faults": faults, "exact": {"values of the 16 configs, key by key": values}}
 
