@@ -1,40 +1,79 @@
-"""What the command-line tools have in common: argument spelling, run arguments, running."""
+"""What the commands have in common: argument spelling, run arguments, running."""
 
 import argparse
 import os
 import sys
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from mmengine.config import Config, DictAction
-
-from mmseg_gc.config import load_config
 from mmseg_gc.errors import UserError
 
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
 TORCHRUN_VARIABLES = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
+CONFIG_HELP = "config: a path, mmseg_gc::NAME or NAME of those that `mmseg_gc models` lists"
+
+
+class ConfigOptions(argparse.Action):
+    """mmengine's ``DictAction``, imported when it is needed: ``--help`` is to be there at once."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        from mmengine.config import DictAction
+
+        # What is written of tuples and lists with spaces is for mmengine to put together.
+        action = DictAction(self.option_strings, self.dest, nargs="+")
+        action(parser, namespace, values, option_string)
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """A parser that takes ``--work-dir`` and ``--work_dir`` for the same option."""
+    """A parser that takes ``--work-dir`` and ``--work_dir`` for the same option.
 
-    def add_argument(self, *names: str, **kwargs: Any) -> argparse.Action:
+    ``command`` is its name behind ``mmseg_gc``, under which the help shows it unless a file of
+    ``tools/`` was started; ``example`` closes the help.
+    """
+
+    def __init__(
+        self, *, description: str | None = None, command: str = "", example: str = "", **kwargs: Any
+    ):
         # `**kwargs` are argparse's own.
-        underscored = [f"--{name[2:].replace('-', '_')}" for name in names if name.startswith("--")]
-        names += tuple(name for name in underscored if name not in names)
-        return super().add_argument(*names, **kwargs)
+        if command and Path(sys.argv[0]).parent.name not in ("tools", "analysis_tools"):
+            kwargs.setdefault("prog", f"mmseg_gc {command}")
+        if example:
+            kwargs["epilog"] = f"example:\n  {example}"
+        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(description=description, **kwargs)
+
+    def parse_known_args(
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        args = [self._spelt(word) for word in (sys.argv[1:] if args is None else args)]
+        return super().parse_known_args(args, namespace)
+
+    @staticmethod
+    def _spelt(word: str) -> str:
+        name, equals, value = word.partition("=")
+        return name.replace("_", "-") + equals + value if name.startswith("--") else word
 
 
-def run_parser(description: str) -> ArgumentParser:
-    """A parser with the arguments of every tool that runs a config."""
-    parser = ArgumentParser(description=description)
-    parser.add_argument("config", help="config file, such as configs/gcnet/….py")
-    parser.add_argument("--work-dir", help="folder for logs, checkpoints and results")
+def add_config_options(parser: argparse.ArgumentParser, example: str) -> None:
+    """Add ``--cfg-options``, of which ``example`` is one."""
     parser.add_argument(
         "--cfg-options",
         nargs="+",
-        action=DictAction,
+        action=ConfigOptions,
         metavar="KEY=VALUE",
-        help="override config keys, e.g. model.pretrained=None train_cfg.max_iters=1000",
+        help=f"override config keys, e.g. {example}",
     )
+
+
+def run_parser(description: str | None, command: str = "", example: str = "") -> ArgumentParser:
+    """A parser with the arguments of every command that runs a config."""
+    parser = ArgumentParser(description=description, command=command, example=example)
+    parser.add_argument("config", help=CONFIG_HELP)
+    parser.add_argument("--work-dir", help="folder for logs, checkpoints and results")
+    add_config_options(parser, "model.pretrained=None train_cfg.max_iters=1000")
     parser.add_argument(
         "--launcher",
         choices=("none", "pytorch", "slurm", "mpi"),
@@ -60,18 +99,23 @@ def run_parser(description: str) -> ArgumentParser:
     return parser
 
 
-def run_config(args: argparse.Namespace) -> Config:
+def run_config(args: argparse.Namespace, options: dict[str, Any] | None = None) -> "Config":
     """The config that ``args`` of a `run_parser` ask for, ready for a runner.
+
+    ``options`` are dotted keys as those of ``--cfg-options``, which win.
 
     What torchrun started as one of several is so, also without ``--launcher``: else each would run
     it all, into one folder.
     """
+    from mmseg_gc.config import load_config
+
     several = os.environ.get("WORLD_SIZE", "1") != "1"
     if args.launcher == "none" and several and os.environ.keys() >= TORCHRUN_VARIABLES:
         args.launcher = "pytorch"
     if args.launcher in ("none", "pytorch"):  # the others have variables of their own
         os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
-    cfg = load_config(args.config, args.cfg_options, work_dir=args.work_dir)
+    options = {**(options or {}), **(args.cfg_options or {})}
+    cfg = load_config(args.config, options, work_dir=args.work_dir)
     cfg.launcher = args.launcher
     cfg.strict_load = not args.non_strict
     return cfg
@@ -96,5 +140,8 @@ def spread_over_gpus(args: argparse.Namespace) -> None:
     if torch.cuda.is_available() and args.gpus > torch.cuda.device_count():
         raise UserError(f"--gpus {args.gpus}: this machine has {torch.cuda.device_count()}.")
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={args.gpus}"]
+    program = sys.argv
+    if Path(sys.argv[0]).name in ("mmseg_gc", "__main__.py"):  # a command is no script of ours
+        program = ["--module", "mmseg_gc", *sys.argv[1:]]
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, *launcher, *sys.argv, "--launcher", "pytorch"])
+    os.execv(sys.executable, [sys.executable, *launcher, *program, "--launcher", "pytorch"])

@@ -71,7 +71,7 @@ def test_processes_of_torchrun_know_of_each_other(tmp_path, monkeypatch, size, g
     (tmp_path / "c.py").write_text("x = 1\n")
     given = [f"--launcher={name}" for name in given]
     args = run_parser("").parse_args([str(tmp_path / "c.py"), *given])
-    monkeypatch.setattr("mmseg_gc.arguments.load_config", lambda *_, **__: SimpleNamespace())
+    monkeypatch.setattr("mmseg_gc.config.load_config", lambda *_, **__: SimpleNamespace())
     assert run_config(args).launcher == launcher == args.launcher
     monkeypatch.delenv("RANK")  # WORLD_SIZE alone may be anybody's
     args = run_parser("").parse_args([str(tmp_path / "c.py")])

@@ -21,7 +21,9 @@ LEVELS = (
     {"accelerate"},
     {"engine"},
     {"apis"},
-    {"arguments", "cli"},
+    {"arguments"},
+    {"cli"},
+    {"__main__"},
 )  # fmt: skip
 BESIDE = {
     "checkpoint": {"finite", "detector_names", "atomic"},

@@ -23,6 +23,7 @@ from mmseg_gc.config.leaf_datasets import leaf_datasets
 from mmseg_gc.config.prediction import views_pipeline
 from mmseg_gc.config.unlabelled import without_labels
 from mmseg_gc.engine.acceleration import prepare_for_inference
+from mmseg_gc.engine.console import off_stdout
 from mmseg_gc.engine.out_of_memory import explain_memory, test_cfg_of
 from mmseg_gc.engine.sync_bn import adapt_sync_bn
 from mmseg_gc.engine.tf32 import set_tf32
@@ -33,6 +34,7 @@ from mmseg_gc.structures import SegDataSample
 from mmseg_gc.visualization import SegLocalVisualizer
 
 
+@off_stdout()
 def init_model(
     config: str | Path | Config,
     checkpoint: str | Path | None = None,
@@ -47,7 +49,8 @@ def init_model(
     The model comes back in eval mode with ``cfg`` and ``dataset_meta`` (classes, palette) on it.
     With a ``checkpoint`` it is prepared for inference alone, in ``precision`` fp32, bf16 or fp16
     compiled or not, and with ``accelerate`` auto or none, as `prepare_for_inference` says. Without
-    one it is the plain model, to load weights into or to train, and takes the defaults only.
+    one it is the plain model, to load weights into or to train, and takes the defaults only. What
+    there is to say goes to stderr.
 
     Raises:
         UserError: there is no such device, a file can't be read, the weights don't fit the model,
@@ -156,7 +159,7 @@ def inference_model(
     if not images:
         raise UserError("no image to label: the list is empty.")
     if aug_test:
-        model = _tta_model(model)
+        model = tta_model(model)
     with torch.no_grad():
         results = [_label(model, image, aug_test) for image in images]
     return results if is_list else results[0]
@@ -186,7 +189,8 @@ def _load(model: nn.Module, image: Image, aug_test: bool) -> dict:
     return data
 
 
-def _tta_model(model: nn.Module) -> BaseTTAModel:
+def tta_model(model: nn.Module) -> BaseTTAModel:
+    """``model`` behind what averages over the scales and flips of its config, in eval mode."""
     tta = MODELS.build({**model.cfg.get("tta_model", dict(type="SegTTAModel")), "module": model})
     return tta.eval()
 

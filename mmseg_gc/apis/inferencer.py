@@ -1,6 +1,5 @@
 """Label files, folders or arrays, and save pictures and label maps."""
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
@@ -14,11 +13,12 @@ from tqdm import tqdm
 
 from mmseg_gc.apis.images import Expected, Image, drawable
 from mmseg_gc.apis.inference import inference_model, init_model
+from mmseg_gc.apis.predict import sentence_of
 from mmseg_gc.apis.sources import Named, find
 from mmseg_gc.atomic import left_behind
 from mmseg_gc.datasets.files import IMAGE_SUFFIXES
 from mmseg_gc.engine.work_dir import check_work_dir
-from mmseg_gc.errors import TRACEBACK_VARIABLE, UserError, user_sentence
+from mmseg_gc.errors import UserError
 from mmseg_gc.evaluation.label_files import LabelFiles, is_whole, label_file_ids
 from mmseg_gc.registry import DATASETS, INFERENCERS
 from mmseg_gc.structures import SegDataSample
@@ -207,9 +207,7 @@ class MMSegInferencer:
                 if draws:
                     picture = self._draw(image, sample, show, wait_time, with_labels)
             except Exception as error:  # whatever it is, the next image may be well
-                if os.environ.get(TRACEBACK_VARIABLE):
-                    raise
-                result = Labelled(image.image, error=_sentence(error, image))
+                result = Labelled(image.image, error=sentence_of(error, image))
             else:
                 result = Labelled(image.image, sample, picture)
                 if "pred" in targets:
@@ -248,16 +246,6 @@ class MMSegInferencer:
             wait_time=wait_time,
             with_labels=with_labels,
         )
-
-
-def _sentence(error: Exception, image: Named) -> str:
-    """One line that names the image; not the exception, whose frames would hold its pixels."""
-    text = user_sentence(error)
-    if text is None:
-        reason = " ".join(str(error).split())
-        text = f"{type(error).__name__}: {reason} ({TRACEBACK_VARIABLE}=1 shows where)"
-    known = str(image.image) if image.is_file else f"image {image.name}"
-    return text if not image.is_file or known in text else f"{known}: {text}"
 
 
 def _further(errors: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 """The images that a call asks for, each with a name for its results."""
 
+import glob
 import os
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -43,11 +44,12 @@ def find(
 ) -> tuple[list[Named], Iterator[Named]]:
     """The files that ``inputs`` begins with, and what follows, taken from it one by one.
 
-    A folder stands for the images in it and below it, but for those in ``left_out``. Results are
-    named by `result_names`, images that are no files by the numbers of ``unnamed``.
+    A folder stands for the images in it and below it, but for those in ``left_out``, a pattern such
+    as ``day*/**/*.jpg`` for all that it matches. Results are named by `result_names`, images that
+    are no files by the numbers of ``unnamed``.
 
     Raises:
-        UserError: a folder can't be read.
+        UserError: a folder can't be read, or a pattern matches nothing.
     """
     sources = _expand(inputs, {os.path.realpath(folder) for folder in left_out})
     files: list[Source] = []
@@ -76,7 +78,9 @@ def _named_files(files: list[Source]) -> list[Named]:
 
 def _expand(inputs: Image | Iterable[Image], left_out: set[str]) -> Iterator[Source]:
     if isinstance(inputs, str | Path):
-        if os.path.isdir(inputs):
+        if glob.has_magic(str(inputs)) and not os.path.lexists(inputs) and "://" not in str(inputs):
+            yield from _expand(_matches(str(inputs)), left_out)
+        elif os.path.isdir(inputs):
             yield from (Source(path, str(inputs)) for path in _walk(str(inputs), left_out))
         else:
             yield Source(inputs)
@@ -87,6 +91,13 @@ def _expand(inputs: Image | Iterable[Image], left_out: set[str]) -> Iterator[Sou
             yield from _expand(item, left_out)
     else:
         yield Source(inputs)
+
+
+def _matches(pattern: str) -> list[str]:
+    found = sorted(glob.glob(pattern, recursive=True))
+    if not found:
+        raise UserError(f"no file matches {pattern}; check the pattern, ** walks all folders.")
+    return found
 
 
 def _walk(top: str, left_out: set[str]) -> Iterator[str]:

@@ -3,24 +3,33 @@
 import functools
 import os
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 
 from mmseg_gc.environment import check_environment
 from mmseg_gc.errors import TRACEBACK_VARIABLE, user_sentence
 
+HELP = {"-h", "--help"}
 
-def cli(main: Callable[[], int | None]) -> Callable[[], None]:
-    """Wrap a tool's ``main``: a `UserError` ends it with one line on stderr and exit status 1.
 
+def cli(main: Callable[..., int | None]) -> Callable[..., None]:
+    """Wrap a command's ``main``: a `UserError` ends it with one line on stderr and exit status 1.
+
+    ``main`` may take the words after its name, those of ``sys.argv`` where none are given.
     ``MMSEG_GC_TRACEBACK=1`` in the environment shows the traceback as well. Every other error is
     a fault of the program and keeps its traceback.
     """
 
     @functools.wraps(main)
-    def wrapped() -> None:
+    def wrapped(*arguments: Sequence[str]) -> None:
         try:
-            check_environment()
-            sys.exit(main() or 0)
+            words = arguments[0] if arguments else sys.argv[1:]
+            if not HELP.intersection(words):  # which imports OpenCV
+                check_environment()
+            with warnings.catch_warnings():
+                if not sys.warnoptions:  # -W and PYTHONWARNINGS ask for them
+                    warnings.simplefilter("ignore")  # of other packages, which users can't mend
+                sys.exit(main(*arguments) or 0)
         except KeyboardInterrupt:
             print("Interrupted.", file=sys.stderr)
             sys.exit(130)

@@ -2,9 +2,9 @@
 
 from mmseg_gc.config.adapt import OWN_HOOKS, head_ignore_index
 from mmseg_gc.config.check import accepted_keys, check_config
+from mmseg_gc.config.find import config_folder, find_config
 from mmseg_gc.config.load import SegConfig, is_detection, load_config
 from mmseg_gc.config.names import did_you_mean
-from mmseg_gc.config.read import config_folder
 
 __all__ = [
     "OWN_HOOKS",
@@ -13,6 +13,7 @@ __all__ = [
     "check_config",
     "config_folder",
     "did_you_mean",
+    "find_config",
     "head_ignore_index",
     "is_detection",
     "load_config",

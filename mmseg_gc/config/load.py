@@ -14,6 +14,7 @@ from mmseg_gc.config.adapt import (
     place_preprocessor,
 )
 from mmseg_gc.config.check import check_config
+from mmseg_gc.config.find import find_config
 from mmseg_gc.config.options import check_options, merge_options
 from mmseg_gc.config.read import read_config
 from mmseg_gc.environment import DETECTION_SCOPE, require_detection
@@ -42,9 +43,10 @@ def load_config(
 ) -> Config:
     """The config in ``source`` with ``options`` merged in, checked and ready for a runner.
 
-    ``options`` are dotted keys (``model.backbone.depth``) as ``--cfg-options`` gives them. A config
-    written for mmsegmentation's scope is taken as it is. ``work_dir`` beats the one in the file;
-    with neither it is ``work_dirs/<name of the config>``.
+    ``source`` is a config object, or what `find_config` takes: a path, or the name of a config of
+    this package. ``options`` are dotted keys (``model.backbone.depth``) as ``--cfg-options`` gives
+    them. A config written for mmsegmentation's scope is taken as it is. ``work_dir`` beats the one
+    in the file; with neither it is ``work_dirs/<name of the config>``.
 
     A variable of a base file (``crop_size``) that the file or an option sets anew, and the file
     doesn't read itself, reaches every value that the base builds from it; mmsegmentation leaves
@@ -58,8 +60,9 @@ def load_config(
     if isinstance(source, Config):
         cfg = SegConfig(source._to_lazy_dict(), filename=source.filename)
     else:
-        cfg, options = read_config(Path(source), options)
-        cfg = SegConfig(cfg._to_lazy_dict(), filename=str(source))
+        path = find_config(source)
+        cfg, options = read_config(path, options)
+        cfg = SegConfig(cfg._to_lazy_dict(), filename=str(path))
     if options:
         check_options(options, cfg)
         merge_options(cfg, options)

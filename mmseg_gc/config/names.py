@@ -19,6 +19,7 @@ RUNNER_KEYS = frozenset(inspect.signature(Runner).parameters) - {"cfg"} | {
     "model_wrapper_cfg",
     "runner_type",
     "overwrite",
+    "screen",
     "static_graph",
     "strict_load",
     "sync_bn",

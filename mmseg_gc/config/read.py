@@ -16,6 +16,7 @@ from mmengine.utils import import_modules_from_strings
 
 from mmseg_gc.config.adapt import FOREIGN_SCOPE, dicts
 from mmseg_gc.config.data_files import DATA_FORMATS, DataFileError, require_registered_names
+from mmseg_gc.config.find import config_folder, names_beside
 from mmseg_gc.config.names import KEYS, VARIABLES, did_you_mean
 from mmseg_gc.config.unread import check_names
 from mmseg_gc.config.variables import Reading, names_of
@@ -33,11 +34,8 @@ def read_config(path: Path, options: Mapping[str, Any]) -> tuple[Config, dict[st
     Options of variables, such as ``crop_size``, are in every value that the files build from them.
 
     Raises:
-        UserError: a file is missing or can't be read, or sets a key that nothing reads.
+        UserError: a file can't be read, or sets a key that nothing reads.
     """
-    if not path.is_file():
-        hint = did_you_mean(path.name, _names_beside(path), "check the path.")
-        raise UserError(f"config {path} doesn't exist{hint}")
     reading, given = Reading(KEYS, config_folder()), options
     try:
         with _one_reader, _own_base_files(path):
@@ -137,13 +135,6 @@ def _differences(old: Any, new: Any, path: str) -> Iterator[tuple[str, Any]]:
         yield path, new
 
 
-def config_folder() -> Path:
-    """Where this package's config files are: in the wheel, or beside the source."""
-    package = Path(__file__).parents[1]
-    packed = package / ".mim" / "configs"
-    return packed if packed.is_dir() else package.parent / "configs"
-
-
 @contextmanager
 def _own_base_files(config: Path) -> Iterator[None]:
     """Find ``_base_ = "mmseg::gcnet/….py"`` among this package's configs, "mmdet::" in mmdetection.
@@ -165,7 +156,7 @@ def _own_base_files(config: Path) -> Iterator[None]:
         if not path.is_file():
             raise UserError(
                 f"{filename} builds on {cfg_path}, and {path} doesn't exist"
-                f"{did_you_mean(path.name, _names_beside(path))}"
+                f"{did_you_mean(path.name, names_beside(path))}"
             )
         return str(path), SCOPE
 
@@ -205,7 +196,3 @@ def _adopt_imports(cfg: Config, path: Path) -> None:
 def _own_module(name: str) -> str:
     top, dot, rest = name.partition(".")
     return f"{SCOPE}{dot}{rest}" if top == FOREIGN_SCOPE else name
-
-
-def _names_beside(path: Path) -> list[str]:
-    return [p.name for p in path.parent.glob("*.py")] if path.parent.is_dir() else []

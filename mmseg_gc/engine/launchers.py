@@ -2,6 +2,8 @@
 
 import os
 
+import torch
+
 from mmseg_gc.errors import UserError
 
 # (rank, number of processes, rank on this machine, processes on this machine)
@@ -59,3 +61,11 @@ def read_launcher(launcher: str) -> None:
             )
         os.environ["MASTER_ADDR"] = "127.0.0.1"
     os.environ.setdefault("MASTER_PORT", "29500")
+
+
+def leave_process_group() -> None:
+    """End what processes talk by, where there is any."""
+    # gloo's threads may still hold Python objects; one that lets go of them while the interpreter
+    # shuts down aborts the process, work done and all. NCCL warns, and may hang.
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import mmengine
 import torch
@@ -16,6 +17,7 @@ from mmengine.dist import (
     is_main_process,
     master_only,
 )
+from mmengine.logging import MMLogger
 from mmengine.model import MMDistributedDataParallel, is_model_wrapper
 from mmengine.optim import BaseOptimWrapper, OptimWrapper, OptimWrapperDict, _ParamScheduler
 from mmengine.runner import BaseLoop, Runner
@@ -29,11 +31,12 @@ from mmseg_gc.config import OWN_HOOKS
 from mmseg_gc.engine.acceleration import prepare_for_training
 from mmseg_gc.engine.averaged_weights import averages_as_weights, require_average_begins
 from mmseg_gc.engine.compiling import check_compiler, compile_options, compile_parts
+from mmseg_gc.engine.console import is_brief, quiet_screen
 from mmseg_gc.engine.dataloaders import complete_dataloader, require_batches, require_end_of_epoch
 from mmseg_gc.engine.finite_state import require_finite_run
 from mmseg_gc.engine.follow_config import follow_config, options, warn_of_idle_schedule
 from mmseg_gc.engine.hooks.preemption import PreemptionHook
-from mmseg_gc.engine.launchers import read_launcher
+from mmseg_gc.engine.launchers import leave_process_group, read_launcher
 from mmseg_gc.engine.on_cpu import on_cpu
 from mmseg_gc.engine.optim_wrapper import AmpOptimWrapper
 from mmseg_gc.engine.optimizers import prepare_optimizer
@@ -68,6 +71,7 @@ class SegRunner(Runner):
     `mmseg_gc.engine.tf32.set_tf32` takes. ``compile``, mmengine's key, compiles a model's backbone
     and heads. The host waits for a GPU in `late_values` when a log line is due, in `rank_flags`
     before a checkpoint or a validation, and in `NonFiniteLossHook` where a step isn't fused.
+    ``screen="brief"`` leaves the log to its file but for warnings; `ScreenHook` tells the rest.
     ``accelerate="none"`` switches off what is done for speed (`mmseg_gc.accelerate`).
     """
 
@@ -79,6 +83,12 @@ class SegRunner(Runner):
     def rank_flags(self) -> RankFlags:
         return RankFlags()
 
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        logger = super().build_logger(*args, **kwargs)
+        if is_brief(self.cfg.get("screen")):
+            quiet_screen()
+        return logger
+
     def setup_env(self, env_cfg: dict) -> None:
         compiling = compile_options(self.cfg.get("compile"))
         if compiling is not None:
@@ -88,7 +98,7 @@ class SegRunner(Runner):
             if not torch.cuda.is_available():
                 # mmengine sets a CUDA device before it starts any process group.
                 torch.distributed.init_process_group("gloo")
-            atexit.register(_leave_process_group)
+            atexit.register(leave_process_group)
         super().setup_env(env_cfg)
         set_tf32(self.cfg.get("tf32"))
 
@@ -338,10 +348,3 @@ class SegRunner(Runner):
         self.call_hook("before_save_checkpoint", checkpoint=checkpoint)
         # Hooks may have put in what is on a GPU, such as averaged weights.
         save_checkpoint(on_cpu(checkpoint), Path(out_dir, filename))
-
-
-def _leave_process_group() -> None:
-    # gloo's threads may still hold Python objects; one that lets go of them while the interpreter
-    # shuts down aborts the process, work done and all. NCCL warns, and may hang.
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()

@@ -62,7 +62,7 @@ def environment():
 def small_run(camvid_root):
     """Options that let the CamVid config run on four small pictures without chance in the model."""
     return [
-        "--cfg-options", "model.pretrained=None", "randomness.seed=0",
+        "--cfg-options", "screen=full", "model.pretrained=None", "randomness.seed=0",
         *[f"{s}_dataloader.dataset.data_root={camvid_root}" for s in ("train", "val", "test")],
         *[f"{s}_dataloader.num_workers=0" for s in ("train", "val", "test")],
         "train_dataloader.dataset.pipeline.3.crop_size=(32,48)",

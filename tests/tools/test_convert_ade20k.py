@@ -3,20 +3,16 @@
 import importlib
 import sys
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-TOOLS = Path(__file__).parents[2] / "tools" / "convert_datasets"
-
 
 @pytest.fixture
 def convert(monkeypatch, capfd):
     """Runs the converter with arguments; returns exit status, what it printed, and its errors."""
-    monkeypatch.syspath_prepend(TOOLS)
-    module = importlib.import_module("ade20k")
+    module = importlib.import_module("mmseg_gc.cli.converters.ade20k")
 
     def call(*args):
         monkeypatch.setattr(sys, "argv", ["ade20k.py", "--nproc", "2", *map(str, args)])

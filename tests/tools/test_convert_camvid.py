@@ -3,13 +3,11 @@
 import importlib
 import sys
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-TOOLS = Path(__file__).parents[2] / "tools" / "convert_datasets"
 FRAMES = {
     "0001TP_008520": "train",
     "0001TP_008550": "test",
@@ -34,9 +32,8 @@ TABLE = np.array([entry.split() for entry in COLOURS.split(",")], np.uint8)
 @pytest.fixture
 def convert(monkeypatch, capfd, tmp_path):
     """Runs the converter with arguments; returns exit status, what it printed, and its errors."""
-    monkeypatch.syspath_prepend(TOOLS)
     monkeypatch.chdir(tmp_path)
-    module = importlib.import_module("camvid")
+    module = importlib.import_module("mmseg_gc.cli.converters.camvid")
 
     def call(*args):
         monkeypatch.setattr(sys, "argv", ["camvid.py", "--nproc", "2", *map(str, args)])

@@ -28,8 +28,7 @@ NAMES = [
 @pytest.fixture
 def convert(monkeypatch, capfd):
     """Runs the converter with arguments; returns exit status, what it printed, and its errors."""
-    monkeypatch.syspath_prepend(TOOLS)
-    module = importlib.import_module("cityscapes")
+    module = importlib.import_module("mmseg_gc.cli.converters.cityscapes")
 
     def call(*args):
         monkeypatch.setattr(sys, "argv", ["cityscapes.py", "--nproc", "2", *map(str, args)])

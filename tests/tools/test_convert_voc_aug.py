@@ -3,14 +3,12 @@
 import importlib
 import sys
 import tarfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 scipy_io = pytest.importorskip("scipy.io")
-TOOLS = Path(__file__).parents[2] / "tools" / "convert_datasets"
 TRAIN, VAL = ["2007_000032", "2008_000008"], ["2007_000033", "2008_000009"]
 SBD_TRAIN = ["2008_000002", "2008_000008", "2008_000009"]  # one of VOC's train, one of its val
 SBD_VAL = ["2009_000010"]
@@ -19,8 +17,7 @@ SBD_VAL = ["2009_000010"]
 @pytest.fixture
 def convert(monkeypatch, capfd):
     """Runs the converter with arguments; returns exit status, what it printed, and its errors."""
-    monkeypatch.syspath_prepend(TOOLS)
-    module = importlib.import_module("voc_aug")
+    module = importlib.import_module("mmseg_gc.cli.converters.voc_aug")
 
     def call(*args):
         monkeypatch.setattr(sys, "argv", ["voc_aug.py", "--nproc", "2", *map(str, args)])

@@ -1,19 +1,16 @@
 """The settings that the doctor suggests."""
 
 import importlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-TOOLS = Path(__file__).parents[2] / "tools"
 THRESHOLD = {number: int(number >= 128) for number in range(256)}
 
 
 @pytest.fixture
-def doctor(monkeypatch):
-    monkeypatch.syspath_prepend(TOOLS)
-    return lambda name: importlib.import_module(f"dataset_doctor.{name}")
+def doctor():
+    return lambda name: importlib.import_module(f"mmseg_gc.cli.dataset_doctor.{name}")
 
 
 @pytest.mark.parametrize(

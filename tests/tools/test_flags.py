@@ -96,7 +96,7 @@ def flags_of(*sources: str) -> set[str]:
 @pytest.mark.parametrize("tool", FLAGS)
 def test_each_flag_has_a_row(tool):
     common = [] if tool == "label.py" else ["mmseg_gc/arguments.py"]
-    assert flags_of(f"tools/{tool}", *common) == set(FLAGS[tool])
+    assert flags_of(f"mmseg_gc/cli/{tool}", *common) == set(FLAGS[tool])
 
 
 class Request(dict):

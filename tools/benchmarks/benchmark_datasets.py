@@ -162,8 +162,7 @@ def cpu_seconds(work: Callable[[], object]) -> float:
 
 def compare_reading(files: list[tuple[str, str]], rounds: int) -> tuple[float, float]:
     """Pairs a second and core of the doctor and of `cv2.imread`."""
-    from dataset_doctor.reading import Decoding, Pair, examine, in_parallel
-
+    from mmseg_gc.cli.dataset_doctor.reading import Decoding, Pair, examine, in_parallel
     from mmseg_gc.datasets import CityscapesDataset
 
     rules = CityscapesDataset(lazy_init=True).label_rules

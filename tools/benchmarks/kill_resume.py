@@ -105,7 +105,7 @@ def start(config: Path, work_dir: Path, log: Path) -> subprocess.Popen:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     with log.open("ab") as output:
         return subprocess.Popen(
-            [*map(str, command), "--resume", "auto"],
+            [*map(str, command), "--resume", "auto", "--cfg-options", "screen=full"],
             cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True,
         )  # fmt: skip
 

@@ -1,6 +1,8 @@
 """Does an installed mmseg_gc work? Label an image with a packaged config, away from the source."""
 
 import importlib.metadata
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -19,6 +21,9 @@ def main() -> None:
     assert importlib.metadata.version("mmseg_gc") == mmseg_gc.__version__
     for name in ("py.typed", ".mim/tools/train.py", ".mim/tools/dist_train.sh"):
         assert (package / name).is_file(), f"{name} is missing"
+    command = Path(sys.executable).with_name("mmseg_gc")
+    for words in ([command, "--help"], [sys.executable, "-m", "mmseg_gc", "models", "camvid"]):
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
     config = config_folder() / "gcnet/gcnet_r18-d8_1xb8-20k_camvid-360x480.py"
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "weights.pth"

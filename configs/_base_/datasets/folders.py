@@ -3,11 +3,12 @@
 _base_ = "../test_time_aug.py"
 dataset_type = "BaseSegDataset"
 data_root = "data/own"
+img_scale = (2048, 512)
 crop_size = (512, 512)
 train_pipeline = [
     dict(type="LoadImageFromFile"),
     dict(type="LoadAnnotations"),
-    dict(type="RandomResize", scale=(2048, 512), ratio_range=(0.5, 2.0), keep_ratio=True),
+    dict(type="RandomResize", scale=img_scale, ratio_range=(0.5, 2.0), keep_ratio=True),
     dict(type="RandomCrop", crop_size=crop_size, cat_max_ratio=0.75),
     dict(type="RandomFlip", prob=0.5),
     dict(type="PhotoMetricDistortion"),
@@ -15,7 +16,7 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type="LoadImageFromFile"),
-    dict(type="Resize", scale=(2048, 512), keep_ratio=True),
+    dict(type="Resize", scale=img_scale, keep_ratio=True),
     # After `Resize`: the score is taken at the label's own size.
     dict(type="LoadAnnotations"),
     dict(type="PackSegInputs"),

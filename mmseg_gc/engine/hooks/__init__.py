@@ -9,6 +9,7 @@ from mmseg_gc.engine.hooks.prepare_model import PrepareModelHook
 from mmseg_gc.engine.hooks.progress_bar import ProgressBarHook
 from mmseg_gc.engine.hooks.result_names import ResultNamesHook
 from mmseg_gc.engine.hooks.runtime_info import RuntimeInfoHook
+from mmseg_gc.engine.hooks.screen import ScreenHook
 from mmseg_gc.engine.hooks.visualization import SegVisualizationHook
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "ProgressBarHook",
     "RuntimeInfoHook",
     "ResultNamesHook",
+    "ScreenHook",
     "SegVisualizationHook",
 ]

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from html import escape
 
-from dataset_doctor.charts import class_bars, histogram
-from dataset_doctor.diagnosis import Chart, Diagnosis
-from dataset_doctor.findings import ERROR, KINDS, NOTE, WARNING, Finding, by_kind
-from dataset_doctor.reading import Pair
-from dataset_doctor.thumbnails import thumbnail
+from mmseg_gc.cli.dataset_doctor.charts import class_bars, histogram
+from mmseg_gc.cli.dataset_doctor.diagnosis import Chart, Diagnosis
+from mmseg_gc.cli.dataset_doctor.findings import ERROR, KINDS, NOTE, WARNING, Finding, by_kind
+from mmseg_gc.cli.dataset_doctor.reading import Pair
+from mmseg_gc.cli.dataset_doctor.thumbnails import thumbnail
 
 SHOWN_PICTURES = 6
 SHOWN_FILES = 500

@@ -5,10 +5,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dataset_doctor.findings import Finding
-from dataset_doctor.reading import Decoding, Pair
 from mmengine.config import Config
 
+from mmseg_gc.cli.dataset_doctor.findings import Finding
+from mmseg_gc.cli.dataset_doctor.reading import Decoding, Pair
 from mmseg_gc.config import check_config, head_ignore_index
 from mmseg_gc.config.leaf_datasets import leaf_datasets
 from mmseg_gc.datasets.files import FolderListing, as_suffixes, is_hidden, without_suffix

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice, pairwise
 
-from dataset_doctor.advice import Advice, advise
-from dataset_doctor.findings import ERROR, Finding
-from dataset_doctor.reading import Pair, Report, in_parallel, whole_digest
-from dataset_doctor.splits import Split
+from mmseg_gc.cli.dataset_doctor.advice import Advice, advise
+from mmseg_gc.cli.dataset_doctor.findings import ERROR, Finding
+from mmseg_gc.cli.dataset_doctor.reading import Pair, Report, in_parallel, whole_digest
+from mmseg_gc.cli.dataset_doctor.splits import Split
 
 # Above this share of an evaluation split in the training split, its score says nothing.
 MEANINGLESS_LEAK = 0.1

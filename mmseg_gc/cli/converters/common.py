@@ -18,9 +18,9 @@ import cv2
 import numpy as np
 from PIL import Image
 from prettytable import PrettyTable
-from sources import Member, Task, stream
 from tqdm import tqdm
 
+from mmseg_gc.cli.converters.sources import Member, Task, stream
 from mmseg_gc.errors import UserError
 from mmseg_gc.processes import process_pool
 

@@ -4,8 +4,8 @@ import base64
 
 import cv2
 import numpy as np
-from dataset_doctor.reading import Pair
 
+from mmseg_gc.cli.dataset_doctor.reading import Pair
 from mmseg_gc.datasets.transforms.labels import colors_to_ids, id_table
 from mmseg_gc.errors import UserError
 from mmseg_gc.visualization.displayable import displayable

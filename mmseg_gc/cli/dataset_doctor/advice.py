@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from dataset_doctor.reading import Report, sort_ids
+
+from mmseg_gc.cli.dataset_doctor.reading import Report, sort_ids
 
 # An id in fewer of the labels is a fault of those files, not a setting.
 COMMON = 0.1

@@ -1,0 +1,109 @@
+"""From an image as people hold it to what the network takes, and to what a person looks at."""
+
+import re
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+import numpy as np
+import torch
+from mmcv.transforms import Compose
+from mmengine.structures import BaseDataElement
+from PIL import Image as PILImage
+from torch import nn
+
+from mmseg_gc.apis.images import Expected, as_array, test_dataset
+from mmseg_gc.config.prediction import views_pipeline
+from mmseg_gc.config.unlabelled import without_labels
+from mmseg_gc.datasets.transforms.decoding import decode
+from mmseg_gc.errors import UserError
+from mmseg_gc.registry import TRANSFORMS
+from mmseg_gc.visualization.displayable import displayable
+
+ADDRESS = re.compile(r"https?://", re.IGNORECASE)
+MAX_BYTES = 256 << 20  # of an image at an address
+SECONDS_OF_SILENCE = 30
+Pixels = str | Path | bytes | np.ndarray | PILImage.Image
+
+
+class Loader:
+    """Read images as the test pipeline of ``model`` does; with ``aug_test`` several views of each.
+
+    It may be called by several threads. Raises `UserError` where an image can't be used.
+    """
+
+    def __init__(self, model: nn.Module, *, aug_test: bool = False, keeps_image: bool = False):
+        dataset = test_dataset(model.cfg)
+        pipeline = views_pipeline(model.cfg, dataset) if aug_test else dataset["pipeline"]
+        first, *rest = without_labels(pipeline)
+        self.expected = Expected.of(model.cfg)
+        self.aug_test = aug_test
+        self.keeps_image = keeps_image
+        self._file = TRANSFORMS.build(dict(first))
+        to_float32 = first.get("to_float32", False)
+        self._array = TRANSFORMS.build(dict(type="LoadImageFromNDArray", to_float32=to_float32))
+        self._rest = Compose(rest)
+
+    def __call__(self, image: Pixels) -> tuple[dict, np.ndarray | None]:
+        """What ``test_step`` takes of one image, and the image itself, RGB uint8 (h, w, 3)."""
+        if isinstance(image, str | Path) and not ADDRESS.match(str(image)):
+            results = self._file({"img_path": str(image)})
+        else:
+            results = self._array({"img": self._pixels(image)})
+        shown = self._shown(results["img"]) if self.keeps_image else None
+        return self._rest(results), shown
+
+    def _pixels(self, image: Pixels) -> np.ndarray:
+        name = "an image"
+        if isinstance(image, str | Path):
+            name, image = str(image), fetch_address(str(image))
+        if isinstance(image, bytes):
+            return decode(image, name, self._file.color_type, self._file.imdecode_backend)
+        return as_array(image, self.expected)
+
+    def _shown(self, pixels: np.ndarray) -> np.ndarray:
+        if pixels.dtype.kind == "f" and self.expected.reads_8_bits:
+            pixels = np.nan_to_num(pixels, posinf=0, neginf=0).clip(0, 255).astype(np.uint8)
+        return displayable(pixels)
+
+
+def fetch_address(address: str) -> bytes:
+    """What an http(s) address holds; redirections to anything else are not followed.
+
+    Raises:
+        UserError: it can't be reached, leads elsewhere, or holds more than an image does.
+    """
+    try:
+        request = Request(address, headers={"User-Agent": "mmseg_gc"})
+        with urlopen(request, timeout=SECONDS_OF_SILENCE) as response:
+            content = response.read(MAX_BYTES + 1)
+    except (OSError, URLError, ValueError) as error:
+        reason = " ".join(str(getattr(error, "msg", "") or error).split())
+        raise UserError(
+            f"{address} can't be fetched ({reason}); give the http or https address of an image."
+        ) from error
+    if len(content) > MAX_BYTES:
+        raise UserError(f"{address} has more than {MAX_BYTES >> 20} MiB; fetch the file by hand.")
+    return content
+
+
+def collate(samples: list[dict], *, aug_test: bool) -> dict:
+    """The batch that ``test_step`` takes of ``samples``, of which several views are one alone."""
+    if aug_test:  # {key: [view, …]} -> {key: [[view], …]}
+        [sample] = samples
+        return {key: [[view] for view in views] for key, views in sample.items()}
+    return {key: [sample[key] for sample in samples] for key in samples[0]}
+
+
+def input_shape(sample: dict) -> tuple[int, ...] | None:
+    """The shape by which samples go together; None: by itself."""
+    inputs = sample["inputs"]
+    return tuple(inputs.shape) if isinstance(inputs, torch.Tensor) else None
+
+
+def probabilities_of(result: BaseDataElement, *, are_probabilities: bool) -> torch.Tensor:
+    """Of every class, float32 (C, h, w), from a result that has ``seg_logits``."""
+    logits = result.seg_logits.data.float()
+    if len(logits) == 1:  # the probability of class 1 already
+        return torch.cat([1 - logits, logits])
+    return logits if are_probabilities else logits.softmax(dim=0)

@@ -1,0 +1,112 @@
+"""Videos, webcams and streams: frames in, drawn frames out."""
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mmseg_gc.errors import UserError
+
+SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
+STREAM = re.compile(r"(rtsp|rtmp|udp|tcp)://", re.IGNORECASE)
+DEFAULT_RATE = 25.0  # frames a second, where a source doesn't tell
+
+
+def is_video(source: object) -> bool:
+    """Whether ``source`` names a video, a stream, or a webcam by its number."""
+    if not isinstance(source, str | Path):
+        return False
+    text = str(source)
+    return text.isdigit() or bool(STREAM.match(text)) or text.lower().endswith(SUFFIXES)
+
+
+class Video:
+    """The frames of a file, a webcam (``"0"``) or a stream, once.
+
+    Raises:
+        UserError: it can't be opened, or has no frames.
+    """
+
+    def __init__(self, source: str | Path):
+        self.source = str(source)
+        self.is_live = self.source.isdigit() or bool(STREAM.match(self.source))
+        if not self.is_live and "://" not in self.source and not os.path.isfile(self.source):
+            raise UserError(f"video {source} doesn't exist; check the path.")
+        self._capture = cv2.VideoCapture(int(source) if self.source.isdigit() else self.source)
+        opened, self._first = self._capture.read() if self._capture.isOpened() else (False, None)
+        if not opened:
+            self._capture.release()
+            raise UserError(
+                f"video {source} has no frame that OpenCV can read; convert it, as by ffmpeg -i "
+                "IN out.mp4, or check the address."
+            )
+        self.rate = self._capture.get(cv2.CAP_PROP_FPS) or DEFAULT_RATE
+        number = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self.num_frames = number if number > 0 and not self.is_live else None
+
+    @property
+    def name(self) -> str:
+        """What results are called."""
+        if self.source.isdigit():
+            return f"webcam{self.source}"
+        return re.sub(r"[^\w.-]", "_", Path(self.source.split("://")[-1]).stem) or "stream"
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """BGR uint8 (h, w, 3)."""
+        frame = self._first
+        try:
+            while frame is not None:
+                yield frame
+                read, frame = self._capture.read()
+                if not read:
+                    return
+        finally:
+            self._capture.release()
+
+
+class VideoFile:
+    """A video that is written frame by frame and bears its name when it is whole.
+
+    Raises:
+        UserError: it can't be written.
+    """
+
+    def __init__(self, path: str | Path, rate: float):
+        self.path = Path(path)
+        self.rate = rate
+        self._writer: cv2.VideoWriter | None = None
+        self._size = (0, 0)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        handle, self._temporary = tempfile.mkstemp(
+            dir=self.path.parent, prefix=f".{self.path.stem}.", suffix=self.path.suffix
+        )
+        os.close(handle)
+
+    def add(self, frame: np.ndarray) -> None:
+        """Append ``frame``, RGB uint8 (h, w, 3); another size than the first one's is resized."""
+        if self._writer is None:
+            height, width = frame.shape[:2]
+            self._size = (width - width % 2, height - height % 2)  # most codecs want even sizes
+            code = cv2.VideoWriter_fourcc(*("mp4v" if self.path.suffix == ".mp4" else "MJPG"))
+            self._writer = cv2.VideoWriter(self._temporary, code, self.rate, self._size)
+            if not self._writer.isOpened():
+                raise UserError(f"video {self.path} can't be written by this OpenCV; name .avi.")
+        if frame.shape[1::-1] != self._size:
+            close = all(abs(a - b) < 2 for a, b in zip(frame.shape[1::-1], self._size, strict=True))
+            width, height = self._size
+            frame = frame[:height, :width] if close else cv2.resize(frame, self._size)
+        self._writer.write(np.ascontiguousarray(frame[..., ::-1]))
+
+    def close(self, *, keep: bool) -> None:
+        """End the file; without ``keep`` nothing of it remains."""
+        if self._writer is not None:
+            self._writer.release()
+        if keep and self._writer is not None:
+            os.chmod(self._temporary, 0o644)
+            os.replace(self._temporary, self.path)
+        else:
+            Path(self._temporary).unlink(missing_ok=True)

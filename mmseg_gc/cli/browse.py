@@ -1,0 +1,132 @@
+"""Draw a data set's pictures as the network sees them, after augmentation, with the labels on top.
+
+Writes one file a picture below --out, or all on one contact sheet with --sheet.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmseg_gc.cli.command import cli
+from mmseg_gc.errors import UserError
+
+GAP = 6  # pixels between the pictures of a sheet
+
+
+def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
+    from mmseg_gc.arguments import CONFIG_HELP, ArgumentParser, add_config_options
+
+    parser = ArgumentParser(
+        description=__doc__,
+        command="browse",
+        example="mmseg_gc browse own.py --sheet sheet.png --number 12",
+    )
+    parser.add_argument("config", help=CONFIG_HELP)
+    parser.add_argument("--split", default="train", choices=("train", "val", "test"))
+    parser.add_argument("--number", type=int, default=20, help="how many pictures")
+    place = parser.add_mutually_exclusive_group(required=True)
+    place.add_argument("--out", type=Path, metavar="DIR", help="folder for one PNG a picture")
+    place.add_argument("--sheet", type=Path, metavar="FILE.png", help="one file with all pictures")
+    parser.add_argument("--alpha", type=float, default=0.5, help="weight of the labels, 0 to 1")
+    parser.add_argument("--seed", type=int, default=0, help="of the augmentation")
+    add_config_options(parser, "train_dataloader.dataset.data_root=/path")
+    return parser.parse_args(arguments)
+
+
+def open_dataset(cfg, split: str):
+    from mmseg_gc.registry import DATASETS
+
+    dataset = (cfg.get(f"{split}_dataloader") or {}).get("dataset")
+    if dataset is None:
+        raise UserError(f"--split {split}: {cfg.filename} has no {split}_dataloader; name another.")
+    return DATASETS.build(dataset)
+
+
+def draw(sample: dict, meta: dict, alpha: float):
+    """A packed sample as a picture (h, w, 3), RGB, uint8, with its classes' names."""
+    import numpy as np
+
+    from mmseg_gc.visualization.displayable import displayable
+    from mmseg_gc.visualization.local_visualizer import overlay, write_names
+
+    if "inputs" not in sample or isinstance(sample["inputs"], list):
+        raise UserError("The pipeline does not end in PackSegInputs with one picture: add it.")
+    picture = displayable(sample["inputs"].numpy().transpose(1, 2, 0))
+    if "gt_sem_seg" in sample["data_samples"]:
+        label = sample["data_samples"].gt_sem_seg.data[0].numpy()
+        if label.shape != picture.shape[:2]:  # a test pipeline loads the label after `Resize`
+            import cv2
+
+            size = (label.shape[1], label.shape[0])
+            picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        palette = np.array(meta["palette"], np.uint8).reshape(-1, 3)
+        picture = overlay(picture, label, palette, alpha)
+        write_names(picture, label, meta["classes"] or ())
+    return picture
+
+
+def contact_sheet(pictures: list):
+    """All pictures in a grid that is about as wide as high: (h, w, 3), RGB, uint8."""
+    import math
+
+    import cv2
+    import numpy as np
+
+    height = min(300, max(picture.shape[0] for picture in pictures))
+    width = max(math.ceil(p.shape[1] * height / p.shape[0]) for p in pictures)
+    columns = max(1, round(math.sqrt(len(pictures) * height / width)))
+    rows = math.ceil(len(pictures) / columns)
+    shape = rows * (height + GAP) + GAP, columns * (width + GAP) + GAP, 3
+    sheet = np.full(shape, 255, np.uint8)
+    for index, picture in enumerate(pictures):
+        size = max(1, round(picture.shape[1] * height / picture.shape[0])), height
+        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        top = GAP + index // columns * (height + GAP)
+        left = GAP + index % columns * (width + GAP)
+        sheet[top : top + height, left : left + size[0]] = picture
+    return sheet
+
+
+def save(path: Path, picture) -> None:
+    import cv2
+
+    from mmseg_gc.atomic import write_atomically
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = cv2.imencode(".png", picture[..., ::-1])[1].tobytes()
+    write_atomically(path, lambda file: file.write(content))
+
+
+@cli
+def main(arguments: Sequence[str] | None = None) -> None:
+    args = parse_args(arguments)
+    import random
+
+    import numpy as np
+    from mmengine.registry import init_default_scope
+    from tqdm import tqdm
+
+    from mmseg_gc.config import load_config
+
+    cfg = load_config(args.config, args.cfg_options)
+    init_default_scope(cfg.default_scope)
+    random.seed(args.seed)
+    np.random.seed(args.seed)
+    dataset = open_dataset(cfg, args.split)
+    number = min(args.number, len(dataset))
+    if number < 1:
+        raise UserError(f"--number is {args.number}: give one above 0.")
+    # Spread over the whole split: neighbours in a video look alike.
+    chosen = np.linspace(0, len(dataset) - 1, number).round().astype(int).tolist()
+    pictures = []
+    for index in tqdm(chosen, desc="drawing", unit="picture", dynamic_ncols=True):
+        sample = dataset[index]
+        picture = draw(sample, dataset.metainfo, args.alpha)
+        if args.sheet:
+            pictures.append(picture)
+        else:
+            stem = Path(sample["data_samples"].img_path).stem
+            save(args.out / f"{index:06d}_{stem}.png", picture)
+    if args.sheet:
+        save(args.sheet, contact_sheet(pictures))
+    print(f"{number} of {len(dataset)} pictures are in {args.sheet or args.out}")

@@ -1,0 +1,1 @@
+"""Lay data sets out as the configs expect them: one module a data set."""

@@ -1,0 +1,95 @@
+"""What a person sees of a training, and what the log's file keeps."""
+
+import io
+import re
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+from mmseg_gc.engine.console import is_brief
+from mmseg_gc.errors import UserError
+
+CONFIG = Path(__file__).parents[2] / "configs/gcnet/gcnet_r18-d8_1xb8-20k_camvid-360x480.py"
+NARROW = [
+    "model.backbone.base_channels=8",
+    "model.decode_head.in_channels=64",
+    "model.decode_head.channels=8",
+    "model.auxiliary_head.in_channels=32",
+    "model.auxiliary_head.channels=8",
+]
+
+
+@pytest.fixture
+def train(run_tool, camvid_options, tmp_path):
+    short = ("train_cfg.", "train_dataloader.batch_size", "default_hooks.")
+    kept = [option for option in camvid_options if not option.startswith(short)]
+    options = ["--cfg-options", *kept, *NARROW, "default_hooks.logger.interval=4"]
+
+    def run(*settings, more=()):
+        words = ("train.py", CONFIG, *settings, "--work-dir", tmp_path / "work")
+        return run_tool(*words, *options, *more)
+
+    return run
+
+
+def test_ten_lines_then_how_far_it_is_then_what_came_of_it(train, tmp_path):
+    with warnings.catch_warnings(record=True) as told:
+        finished = train("iters=12", "val_interval=6", "batch=1")
+    assert finished.status == 0, finished.err
+    lines = finished.out.splitlines()
+    head = lines[: next(i for i, line in enumerate(lines) if line.startswith("iter 1/"))]
+    assert 6 <= len(head) <= 12
+    topics = {line.split()[0]: line for line in head}
+    assert "4 images for training, 2 for validation" in topics["data"]
+    assert "11: Sky, Building" in topics["classes"] and "and 3 more" in topics["classes"]
+    assert "ResNetV1c-18 + GCHead" in topics["model"] and "float32" in topics["precision"]
+    assert "12 iterations of 1 images, validation every 6" in topics["run"]
+    shown = re.findall(
+        r"^iter (\d+)/12  loss [\d.]+  lr [\de.-]+  [\d.]+ images/s  ETA", finished.out, re.M
+    )
+    assert shown == ["1", "2", "4", "5", "8", "10", "12"]
+    assert finished.out.count("\nvalidation at ") == 2
+    assert "| Building" in finished.out.replace("|  Building", "| Building")
+    [best] = re.findall(r"^best mIoU [\d.]+: (\S+)$", finished.out, re.MULTILINE)
+    assert Path(best).is_file()
+    commands = [line for line in lines if line.startswith("  mmseg_gc ")]
+    assert [line.split()[1] for line in commands] == ["test", "predict", "curves"]
+    own = Path(commands[0].split()[2])  # what was changed is in the run's own config
+    assert own.parent == tmp_path / "work" and "max_iters" in own.read_text()
+    assert finished.err == "" and told == []
+    [log] = (tmp_path / "work").glob("*/*.log")
+    text = log.read_text()
+    assert "System environment" in text and "Hooks will be executed" in text
+    assert "Iter(train)" in text and "System environment" not in finished.out
+
+
+def test_a_terminal_gets_a_bar(train, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    finished = train("iters=3", "val_interval=3", "batch=1")
+    assert finished.status == 0
+    assert "iter 1/3" not in finished.out and "validation at 3" in finished.out
+    bar = screen.getvalue()
+    assert re.search(r"1/3 .*loss [\d.]+  lr [\de.-]+  [\d.]+ images/s", bar) and "3/3" in bar
+
+
+def test_all_of_it_on_request(train):
+    finished = train("iters=1", more=["screen=full"])
+    assert "System environment" in finished.out and "next:" not in finished.out
+    with pytest.raises(UserError, match="screen='loud': choose 'brief', or 'full'"):
+        is_brief("loud")
+
+
+def test_short_keys_are_refused_where_they_do_nothing(train):
+    finished = train("val_interval=5", "--no-validate")
+    assert finished.status == 1 and "would do nothing with --no-validate" in finished.err
+    finished = train("seed=3")
+    assert (
+        finished.status == 1 and "seed=3 and --cfg-options both set randomness.seed" in finished.err
+    )
