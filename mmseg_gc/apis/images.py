@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from PIL import Image as PILImage
+from PIL import ImageOps
 
 from mmseg_gc.config.leaf_datasets import leaf_datasets
 from mmseg_gc.errors import UserError
@@ -79,6 +80,8 @@ def as_array(image: np.ndarray | PILImage.Image, expected: Expected) -> np.ndarr
         UserError: it has another type, shape, number of channels or range than the network's.
     """
     if isinstance(image, PILImage.Image):
+        if not str(expected.loader.get("color_type", "color")).endswith(("changed", "orientation")):
+            image = ImageOps.exif_transpose(image)  # as from its file
         image = _of_pil(image, expected)
     if not isinstance(image, np.ndarray):
         raise UserError(f"an image is {_described(image)}; give {KINDS}.")

@@ -24,6 +24,7 @@ from mmseg_gc.config.prediction import views_pipeline
 from mmseg_gc.config.unlabelled import without_labels
 from mmseg_gc.engine.acceleration import prepare_for_inference
 from mmseg_gc.engine.console import off_stdout
+from mmseg_gc.engine.names_of_weights import tell_other_classes
 from mmseg_gc.engine.out_of_memory import explain_memory, test_cfg_of
 from mmseg_gc.engine.sync_bn import adapt_sync_bn
 from mmseg_gc.engine.tf32 import set_tf32
@@ -105,6 +106,8 @@ def _dataset_meta(cfg: Config, meta: dict) -> dict[str, Any]:
     }
     if dataset.get("metainfo"):
         names = dict(dataset["metainfo"])
+        if isinstance(names.get("classes"), list | tuple):
+            tell_other_classes(names["classes"], stored.get("classes"))
     else:
         known = getattr(DATASETS.get(dataset["type"]), "METAINFO", {}) if "type" in dataset else {}
         names = {key: known.get(key) or stored.get(key) for key in ("classes", "palette")}

@@ -1,6 +1,7 @@
 """How a command ends: with one line where the user's input or the disk is at fault."""
 
 import functools
+import io
 import os
 import sys
 import warnings
@@ -22,6 +23,7 @@ def cli(main: Callable[..., int | None]) -> Callable[..., None]:
 
     @functools.wraps(main)
     def wrapped(*arguments: Sequence[str]) -> None:
+        _print_anywhere()
         try:
             words = arguments[0] if arguments else sys.argv[1:]
             if not HELP.intersection(words):  # which imports OpenCV
@@ -42,6 +44,13 @@ def cli(main: Callable[..., int | None]) -> Callable[..., None]:
             sys.exit(1)
 
     return wrapped
+
+
+def _print_anywhere() -> None:
+    """Let names that the terminal's encoding lacks be printed with escapes, not fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _end_progress_bars() -> None:

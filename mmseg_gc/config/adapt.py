@@ -5,7 +5,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from mmseg_gc.config.check import accepted_keys
+from mmseg_gc.config.check_settings import accepted_keys
 from mmseg_gc.errors import UserError
 from mmseg_gc.registry import MODELS, SCOPE
 

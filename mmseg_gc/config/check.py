@@ -4,16 +4,18 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mmengine.hooks import EMAHook
 from mmengine.registry import DefaultScope, Registry
 from torch.utils.data import DataLoader
 
 from mmseg_gc import registry as ours
+from mmseg_gc.config.check_data import check_data
+from mmseg_gc.config.check_layers import check_layers
 from mmseg_gc.config.check_settings import (
     KEYS_OF_BUILDERS,
-    LAYER_KEYS,
+    accepted_keys,
     check_environment_keys,
     check_keys,
-    check_layer,
     check_optim_wrapper,
     check_settings,
     choices,
@@ -124,6 +126,7 @@ def check_config(cfg: Mapping) -> None:
                     _check_dataloader(cfg[name], name)
         check_optim_wrapper(cfg.get("optim_wrapper") or {})
         _check_num_classes(cfg)
+        check_data(cfg)
     check_environment_keys(cfg)
 
 
@@ -156,8 +159,6 @@ def _check_node(node: Any, path: str, registry: Registry | None) -> None:
             inner = registry if path == "default_hooks" else REGISTRY_OF_KEY.get(key, registry)
             if registry is ours.MODELS and key in ("train_cfg", "test_cfg"):
                 inner = None  # the model's own settings, not a loop
-            if key in LAYER_KEYS and isinstance(value, Mapping):
-                check_layer(value, f"{path}.{key}")
             if isinstance(value, Mapping | list | tuple):
                 _check_node(value, f"{path}.{key}", inner)
 
@@ -182,9 +183,13 @@ def _check_component(node: Mapping, path: str, registry: Registry) -> None:
             f"{choices(kind, sorted(scoped.module_dict))}"
         )
     accepted = accepted_keys(component)
+    if component is EMAHook:  # which hands what it doesn't know to the average
+        average = look_up(node.get("ema_type", "ExponentialMovingAverage"), ours.MODELS)[0]
+        accepted = accepted_keys(average) and accepted_keys(average) | _keywords(EMAHook)
     if accepted is not None:
         check_keys(node, path, accepted | KEYS_OF_BUILDERS)
     check_values(node, path, component)
+    check_layers(node, path)
     if component.__module__.startswith("mmseg_gc.") and node.get("pipeline") == []:
         raise UserError(f"config key {path}.pipeline=[] makes no samples; end it in PackSegInputs.")
     if getattr(component, "__name__", "") == "RandomGrayscale" and not node.get("keep_channels"):
@@ -194,25 +199,8 @@ def _check_component(node: Mapping, path: str, registry: Registry) -> None:
         )
 
 
-def accepted_keys(component: Any) -> set[str] | None:
-    """The keyword names that ``component`` can be built with; None if it takes any.
-
-    A constructor with ``**kwargs`` is taken to hand them to the next class in line.
-    """
-    owners = component.__mro__ if inspect.isclass(component) else (component,)
-    names: set[str] = set()
-    for owner in owners:
-        init = owner.__dict__.get("__init__") if inspect.isclass(owner) else owner
-        if init is None or init is object.__init__:
-            continue
-        try:
-            parameters = inspect.signature(init).parameters.values()
-        except (TypeError, ValueError):
-            return None
-        names |= {p.name for p in parameters if p.kind is not p.VAR_KEYWORD}
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            return names
-    return None
+def _keywords(cls: type) -> set[str]:
+    return set(inspect.signature(cls).parameters)
 
 
 def _check_num_classes(cfg: Mapping) -> None:

@@ -1,9 +1,11 @@
 """Check what mmengine reads from a config key by key, without a registry."""
 
+import inspect
 import re
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from mmengine.registry import Registry
 
 from mmseg_gc import registry as ours
@@ -21,15 +23,24 @@ KEYS_OF_BUILDERS = {
     "convert_to_iter_based",
 }
 # Read key by key, by mmengine and its optimizer constructor.
-ENVIRONMENT: dict[str, set[str] | None] = {
+ENVIRONMENT: dict[str, set[str]] = {
     "env_cfg": {"cudnn_benchmark", "mp_cfg", "dist_cfg", "resource_limit"},
     "env_cfg.mp_cfg": {"mp_start_method", "opencv_num_threads"},
-    "env_cfg.dist_cfg": None,
+    # What mmengine's launchers take, and torch's `init_process_group`.
+    "env_cfg.dist_cfg": {
+        *("backend", "device_id", "group_name", "init_backend", "init_method", "pg_options"),
+        *("port", "rank", "store", "timeout", "world_size"),
+    },
+    "auto_scale_lr": {"enable", "base_batch_size"},
     "randomness": {"seed", "diff_rank_seed", "deterministic"},
 }
+COMPILE_KEYS = set(inspect.signature(torch.compile).parameters) - {"model"}
 TEXTS = {"load_from": str, "log_level": str | int, "resume": bool | str, "work_dir": str}
-NORM_KEYS = {"type", "max_norm", "norm_type", "error_if_nonfinite", "foreach"}
-VALUE_KEYS = {"type", "clip_value", "foreach"}
+# What mmengine's ways of clipping take, and first what each needs.
+CLIPPING = {
+    "norm": ("max_norm", "norm_type", "error_if_nonfinite", "foreach"),
+    "value": ("clip_value", "foreach"),
+}
 PARAMWISE_KEYS = {
     "custom_keys",
     "bias_lr_mult",
@@ -43,8 +54,6 @@ PARAMWISE_KEYS = {
 CUSTOM_KEY_KEYS = {"lr_mult", "decay_mult"}
 
 
-# Keys of layers' dicts: only their types are looked up, the rest depends on the layer.
-LAYER_KEYS = {"norm_cfg", "conv_cfg", "act_cfg", "upsample_cfg"}
 # Dicts under these keys describe a part, and so do the items of a list there.
 PARTS = {
     "model",
@@ -71,11 +80,18 @@ MMENGINE_HOOKS = (
     *("runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint"),
     *("visualization", "nonfinite_loss", "preemption"),
 )
-LAYERS = ("BN", "SyncBN", "GN", "LN", "IN", "Conv2d", "ReLU", "GELU", "bilinear", "nearest")
 # Names that a data set reads, and that are free beside: only slips are refused.
 DATASET_NAMES = {
     "metainfo": {"classes", "palette", "label_map", "dataset_type", "task_name", "ignore_index"},
     "data_prefix": {"img_path", "seg_map_path", "img"},
+}
+
+# Of mmsegmentation 0.x, and what else people call them.
+OLD_NAMES = {
+    **dict.fromkeys(["CLASSES", "class_names", "names"], "classes"),
+    **dict.fromkeys(["PALETTE", "colors", "colours"], "palette"),
+    **dict.fromkeys(["ann_path", "ann_dir", "label_path", "mask_path", "seg_path"], "seg_map_path"),
+    "img_dir": "img_path",
 }
 
 
@@ -86,6 +102,27 @@ def look_up(kind: Any, registry: Registry) -> tuple[Any, Registry]:
             return scoped.get(kind) if isinstance(kind, str) else kind, scoped
         except RuntimeError:  # mmengine's, for names that no registry can have
             return None, scoped
+
+
+def accepted_keys(component: Any) -> set[str] | None:
+    """The keyword names that ``component`` can be built with; None if it takes any.
+
+    A constructor with ``**kwargs`` is taken to hand them to the next class in line.
+    """
+    owners = component.__mro__ if inspect.isclass(component) else (component,)
+    names: set[str] = set()
+    for owner in owners:
+        init = owner.__dict__.get("__init__") if inspect.isclass(owner) else owner
+        if init is None or init is object.__init__:
+            continue
+        try:
+            parameters = inspect.signature(init).parameters.values()
+        except (TypeError, ValueError):
+            return None
+        names |= {p.name for p in parameters if p.kind is not p.VAR_KEYWORD}
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            return names
+    return None
 
 
 def choices(kind: str, names: list[str]) -> str:
@@ -129,10 +166,18 @@ def check_optim_wrapper(node: Mapping) -> None:
     path += ".custom_keys"
     for name in (custom := _dict(paramwise, "custom_keys", path)):
         check_keys(_dict(custom, name, f"{path}.{name}"), f"{path}.{name}", CUSTOM_KEY_KEYS)
-    clip_grad = _dict(node, "clip_grad", "optim_wrapper.clip_grad")
-    for name, known in (("max_norm", NORM_KEYS), ("clip_value", VALUE_KEYS)):
-        if name in clip_grad:
-            check_keys(clip_grad, "optim_wrapper.clip_grad", known)
+    _check_clipping(_dict(node, "clip_grad", "optim_wrapper.clip_grad"))
+
+
+def _check_clipping(clip_grad: Mapping) -> None:
+    if not clip_grad:
+        return
+    path, kind = "optim_wrapper.clip_grad", clip_grad.get("type", "norm")
+    if kind not in CLIPPING:
+        raise UserError(f"config key {path}.type={kind!r} has to be 'norm' or 'value'.")
+    check_keys(clip_grad, path, {"type", *CLIPPING[kind]})
+    if CLIPPING[kind][0] not in clip_grad:
+        raise UserError(f"config key {path} has no {CLIPPING[kind][0]}; add it.")
 
 
 def _dict(node: Mapping, key: str, path: str) -> Mapping:
@@ -149,12 +194,13 @@ def check_environment_keys(cfg: Mapping) -> None:
     Raises:
         UserError: one of them.
     """
+    if isinstance(cfg.get("compile"), Mapping):
+        check_keys(cfg["compile"], "compile", COMPILE_KEYS)
     for path, known in ENVIRONMENT.items():
         owner, _, key = path.rpartition(".")
         holder = (cfg.get(owner) or {}) if owner else cfg
         node = _dict(holder, key, path)
-        if known is not None:
-            check_keys(node, path, known)
+        check_keys(node, path, known)
         check_values(node, path)
     for key, kinds in TEXTS.items():
         if not (cfg.get(key) is None or isinstance(cfg[key], kinds) and cfg[key] != ""):
@@ -195,9 +241,12 @@ def check_settings(node: Mapping, path: str) -> None:
         raise UserError(f"config key {path} has no type, which names its class{hint}")
     if path == "train_cfg" and "type" not in node and "by_epoch" not in node:
         raise UserError("config key train_cfg has no type; set it to 'IterBasedTrainLoop'.")
+    if owner == "log_processor" and key == "custom_cfg":
+        _check_log_line(node, path)
     for name in node:
         known = DATASET_NAMES.get(key, ())
-        if name not in known and (near := nearest(str(name), known)) is not None:
+        near = OLD_NAMES.get(str(name)) if known else None
+        if name not in known and (near := near or nearest(str(name), known)) is not None:
             raise UserError(f"config key {path}.{name} doesn't exist; did you mean {near!r}?")
     if path == "default_hooks":
         for name, hook in node.items():
@@ -205,24 +254,17 @@ def check_settings(node: Mapping, path: str) -> None:
     check_values(node, path)
 
 
+def _check_log_line(node: Mapping, path: str) -> None:
+    for key in ("data_src", "method_name"):
+        if key not in node:
+            raise UserError(f"config key {path} has no {key}; add it.")
+    if node["method_name"] in ("mean", "min", "max", "current"):
+        check_keys(node, path, {"data_src", "log_name", "method_name", "window_size"})
+
+
 def _check_hook(name: str, hook: Any) -> None:
     if hook is not None and not isinstance(hook, Mapping):
         raise UserError(f"config key default_hooks.{name}={hook!r} has to be a dict or None.")
     near = nearest(name, MMENGINE_HOOKS)
-    if near and not name.startswith(MMENGINE_HOOKS):
+    if near and not re.match(rf"({'|'.join(MMENGINE_HOOKS)})($|_|\d)", name):
         raise UserError(f"config key default_hooks.{name} is no hook; did you mean {near!r}?")
-
-
-def check_layer(node: Mapping, path: str) -> None:
-    """Check that there is a layer of the type in ``node``, a ``norm_cfg`` or its like.
-
-    Raises:
-        UserError: there is none.
-    """
-    kind = node.get("type", "")
-    if not isinstance(kind, str):
-        if callable(kind):
-            return
-        raise UserError(f"config key {path}.type={kind!r} has to be the name of a class.")
-    if kind and not kind.startswith("DCN") and look_up(kind, ours.MODELS)[0] is None:
-        raise UserError(f"config key {path}.type={kind!r} is no layer{did_you_mean(kind, LAYERS)}")

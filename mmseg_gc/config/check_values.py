@@ -79,11 +79,13 @@ RANGES = {
     **dict.fromkeys(["interval", "max_keep_ckpts"], COUNT_OR_MINUS_1),
     **dict.fromkeys(["crop_size", "scale", "size", "size_divisor", "stride"], SIDE),
     **dict.fromkeys(["end", "std", "ratio", "ratio_range", "scale_factor", "max_norm"], POSITIVE),
+    # A scheduler takes its first factor back by dividing by it.
+    **dict.fromkeys(["factor", "start_factor"], POSITIVE),
     **dict.fromkeys(
         ["class_weight", "eps", "eta_min", "loss_weight", "lr", "lr_mult", "decay_mult"],
         NOT_NEGATIVE,
     ),
-    **dict.fromkeys(["power", "start_factor", "end_factor", "weight_decay"], NOT_NEGATIVE),
+    **dict.fromkeys(["power", "end_factor", "weight_decay"], NOT_NEGATIVE),
     **dict.fromkeys(["cat_max_ratio", "momentum", "prob", "threshold"], SHARE),
     **dict.fromkeys(["dropout_ratio"], DROPOUT),
     **dict.fromkeys(["ignore_index", "seg_pad_val"], LABEL),
@@ -106,7 +108,7 @@ def check_values(node: Mapping, path: str, component: Any = None) -> None:
         UserError: one that can't be right, with its key and what would be.
     """
     hints = {} if component is None else _hints(component)
-    known = component is None or _is_known(component)
+    known = component is None or is_known(component)
     for key, value in node.items():
         name = f"{path}.{key}"
         shown = f"{name}={_short(value)}"
@@ -140,7 +142,8 @@ def _in_range(key: str, value: Any) -> bool:
     return RANGES[key].takes(value) and not (key in INTERVALS and value == 0)
 
 
-def _is_known(component: Any) -> bool:
+def is_known(component: Any) -> bool:
+    """Whether keys and annotations of ``component`` mean what they say."""
     module = getattr(component, "__module__", None) or ""
     return module.partition(".")[0] in KNOWN_PACKAGES
 
@@ -161,7 +164,7 @@ def _hints(component: Any) -> dict[str, Any]:
     hints: dict[str, Any] = {}
     for owner in owners:
         init = owner.__dict__.get("__init__") if inspect.isclass(owner) else owner
-        if init is None or not _is_known(owner):
+        if init is None or not is_known(owner):
             continue
         try:
             found = typing.get_type_hints(init)

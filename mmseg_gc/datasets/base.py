@@ -17,6 +17,7 @@ from mmseg_gc.datasets.label_rules import (
     grey_levels,
     holds_grey_levels,
     map_of_grey_levels,
+    require_colors,
 )
 from mmseg_gc.datasets.pack import Pack, PackedSample
 from mmseg_gc.datasets.pairing import Pairing
@@ -262,6 +263,7 @@ class BaseSegDataset(BaseDataset):
             draw = np.random.RandomState(42)
             self._metainfo["palette"] = draw.randint(0, 255, size=(len(classes), 3)).tolist()
             return
+        require_colors(palette)
         fits = len(palette) == len(classes)
         if not fits and len(palette) != len(self.label_map or ()):
             raise UserError(

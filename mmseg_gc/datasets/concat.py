@@ -38,6 +38,12 @@ class ConcatDataset(MMEngineConcatDataset):
         every_key = {key for part in parts for key in part.metainfo}
         super().__init__(parts, lazy_init=lazy_init, ignore_keys=list(every_key))
 
+    @property
+    def metainfo(self) -> dict:
+        """The first part's; a ``submission`` that isn't all parts' is "differing"."""
+        forms = {part.metainfo.get("submission") for part in self.datasets}
+        return super().metainfo | ({"submission": "differing"} if len(forms) > 1 else {})
+
 
 def _require_same_classes(classes: Sequence[Sequence[str] | None]) -> None:
     for place, names in enumerate(classes):

@@ -42,6 +42,24 @@ def checked_label_map(label_map: Mapping, rules: Mapping) -> dict[int, int]:
     return checked
 
 
+def require_colors(palette: Sequence) -> None:
+    """Refuse what is no list of colours: no checkpoint with it could be read again.
+
+    Raises:
+        UserError: names the first that isn't (r, g, b).
+    """
+    for place, color in enumerate(palette):
+        try:
+            is_color = len(color) == 3 and all(level in range(256) for level in color)
+        except TypeError:
+            is_color = False
+        if not is_color:
+            raise UserError(
+                f"metainfo.palette has {color!r} for class {place}: give (r, g, b), each from 0 to "
+                "255."
+            )
+
+
 def grey_levels(colors: Colors | None) -> dict[int, int] | None:
     """The id of each grey level of a palette that has greys alone; None for any other."""
     if not colors or shared_color(colors) or any(len(set(color)) > 1 for color, _ in colors):

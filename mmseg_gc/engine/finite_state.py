@@ -38,7 +38,11 @@ def require_finite_run(
             tensors |= _momenta({names.get(p, "a parameter"): state for p, state in states})
     if bad := [name for name in spoilt(tensors) if name not in by_design]:
         pointer = Path(runner.work_dir, "last_checkpoint")
-        last = f"go on from {pointer.read_text()}" if pointer.is_file() else "begin anew"
+        last = (
+            f"go on from {pointer.read_text('utf-8', 'replace')}"
+            if pointer.is_file()
+            else "begin anew"
+        )
         raise UserError(
             f"{path} isn't written: the training diverged, and {listed(bad)} hold NaN, infinity or "
             f"a negative variance; lower optim_wrapper.optimizer.lr and {last}."

@@ -168,6 +168,27 @@ def _step_from_start(runner: Runner, schedulers: Sequence) -> None:
                     scheduler.step()
 
 
+def _rises(scheduler: Any, floor: float | None) -> bool:
+    """Whether what comes down to ``floor`` starts below it, as another optimizer's rate may."""
+    base = scheduler.optimizer.param_groups[-1]
+    return floor is not None and floor > base.get(f"initial_{scheduler.param_name}", floor)
+
+
+def tell_finished(runner: Runner) -> None:
+    """Say so if a resumed run has nothing left to train."""
+    counts_epochs = isinstance(runner.train_loop, EpochBasedTrainLoop)
+    key, done, end = (
+        ("max_epochs", runner.epoch, runner.max_epochs)
+        if counts_epochs
+        else ("max_iters", runner.iter, runner.max_iters)
+    )
+    if done >= end:
+        runner.logger.warning(
+            f"Nothing is left to train: the checkpoint is at {done} and train_cfg.{key} is {end}; "
+            f"raise train_cfg.{key} to train on."
+        )
+
+
 def warn_of_idle_schedule(runner: Runner) -> None:
     """Say so if the schedule ends before the training does, or never acts."""
     counts_epochs = isinstance(runner.train_loop, EpochBasedTrainLoop)
@@ -181,7 +202,12 @@ def warn_of_idle_schedule(runner: Runner) -> None:
                 f"param_scheduler.{index} counts epochs, the training counts iterations, and so it "
                 f"never acts: set param_scheduler.{index}.by_epoch=False."
             )
-        elif scheduler.by_epoch == counts_epochs and not isinstance(scheduler, WARM_UPS):
+        elif _rises(scheduler, floor := getattr(scheduler, "eta_min", None)):
+            runner.logger.warning(
+                f"param_scheduler.{index}.eta_min={floor:g} is above the {scheduler.param_name} "
+                "that optim_wrapper.optimizer starts with, so that it rises; lower eta_min."
+            )
+        if scheduler.by_epoch == counts_epochs and not isinstance(scheduler, WARM_UPS):
             ends.append(scheduler.end)
     if ends and max(ends) < last:
         runner.logger.warning(

@@ -64,7 +64,7 @@ def read_launcher(launcher: str) -> None:
 
 
 def leave_process_group() -> None:
-    """End what processes talk by, where there is any."""
+    """End this process's part in its group, if there is one, before the interpreter shuts down."""
     # gloo's threads may still hold Python objects; one that lets go of them while the interpreter
     # shuts down aborts the process, work done and all. NCCL warns, and may hang.
     if torch.distributed.is_initialized():

@@ -34,9 +34,15 @@ from mmseg_gc.engine.compiling import check_compiler, compile_options, compile_p
 from mmseg_gc.engine.console import is_brief, quiet_screen
 from mmseg_gc.engine.dataloaders import complete_dataloader, require_batches, require_end_of_epoch
 from mmseg_gc.engine.finite_state import require_finite_run
-from mmseg_gc.engine.follow_config import follow_config, options, warn_of_idle_schedule
+from mmseg_gc.engine.follow_config import (
+    follow_config,
+    options,
+    tell_finished,
+    warn_of_idle_schedule,
+)
 from mmseg_gc.engine.hooks.preemption import PreemptionHook
 from mmseg_gc.engine.launchers import leave_process_group, read_launcher
+from mmseg_gc.engine.names_of_weights import name_by_weights
 from mmseg_gc.engine.on_cpu import on_cpu
 from mmseg_gc.engine.optim_wrapper import AmpOptimWrapper
 from mmseg_gc.engine.optimizers import prepare_optimizer
@@ -84,7 +90,9 @@ class SegRunner(Runner):
         return RankFlags()
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
-        logger = super().build_logger(*args, **kwargs)
+        # Classes and files have names that a locale's own encoding may lack.
+        handler = dict(type="WatchedFileHandler", encoding="utf-8")
+        logger = super().build_logger(*args, **{"file_handler_cfg": handler, **kwargs})
         if is_brief(self.cfg.get("screen")):
             quiet_screen()
         return logger
@@ -243,6 +251,7 @@ class SegRunner(Runner):
         require_average_begins(self)
         super().load_or_resume()
         warn_of_idle_schedule(self)
+        tell_finished(self)
 
     def resume(
         self,
@@ -281,19 +290,13 @@ class SegRunner(Runner):
         checkpoint.get("meta", {}).pop("config", None)
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         strict = self.cfg.get("strict_load", True) if strict is None else strict
-        self._name_classes(checkpoint.get("meta", {}).get("dataset_meta") or {})
+        stored = checkpoint.get("meta", {}).get("dataset_meta") or {}
+        for loop in (self._val_loop, self._test_loop):
+            name_by_weights(loop, stored, self.visualizer)
         load_into(self.model, checkpoint, source=filename, strict=strict)
         self._has_loaded = True
         self.logger.info(f"Load checkpoint from {filename}")
         return checkpoint
-
-    def _name_classes(self, stored: dict) -> None:
-        """Score and draw under the names and colours of the weights where the data has none."""
-        for loop in (self._val_loop, self._test_loop):
-            evaluator = getattr(loop, "evaluator", None)
-            if evaluator is not None and not (evaluator.dataset_meta or {}).get("classes"):
-                evaluator.dataset_meta = {**(evaluator.dataset_meta or {}), **stored}
-                self.visualizer.dataset_meta = evaluator.dataset_meta
 
     @master_only
     def save_checkpoint(

@@ -133,7 +133,7 @@ def _acquire(lock: FileLock, folder: Path) -> bool:
 
 def _owner(folder: Path) -> dict[str, object]:
     try:
-        owner = json.loads((folder / OWNER_NAME).read_text())
+        owner = json.loads((folder / OWNER_NAME).read_text("utf-8"))
         return {key: owner[key] for key in ("pid", "host", "start")}
     except (OSError, ValueError, KeyError, TypeError):
         return {}

@@ -8,8 +8,10 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from mmseg_gc.errors import UserError
-from mmseg_gc.evaluation.label_files import LabelFiles, label_file_ids
+from mmseg_gc.evaluation.label_files import NUMBERING, LabelFiles, label_file_ids
 from mmseg_gc.registry import METRICS
+
+DIFFERING = "differing"  # of a `ConcatDataset` whose parts have several
 
 
 def cityscapes_label_ids(classes: Sequence[str]) -> np.ndarray:
@@ -33,6 +35,11 @@ def file_ids(meta: Mapping) -> np.ndarray:
     ``meta`` is the data set's ``metainfo``. Cityscapes counts all its labels. Elsewhere the files
     have the numbers of the label files, as in `label_file_ids`.
     """
+    if meta.get("submission") == DIFFERING:
+        raise UserError(
+            "the parts of test_dataloader.dataset are for benchmarks that take different files: "
+            "test one after the other."
+        )
     if meta.get("submission") == "cityscapes":
         return cityscapes_label_ids(meta["classes"])
     return label_file_ids(meta)[: len(meta["classes"])]
@@ -65,12 +72,13 @@ class SubmissionWriter(BaseMetric):
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Write each sample's ``pred_sem_seg``: (1, H, W), integer."""
-        meta = self.dataset_meta
-        ids, palette = file_ids(meta), None
-        if meta.get("submission") == "palette":
-            palette = np.zeros((256, 3), int)
-            palette[ids] = meta["palette"]
         for sample in data_samples:
+            # Several data sets in one may differ.
+            meta = {**self.dataset_meta, **{k: sample[k] for k in NUMBERING if k in sample}}
+            ids, palette = file_ids(meta), None
+            if meta.get("submission") == "palette":
+                palette = np.zeros((256, 3), int)
+                palette[ids] = meta["palette"]
             pred = sample["pred_sem_seg"]["data"].squeeze(0).cpu().numpy()
             self.files.write(ids[pred], sample["img_path"], palette)
 

@@ -1,10 +1,12 @@
 """From a list of images to a normalised, padded batch on the device."""
 
+import logging
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from mmengine.logging import print_log
 from mmengine.model import BaseDataPreprocessor
 from mmengine.structures import PixelData
 from torch import Tensor
@@ -78,11 +80,22 @@ class SegDataPreProcessor(BaseDataPreprocessor):
                     f"data_preprocessor has mean={mean} and std={std}: give one number a channel "
                     "in both, each std above 0."
                 )
+            # Given for images of 0 to 1, as torchvision has them.
+            unit = float(self.std.max()) <= 1 and bool((self.mean != 0).any() or self.std.min() < 1)
+            self._is_for_unit_range = unit
         self.size = size
         self.size_divisor = size_divisor
         self.pad_val = pad_val
         self.seg_pad_val = seg_pad_val
         self.swaps_channels = bgr_to_rgb or rgb_to_bgr
+        if self.swaps_channels and self.normalises and self.mean.numel() not in (1, 3):
+            print_log(
+                f"data_preprocessor turns the order of three channels alone, and mean has "
+                f"{self.mean.numel()} numbers: channels stay as they are read, and bgr_to_rgb or "
+                "rgb_to_bgr has no effect; leave it out.",
+                logger="current",
+                level=logging.WARNING,
+            )
         self.batch_augments = batch_augments
         self.test_cfg = test_cfg
 
@@ -191,11 +204,22 @@ class SegDataPreProcessor(BaseDataPreprocessor):
             images = images.flip(-3)
         values = images.float()
         if self.normalises:
+            if self._is_for_unit_range and images.dtype == torch.uint8:
+                self._tell_range()
             values = (values - self.mean) / self.std
         if images.is_floating_point():
             # Left alone, one would spread over all that a layer sees, by each kernel differently.
             values = values.nan_to_num(0.0, posinf=0.0, neginf=0.0)
         return values
+
+    def _tell_range(self) -> None:
+        self._is_for_unit_range = False  # said once
+        print_log(
+            f"data_preprocessor.std is up to {self.std.max():g}, as for images of 0 to 1, but "
+            "images have levels of 0 to 255: multiply mean and std by 255.",
+            logger="current",
+            level=logging.WARNING,
+        )
 
     def _pad_label(self, sample: SegDataSample, padding: tuple[int, int, int, int]) -> None:
         if "gt_sem_seg" in sample and any(padding):

@@ -148,3 +148,14 @@ def test_drawn_are_the_pixels_that_the_network_reads(tmp_path):
     assert np.array_equal(drawable(GREY, ONE), np.dstack([GREY] * 3))
     ten = expected(channels=10, color_type="unchanged")
     assert drawable(BANDS, ten).shape == (6, 7, 3)
+
+
+def test_a_pil_image_is_turned_as_its_file_is(tmp_path):
+    pixels, exif = np.zeros((8, 8, 3), np.uint8), PILImage.Exif()
+    pixels[:4, :4], exif[274] = 250, 6  # a quarter to the left
+    PILImage.fromarray(pixels).save(tmp_path / "a.jpg", exif=exif, quality=100)
+    for loader in ({}, dict(color_type="color_ignore_orientation"), dict(color_type="unchanged")):
+        want = expected(**loader)
+        image = PILImage.open(tmp_path / "a.jpg")
+        found, same = as_array(image, want), read(tmp_path / "a.jpg", want)
+        assert np.abs(found.astype(int) - same.astype(int)).max() < 8

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -34,3 +38,13 @@ def test_cli_keeps_the_traceback_of_a_bug():
 
     with pytest.raises(RuntimeError):
         main()
+
+
+def test_cli_prints_names_that_the_encoding_lacks():
+    code = (
+        "from mmseg_gc.cli import cli\nfrom mmseg_gc.errors import UserError\n"
+        "@cli\ndef main():\n    print('stra\\u00dfe')\n    raise UserError('\\u56fe')\nmain()"
+    )
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii:strict", "PYTHONUTF8": "0"}
+    done = subprocess.run([sys.executable, "-c", code], env=ascii_only, capture_output=True)
+    assert (done.stdout, done.stderr) == (b"stra\\xdfe\n", b"Error: \\u56fe\n")

@@ -49,7 +49,11 @@ NONSENSE = {
     "param_scheduler.0.eta_min": (-1, math.nan),
     "param_scheduler.0.end": (0, -1, "x"),
     "param_scheduler.0.begin": (-1,),
-    "param_scheduler": (3, ["x"]),
+    "param_scheduler": (
+        *(3, ["x"]),
+        [dict(type="LinearLR", start_factor=0.0, by_epoch=False)],
+        [dict(type="ConstantLR", factor=0, by_epoch=False)],
+    ),
     "default_hooks.checkpoint": (3, "x"),
     "default_hooks.checkpoint.interval": (0, -2, "x"),
     "default_hooks.checkpoint.by_epoch": ("x", 5),

@@ -35,3 +35,10 @@ def test_other_classes_are_refused(classes):
 def test_no_part_at_all():
     with pytest.raises(UserError, match="datasets is empty"):
         ConcatDataset([])
+
+
+def test_parts_for_several_benchmarks_have_no_one_form():
+    parts = [part(submission="palette"), part()]
+    assert ConcatDataset(parts, lazy_init=True).metainfo["submission"] == "differing"
+    same = ConcatDataset([parts[0], parts[0]], lazy_init=True)
+    assert same.metainfo["submission"] == "palette"

@@ -1,12 +1,14 @@
 import numpy as np
 import pytest
 
+from mmseg_gc.datasets import BaseSegDataset
 from mmseg_gc.datasets.label_rules import (
     UNKNOWN,
     checked_label_map,
     grey_levels,
     holds_grey_levels,
     map_of_grey_levels,
+    require_colors,
 )
 from mmseg_gc.errors import UserError
 
@@ -73,3 +75,13 @@ def test_the_map_of_levels():
     assert found == {0: 0, 1: UNKNOWN, 2: UNKNOWN, 128: 1, 255: 2}
     lowered = map_of_grey_levels({0: 255, 128: 1}, rules(reduce_zero_label=True))
     assert lowered == {0: 255, 1: UNKNOWN, 2: UNKNOWN, 128: 2}
+
+
+@pytest.mark.parametrize("color", ["red", [1, 2, 3, 255], [300, 0, 0], [-1, 0, 0], [0.5, 0, 0], 7])
+def test_a_palette_of_no_colours_is_refused(color):
+    with pytest.raises(UserError, match="for class 1: give"):
+        require_colors([[0, 0, 255], color])
+    require_colors(np.array([[0, 0, 255]]))
+    metainfo = dict(classes=["a", "b"], palette=[[0, 0, 0], color])
+    with pytest.raises(UserError, match="for class 1: give"):
+        BaseSegDataset(metainfo=metainfo, lazy_init=True)

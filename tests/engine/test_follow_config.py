@@ -222,3 +222,19 @@ def test_by_the_runner(toy, tmp_path, caplog):
     assert state["optimizer"]["param_groups"][0]["lr"] == pytest.approx(0.01)  # poly(6, 8) is 0.026
     assert "param_scheduler.0.end 8 -> 5" in caplog.text
     assert "param_scheduler ends at 5 and train_cfg at 6" in caplog.text
+
+
+def test_nothing_left_to_train_is_said(toy, tmp_path, caplog):
+    toy.build(tmp_path / "run", 4, val_interval=99).train()
+    runner = toy.build(tmp_path / "run", 4, val_interval=99)
+    runner.logger.addHandler(caplog.handler)
+    runner.train()
+    assert "the checkpoint is at 4 and train_cfg.max_iters is 4; raise" in caplog.text
+
+
+@pytest.mark.parametrize("eta_min,rises", [(0.05, False), (0.1, False), (0.2, True)])
+def test_a_rate_that_rises_to_its_floor_is_told(eta_min, rises):
+    run = Run(schedule(eta_min=eta_min))
+    run.max_iters = 8
+    warn_of_idle_schedule(run)
+    assert ["eta_min=0.2 is above the lr" in text for text in run.said] == [True] * rises

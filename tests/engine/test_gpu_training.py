@@ -78,12 +78,12 @@ def test_every_process_group_is_left_at_the_end(bare, monkeypatch, gpu):
     )
     monkeypatch.setattr(Runner, "setup_env", lambda self, env_cfg: done.append("env"))
     bare().setup_env({})
-    assert done == [*([] if gpu else ["gloo"]), running._leave_process_group, "env"]
+    assert done == [*([] if gpu else ["gloo"]), running.leave_process_group, "env"]
 
     left = []
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: left.append(1))
-    running._leave_process_group()
+    running.leave_process_group()
     assert left == [1]
 
 

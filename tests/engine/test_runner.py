@@ -1,3 +1,4 @@
+import logging
 import os
 import signal
 import subprocess
@@ -141,7 +142,7 @@ def test_a_loader_without_a_batch_is_refused(toy, changes, sentence):
     cfg = dict(
         num_workers=0,
         sampler=dict(type="DefaultSampler", shuffle=True),
-        dataset=dict(type="ToyDataset"),
+        dataset=dict(type=toy.ToyDataset),
     )
     if sentence is None:
         assert SegRunner.build_dataloader({**cfg, **changes}, seed=0) is not None
@@ -161,3 +162,11 @@ def test_one_value_a_channel_is_explained(toy, tmp_path):
     runner.model.layers[0] = torch.nn.Conv2d(3, 8, 4)  # of 4 x 4 pixels it makes one
     with pytest.raises(UserError, match="enlarge crop_size to 16 or more, or set"):
         runner.train()
+
+
+def test_the_log_file_holds_every_letter(toy, tmp_path):
+    runner = toy.build(tmp_path, 2)
+    files = [h for h in runner.logger.handlers if isinstance(h, logging.FileHandler)]
+    assert [file.encoding for file in files] == ["utf-8"]
+    runner.logger.info("стена")
+    assert "стена" in Path(files[0].baseFilename).read_text("utf-8")

@@ -60,3 +60,20 @@ def test_two_pictures_of_one_name(tmp_path):
     writer.process({}, [sample | {"img_path": "x/a.jpg"}])
     with pytest.raises(UserError, match=r"y/a\.jpg and x/a\.jpg would both be written to .*a\.png"):
         writer.process({}, [sample | {"img_path": "y/a.jpg"}])
+
+
+def test_each_part_of_a_concatenation_has_its_own_numbers(tmp_path):
+    writer = METRICS.build({"type": "SubmissionWriter", "output_dir": str(tmp_path)})
+    writer.dataset_meta = {"classes": ["a", "b"], "reduce_zero_label": False}
+    sample = {"pred_sem_seg": {"data": torch.tensor([[[0, 1]]], dtype=torch.uint8)}}
+    own = {"img_path": "b.jpg", "reduce_zero_label": True}
+    writer.process({}, [sample | {"img_path": "a.jpg"}, sample | own])
+    assert [np.array(Image.open(tmp_path / f"{name}.png")).tolist() for name in "ab"] == [
+        [[0, 1]],
+        [[1, 2]],
+    ]
+
+
+def test_several_benchmarks_at_once_are_refused():
+    with pytest.raises(UserError, match="test one after the other"):
+        file_ids({"classes": ["a"], "submission": "differing"})

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mmseg_gc.errors import UserError
-from mmseg_gc.models import SegDataPreProcessor
+from mmseg_gc.models import SegDataPreProcessor, data_preprocessor
 from mmseg_gc.structures import SegDataSample
 
 Labelled = Callable[..., SegDataSample]
@@ -210,3 +210,30 @@ def test_grey_among_colour_is_three_equal_channels(options: dict) -> None:
     data = {"inputs": [grey, grey.repeat(3, 1, 1)], "data_samples": samples}
     inputs = preprocessor(data, **options)["inputs"]
     assert inputs[:, :, 0, 0].tolist() == [[6.0, 5.0, 2.0]] * 2
+
+
+@pytest.mark.parametrize("numbers,is_told", [(1, False), (3, False), (4, True)])
+def test_an_order_of_channels_that_is_not_turned_is_told(
+    numbers: int, is_told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = []
+    monkeypatch.setattr(data_preprocessor, "print_log", lambda text, **_: said.append(text))
+    SegDataPreProcessor(mean=[1.0] * numbers, std=[1.0] * numbers, bgr_to_rgb=True)
+    assert ["has no effect" in text for text in said] == [True] * is_told
+
+
+@pytest.mark.parametrize(
+    "mean,std,is_told",
+    [(0.485, 0.229, True), (0.0, 0.5, True), (0.0, 1.0, False), (120.0, 58.0, False)],
+)
+def test_numbers_for_another_range_are_told_once(
+    mean: float, std: float, is_told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = []
+    monkeypatch.setattr(data_preprocessor, "print_log", lambda text, **_: said.append(text))
+    preprocessor = SegDataPreProcessor(mean=[mean] * 3, std=[std] * 3)
+    preprocessor({"inputs": [picture(4, 4).float() / 255]})
+    assert said == []
+    for _ in range(2):
+        preprocessor({"inputs": [picture(4, 4)]})
+    assert ["multiply mean and std by 255" in text for text in said] == [True] * is_told

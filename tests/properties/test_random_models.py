@@ -5,9 +5,11 @@ What is right is computed here, window by window and view by view, from the plai
 
 import copy
 import importlib.util
+import math
 import random
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -44,7 +46,7 @@ def expected_logits(model: nn.Module, image: Tensor, ori: tuple[int, int]) -> Te
     preprocessor = model.data_preprocessor
     x = x.flip(0) if preprocessor.swaps_channels else x
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in ([100.0, 110.0, 120.0], [50.0, 60.0, 70.0]))
-    x = (x - mean) / std
+    x = ((x - mean) / std).nan_to_num(0.0, posinf=0.0, neginf=0.0)  # the mean
     size, corners = x.shape[1:], model.decode_head.align_corners
 
     def run(window: Tensor) -> Tensor:
@@ -66,6 +68,18 @@ def expected_logits(model: nn.Module, image: Tensor, ori: tuple[int, int]) -> Te
         total /= count
     out = F.interpolate(total[None], ori, mode="bilinear", align_corners=corners)[0]
     return out.sigmoid() if model.out_channels == 1 else out
+
+
+def spoil(image: Tensor, rng: random.Random) -> Tensor:
+    """``image`` (3, h, w), or in every third draw one of floats with pixels that are no numbers."""
+    if rng.randrange(3):
+        return image
+    image = image.float()
+    for value in (math.nan, math.inf, -math.inf):
+        row, column = rng.randrange(image.size(1) - 5), rng.randrange(image.size(2) - 5)
+        channels = slice(rng.randrange(3), 3)
+        image[channels, row : row + rng.randint(1, 5), column : column + rng.randint(1, 5)] = value
+    return image
 
 
 def labels_of(model: nn.Module, logits: Tensor) -> Tensor:
@@ -107,6 +121,7 @@ def test_plain_and_prepared_whole_slide_and_views(seed: int) -> None:
     model.test_cfg.return_logits = True
     image = torch.randint(0, 256, (3, *SIZE), generator=generator, dtype=torch.uint8)
     small = torch.randint(0, 256, (3, 40, 44), generator=generator, dtype=torch.uint8)
+    image, small = spoil(image, rng), spoil(small, rng)
     views = [image, image.flip(2), small, small.flip(2)]
     plain = copy.deepcopy(model)
     with torch.no_grad():
@@ -133,11 +148,11 @@ def test_api_and_test_tool(seed: int, tmp_path: Path) -> None:
     images = {}
     num_classes = model.num_classes
     for name in ("a", "b"):
-        image = torch.randint(0, 256, (*SIZE, 3), generator=generator, dtype=torch.uint8).numpy()
+        image = torch.randint(0, 256, (3, *SIZE), generator=generator, dtype=torch.uint8)
         label = torch.randint(0, num_classes, SIZE, generator=generator, dtype=torch.uint8).numpy()
-        Image.fromarray(image).save(tmp_path / "images" / f"{name}.png")
+        images[name] = image = spoil(image, rng).flip(0)  # BGR
+        cv2.imwrite(str(tmp_path / "images" / f"{name}.tiff"), image.permute(1, 2, 0).numpy())
         Image.fromarray(label).save(tmp_path / "labels" / f"{name}.png")
-        images[name] = torch.from_numpy(image[..., ::-1].copy()).permute(2, 0, 1)  # BGR
     with torch.no_grad():
         expected = {
             name: labels_of(model, expected_logits(model, image, SIZE)).numpy()
@@ -148,7 +163,7 @@ def test_api_and_test_tool(seed: int, tmp_path: Path) -> None:
     cfg = Config(_test_config(model_cfg, tmp_path, num_classes))
     api = init_model(cfg, weights)
     for name, labels in expected.items():
-        found = inference_model(api, tmp_path / "images" / f"{name}.png").pred_sem_seg.data[0]
+        found = inference_model(api, tmp_path / "images" / f"{name}.tiff").pred_sem_seg.data[0]
         assert (found.numpy() != labels).mean() < 2e-3
     prepare_test(cfg, weights)
     metrics = SegRunner.from_cfg(cfg).test()
@@ -161,12 +176,13 @@ def test_api_and_test_tool(seed: int, tmp_path: Path) -> None:
 
 
 def _test_config(model: dict, root: Path, num_classes: int) -> dict:
-    pipeline = [dict(type="LoadImageFromFile"), dict(type="LoadAnnotations")]
+    load = dict(type="LoadImageFromFile", color_type="unchanged")
+    pipeline = [load, dict(type="LoadAnnotations")]
     dataset = dict(
         type="BaseSegDataset",
         data_root=str(root),
         data_prefix=dict(img_path="images", seg_map_path="labels"),
-        img_suffix=".png",
+        img_suffix=".tiff",
         metainfo=dict(
             classes=[f"class {i}" for i in range(num_classes)],
             palette=[[i, i, i] for i in range(num_classes)],

@@ -192,6 +192,11 @@ def _unreadable(path: str, content: bytes, flag: str, backend: str, reason: str)
             f"{path} has {header.channels} bands, which {backend} can't read: set color_type="
             "'unchanged' and imdecode_backend='tifffile' in LoadImageFromFile."
         )
+    if header.bits == 16 and header.is_float and backend != "tifffile":
+        return UserError(
+            f"{path} holds floats of 16 bits, which {backend} can't read: set color_type="
+            "'unchanged' and imdecode_backend='tifffile' in LoadImageFromFile."
+        )
     if header.bits > 16 and flag != "unchanged":
         kind = "floats" if header.is_float else "integers"
         return UserError(

@@ -66,6 +66,11 @@ class RandomCrop(BaseTransform):
         return window
 
     def transform(self, results: dict) -> dict:
+        if self.cat_max_ratio < 1.0 and "gt_seg_map" not in results:
+            raise UserError(
+                "RandomCrop.cat_max_ratio looks at the label: put LoadAnnotations before it in the "
+                "pipeline, or leave cat_max_ratio out."
+            )
         window = self.crop_bbox(results)
         for key in ("img", *results.get("seg_fields", ())):
             results[key] = results[key][window]

@@ -3,6 +3,7 @@
 import io
 from typing import NamedTuple
 
+from PIL.Image import Exif
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from mmseg_gc.datasets.transforms.png import GREY, SIGNATURE
@@ -15,6 +16,8 @@ BMP_PLAIN = (0, 3)  # without compression, and that with bit masks
 PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 # Tags of TIFF and two of their values.
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, SAMPLES = 256, 257, 258, 259, 262, 277
+ORIENTATION = 274
+EXIF_WITHIN = 1 << 16  # bytes
 EXTRA_SAMPLES, SAMPLE_FORMAT = 338, 339
 BLACK_IS_ZERO, FLOAT = 1, 3
 LOSSY_COMPRESSIONS = {6, 7, 34892, 50001, 50002}  # JPEG, lossy JPEG, WebP, JPEG XL
@@ -54,6 +57,21 @@ def read_header(content: bytes) -> Header:
     if content.startswith(TIFF_STARTS):
         return _read_tiff_header(content)
     return Header()
+
+
+def orientation(content: bytes) -> int:
+    """How the EXIF data of a JPEG says to turn it: 1, as it is, to 8."""
+    # They stand at the start, in one segment of 64 KiB at most.
+    start = content.find(b"Exif\0\0", 0, EXIF_WITHIN) if content.startswith(b"\xff\xd8") else -1
+    if start < 0:
+        return 1
+    exif = Exif()
+    try:
+        exif.load(content[start : start + EXIF_WITHIN])
+        how = exif.get(ORIENTATION, 1)
+    except Exception:  # what is wrong with it, no decoder minds
+        return 1
+    return how if how in range(1, 9) else 1
 
 
 def lacks(content: bytes, header: Header) -> str:

@@ -9,7 +9,7 @@ from mmcv.transforms import BaseTransform
 
 from mmseg_gc.datasets.notices import is_first, warn
 from mmseg_gc.datasets.transforms.decoding import decode, fetch, levels_lost, stored_ids
-from mmseg_gc.datasets.transforms.headers import Header, read_header
+from mmseg_gc.datasets.transforms.headers import Header, orientation, read_header
 from mmseg_gc.datasets.transforms.labels import (
     all_ids_known,
     colors_to_ids,
@@ -19,6 +19,8 @@ from mmseg_gc.datasets.transforms.labels import (
 from mmseg_gc.datasets.transforms.nonfinite import tell_nonfinite
 from mmseg_gc.errors import UserError
 from mmseg_gc.registry import TRANSFORMS
+
+RESIZABLE = (np.uint8, np.uint16, np.int16, np.float32)  # by OpenCV; others become float32
 
 
 @TRANSFORMS.register_module()
@@ -67,6 +69,8 @@ class LoadImageFromFile(BaseTransform):
                 return None
             raise
         self._tell_lost_bits(content, path, image)
+        if self.color_type in ("color", "grayscale") and (how := orientation(content)) != 1:
+            results["orientation"] = how
         return _set_image(results, image, self.to_float32)
 
     def _tell_lost_bits(self, content: bytes, path: str, image: np.ndarray) -> None:
@@ -141,6 +145,12 @@ class LoadAnnotations(BaseTransform):
             label = label[..., 0]
         header = read_header(content)
         label = stored_ids(label, header)
+        if "orientation" in results and is_first(f"turned {osp.dirname(path)}"):
+            warn(
+                f"{results['img_path']} is read turned or mirrored, as its EXIF orientation "
+                f"({results['orientation']}) says: its label has to be drawn on what viewers show, "
+                "or else set color_type='color_ignore_orientation' in every LoadImageFromFile."
+            )
         shape = results.get("ori_shape")
         if shape is not None and label.shape[:2] != tuple(shape[:2]):
             raise UserError(
@@ -238,7 +248,8 @@ def _outside(path: str, ids: np.ndarray, results: dict, header: Header) -> UserE
 
 def _set_image(results: dict, image: np.ndarray, to_float32: bool) -> dict:
     tell_nonfinite(image, results.get("img_path") or "the image array")
-    results["img"] = image.astype(np.float32) if to_float32 else image
+    fits = not to_float32 and image.dtype in RESIZABLE
+    results["img"] = image if fits else image.astype(np.float32, copy=False)
     results["img_shape"] = results["ori_shape"] = image.shape[:2]
     return results
 

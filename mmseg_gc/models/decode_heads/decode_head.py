@@ -102,6 +102,12 @@ class BaseDecodeHead(BaseModule):
             isinstance(loss, CrossEntropyLoss) and not loss.use_sigmoid for loss in losses
         ):
             raise UserError(f"{name} with out_channels=1 needs use_sigmoid=True in loss_decode.")
+        # mmengine adds up what has "loss" in its name, and logs the rest.
+        if losses and not any("loss" in getattr(loss, "loss_name", "loss") for loss in losses):
+            raise UserError(
+                f"{name} would learn from no loss: give one of loss_decode a loss_name that begins "
+                f"with 'loss_', not {losses[0].loss_name!r}."
+            )
         # A single loss stands bare, as users of mmseg know it: `head.loss_decode.loss_weight`.
         self.loss_decode = losses[0] if isinstance(loss_decode, dict) else losses
         self.conv_seg = nn.Conv2d(channels, out_channels, kernel_size=1)
@@ -193,6 +199,12 @@ class BaseDecodeHead(BaseModule):
 
         Left to the loss, such a label would end a GPU run with an assertion inside a kernel.
         """
+        for sample in batch_data_samples:
+            if "gt_sem_seg" not in sample:
+                raise UserError(
+                    f"{sample.metainfo.get('img_path', 'an image')} comes to the training without "
+                    "a label: put LoadAnnotations into train_dataloader.dataset.pipeline."
+                )
         # Ask for the whole batch at once: each answer makes a GPU wait.
         strange = [self._strange(sample) for sample in batch_data_samples]
         if not torch.stack([mask.any() for mask in strange]).any():

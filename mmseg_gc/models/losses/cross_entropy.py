@@ -124,7 +124,10 @@ def _read_class_weight(class_weight: Sequence[float] | str | None) -> Tensor | N
         return None
     if isinstance(class_weight, str):
         class_weight = _read_numbers(Path(class_weight))
-    return torch.as_tensor(class_weight, dtype=torch.float32)
+    weights = torch.as_tensor(class_weight, dtype=torch.float32)
+    if not weights.any():
+        raise UserError(f"class_weight={class_weight!r} is 0 for every class: nothing is learnt.")
+    return weights
 
 
 def _read_numbers(path: Path) -> Sequence[float]:
@@ -135,7 +138,7 @@ def _read_numbers(path: Path) -> Sequence[float]:
     try:
         if path.suffix == ".npy":
             return np.load(path, allow_pickle=False)  # Unpickling could run code.
-        return json.loads(path.read_text())
+        return json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"class_weight file {str(path)!r} cannot be read: {error}.") from error
 

@@ -222,3 +222,37 @@ def test_a_label_of_182_million_pixels(tmp_path, suffix):
     image.save(path, **({"compress_level": 1} if suffix == "png" else {"compression": "packbits"}))
     assert os.path.getsize(path) < 2e7
     assert load_label(path, num_classes=2).sum() == 12500 * 11500
+
+
+@pytest.mark.parametrize("color_type", ["color", "color_ignore_orientation", "unchanged"])
+def test_a_turned_image_with_a_label_is_told(tmp_path, warnings, monkeypatch, color_type):
+    monkeypatch.setattr(loading_module, "is_first", lambda key: True)
+    pixels, exif = np.zeros((8, 8, 3), np.uint8), Image.Exif()
+    pixels[:4], exif[274] = 250, 3  # upside down
+    Image.fromarray(pixels).save(tmp_path / "a.jpg", exif=exif)
+    Image.fromarray(pixels[..., 0] // 250).save(tmp_path / "a.png")
+    results = {"img_path": str(tmp_path / "a.jpg"), "seg_map_path": str(tmp_path / "a.png")}
+    results = LoadAnnotations()(LoadImageFromFile(color_type=color_type)(results))
+    is_turned = bool(results["img"][0].mean() < 100)
+    assert is_turned == (color_type == "color")
+    assert [("orientation (3)" in text) for text in warnings] == [True] * is_turned
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float64])
+def test_types_that_opencv_cannot_resize_become_float32(tmp_path, dtype):
+    pixels = np.arange(35, dtype=dtype).reshape(5, 7) * 1000
+    cv2.imwrite(str(tmp_path / "a.tiff"), pixels)
+    image = LoadImageFromFile(color_type="unchanged")({"img_path": str(tmp_path / "a.tiff")})["img"]
+    assert image.dtype == np.float32 and (image == pixels).all()
+
+
+def test_floats_of_16_bits_need_tifffile(tmp_path):
+    # A TIFF by hand: one row of two half floats, 1.0 and 2.0.
+    tags = [(256, 2), (257, 1), (258, 16), (259, 1), (262, 1), (273, 8), (277, 1), (278, 1)]
+    tags += [(279, 4), (339, 3)]
+    content = b"II*\0" + struct.pack("<I", 12) + np.array([1, 2], "<f2").tobytes()
+    content += struct.pack("<H", len(tags))
+    content += b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags) + bytes(4)
+    (tmp_path / "a.tif").write_bytes(content)
+    with pytest.raises(UserError, match="floats of 16 bits.*imdecode_backend='tifffile'"):
+        read_image(str(tmp_path / "a.tif"), "unchanged", "cv2", None)

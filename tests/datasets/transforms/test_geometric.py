@@ -221,3 +221,9 @@ def test_fill_values_of_many_channels():
     assert turned["img"][0, 0].tolist() == values
     turned = RandomRotate(1.0, (45, 45.001), pad_val=9)({"img": np.ones((9, 9, 6), np.uint8)})
     assert turned["img"][0, 0].tolist() == [9, 0, 0, 0, 0, 0]
+
+
+def test_a_crop_by_classes_needs_the_label():
+    with pytest.raises(UserError, match="put LoadAnnotations before it"):
+        RandomCrop((4, 4), cat_max_ratio=0.75)({"img": np.zeros((8, 8, 3), np.uint8)})
+    assert RandomCrop((4, 4))({"img": np.zeros((8, 8, 3), np.uint8)})["img"].shape == (4, 4, 3)

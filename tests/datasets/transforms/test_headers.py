@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmseg_gc.datasets.transforms.headers import Header, read_header
+from mmseg_gc.datasets.transforms.headers import Header, orientation, read_header
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, 7, 4), dtype=np.uint8)
 
@@ -75,3 +75,16 @@ def test_formats_that_change_pixels(content, lossy):
 @pytest.mark.parametrize(("suffix", "cut"), [(".png", 9), (".png", 25), (".tif", 4), (".tif", 0)])
 def test_what_is_cut_short_is_left_to_the_decoder(suffix, cut):
     assert read_header(encoded(suffix, PIXELS)[:cut]) == Header()
+
+
+@pytest.mark.parametrize("how", [1, 3, 6])
+def test_orientation_of_a_jpeg(how):
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[274] = how
+    Image.new("RGB", (8, 8)).save(file, "JPEG", exif=exif)
+    assert orientation(file.getvalue()) == how
+    broken = file.getvalue().replace(b"Exif\0\0MM", b"Exif\0\0XX").replace(b"\0\0II", b"\0\0XX")
+    assert orientation(broken) == 1
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "JPEG")
+    assert orientation(file.getvalue()) == 1

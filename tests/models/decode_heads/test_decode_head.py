@@ -7,6 +7,7 @@ from torch import nn
 
 from mmseg_gc.errors import UserError
 from mmseg_gc.models import BaseDecodeHead
+from mmseg_gc.registry import MODELS
 from mmseg_gc.structures import SegDataSample
 
 Labelled = Callable[..., SegDataSample]
@@ -162,3 +163,17 @@ def test_labels_that_are_classes_pass(labelled: Labelled) -> None:
 def test_wrong_options(options: dict, words: str) -> None:
     with pytest.raises(UserError, match=words):
         head(**options)
+
+
+def test_a_head_that_learns_from_nothing_is_refused() -> None:
+    named = [dict(type="CrossEntropyLoss", loss_name=name) for name in ("ce", "loss_ce")]
+    head = dict(type="FCNHead", in_channels=4, channels=4, num_classes=2)
+    MODELS.build(dict(head, loss_decode=named))
+    with pytest.raises(UserError, match="begins with 'loss_', not 'ce'"):
+        MODELS.build(dict(head, loss_decode=named[:1]))
+
+
+def test_an_image_without_label_is_named() -> None:
+    head = MODELS.build(dict(type="FCNHead", in_channels=4, channels=4, num_classes=2))
+    with pytest.raises(UserError, match="a.png comes to the training without a label"):
+        head.check_labels([SegDataSample(metainfo=dict(img_path="a.png"))])

@@ -166,3 +166,8 @@ def test_wrong_calls() -> None:
         CrossEntropyLoss(use_sigmoid=True)(BINARY, LABEL, ignore_index=255)
     with pytest.raises(UserError, match="avg_factor"):
         CrossEntropyLoss(reduction="sum")(SCORES, LABEL, avg_factor=2, ignore_index=255)
+
+
+def test_weights_of_nothing_but_zeros_are_refused() -> None:
+    with pytest.raises(UserError, match="is 0 for every class"):
+        CrossEntropyLoss(class_weight=[0.0, 0.0])
