@@ -39,6 +39,7 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 # Detection, beside segmentation: mmcv's ops are compiled once and kept in ~/.cache/mmseg_gc.
@@ -62,6 +63,7 @@ gpu-check: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/mypy
 
 clean:
 	rm -rf $(VENV) $(DET_VENV) work_dirs data/demo

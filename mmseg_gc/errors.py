@@ -18,7 +18,9 @@ def user_sentence(error: BaseException) -> str | None:
     A `UserError` raised in a data-loader worker or while a registry builds an object comes back
     re-raised with a traceback or a class name put in front; both are taken off again.
     """
-    while error is not None:
+    cause: BaseException | None = error
+    while cause is not None:
+        error = cause
         if isinstance(error, UserError):
             text = str(error).rstrip()
             text = text.rsplit("UserError: ", 1)[-1]
@@ -31,5 +33,5 @@ def user_sentence(error: BaseException) -> str | None:
         if isinstance(error, OSError) and error.errno in FULL_DISK:
             where = f" for {error.filename}" if error.filename else ""
             return f"the disk is full{where} ({error.strerror}); free some of it and start again."
-        error = error.__cause__ or error.__context__
+        cause = error.__cause__ or error.__context__
     return None

@@ -1,6 +1,7 @@
 """Tiny data sets in their owners' layouts, as the configs read them, and tiny models."""
 
 import logging
+import socket
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def draw_scene(
     rng: np.random.Generator, size: tuple[int, int], ids: list[int], blobs: tuple[int, int] = (4, 6)
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A picture (h, w, 3) and its label (h, w), both uint8: every id has a colour of its own."""
+    """An image (h, w, 3) and its label (h, w), both uint8: every id has a colour of its own."""
     height, width = size
     coarse = rng.choice(ids, size=blobs).astype(np.uint8)
     label = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_NEAREST)
@@ -37,11 +38,11 @@ def draw_scene(
     return (colours[label] + noise).astype(np.uint8), label
 
 
-def write_pair(picture: np.ndarray, label: np.ndarray, picture_path: Path, label_path: Path):
-    """Write a picture and its label; a label below ``SegmentationClass*`` gets VOC's palette."""
-    for path in (picture_path, label_path):
+def write_pair(image: np.ndarray, label: np.ndarray, image_path: Path, label_path: Path):
+    """Write an image and its label; a label below ``SegmentationClass*`` gets VOC's palette."""
+    for path in (image_path, label_path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(picture_path, quality=95)
+    Image.fromarray(image).save(image_path, quality=95)
     image = Image.fromarray(label)
     if label_path.parent.name.startswith("SegmentationClass"):
         image.putpalette([(7 * i) % 256 for i in range(768)])
@@ -50,7 +51,7 @@ def write_pair(picture: np.ndarray, label: np.ndarray, picture_path: Path, label
 
 @pytest.fixture(scope="session")
 def cityscapes_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``data/cityscapes``: 4 train and 2 val pictures of 64 x 128, 19 train ids and 255."""
+    """``data/cityscapes``: 4 train and 2 val images of 64 x 128, 19 train ids and 255."""
     root = tmp_path_factory.mktemp("data") / "cityscapes"
     rng = np.random.default_rng(1)
     for split, cities in {"train": ("aachen", "bochum"), "val": ("frankfurt",)}.items():
@@ -67,7 +68,7 @@ def cityscapes_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def ade20k_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``data/ade/ADEChallengeData2016``: 4 training and 2 validation pictures, labels 0..150."""
+    """``data/ade/ADEChallengeData2016``: 4 training and 2 validation images, labels 0..150."""
     root = tmp_path_factory.mktemp("data") / "ade" / "ADEChallengeData2016"
     rng = np.random.default_rng(2)
     for split, short, count in (("training", "train", 4), ("validation", "val", 2)):
@@ -84,7 +85,7 @@ def ade20k_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def voc_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``data/VOCdevkit/VOC2012``: 3 train, 2 val and 3 aug pictures; labels 0..20 and 255."""
+    """``data/VOCdevkit/VOC2012``: 3 train, 2 val and 3 aug images; labels 0..20 and 255."""
     root = tmp_path_factory.mktemp("data") / "VOCdevkit" / "VOC2012"
     rng = np.random.default_rng(3)
     lists = root / "ImageSets" / "Segmentation"
@@ -104,7 +105,7 @@ def voc_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def camvid_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``data/camvid``: 4 train and 2 val pictures of 72 x 96, ids 0..10 and 11 for void."""
+    """``data/camvid``: 4 train and 2 val images of 72 x 96, ids 0..10 and 11 for void."""
     root = tmp_path_factory.mktemp("data") / "camvid"
     rng = np.random.default_rng(4)
     for split, count in (("train", 4), ("val", 2)):
@@ -180,3 +181,10 @@ def labelled() -> Callable[..., SegDataSample]:
         return sample
 
     return make
+
+
+@pytest.fixture
+def free_port() -> str:
+    """A port that nobody listens on, for the PORT of the launch scripts."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return str(server.getsockname()[1])

@@ -201,3 +201,24 @@ def test_private_names_of_mmengine_are_few():
 def test_no_file_passes_350_lines(folder):
     for path in (ROOT / folder).rglob("*.py"):
         assert len(path.read_text().splitlines()) <= 350, path
+
+
+def test_models_ask_little_about_devices():
+    """What is faster on one of them is an acceleration; what stays only looks where it is free."""
+    asks = re.compile(r"is_cuda|device\.type|is_available\(")
+    found = {
+        path.relative_to(PACKAGE / "models").as_posix()
+        for path in (PACKAGE / "models").rglob("*.py")
+        if asks.search(path.read_text())
+    }
+    # Labels that are no class, while a look makes no GPU wait; a trial on zeros, on a CPU alone.
+    assert found == {
+        "losses/cross_entropy.py",
+        "segmentors/check_shapes.py",
+        "segmentors/encoder_decoder.py",
+    }
+
+
+def test_models_stay_small():
+    files = (PACKAGE / "models").rglob("*.py")
+    assert sum(len(path.read_text().splitlines()) for path in files) <= 2500

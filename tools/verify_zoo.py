@@ -68,7 +68,7 @@ def parse_args() -> argparse.Namespace:
         "--limit",
         type=int,
         metavar="N",
-        help="test the first N pictures only: shows that a row runs, and judges no difference",
+        help="test the first N images only: shows that a row runs, and judges no difference",
     )
     parser.add_argument("--skip-aug", action="store_true", help="leave out multi-scale + flip")
     parser.add_argument(
@@ -244,7 +244,7 @@ def main() -> int:
         print(table(rows))
         return 0
     if args.limit is not None and args.limit < 1:
-        raise UserError(f"--limit {args.limit}: give a number of pictures from 1 on.")
+        raise UserError(f"--limit {args.limit}: give a number of images from 1 on.")
     choose_device(args.device)
     device = device_name()
     for number, row in enumerate(rows, 1):
@@ -261,7 +261,7 @@ def main() -> int:
     print(table(rows))
     print(f"published: mmsegmentation on V100; here: {device}")
     if args.limit:
-        print(f"--limit {args.limit}: scores of the first pictures only; differences don't count.")
+        print(f"--limit {args.limit}: scores of the first images only; differences don't count.")
     failed = [row for row in rows if row.error]
     for row in failed:
         print(f"{row.name}: {row.error}")

@@ -35,7 +35,7 @@ class Scores(NamedTuple):
 def row_config(
     config: Path, *, data_root: Path, work_dir: Path, limit: int | None = None
 ) -> Config:
-    """The row's config, its data below ``data_root`` and cut to the first ``limit`` pictures."""
+    """The row's config, its data below ``data_root`` and cut to the first ``limit`` images."""
     cfg = load_config(config, work_dir=work_dir)
     dataset = cfg.test_dataloader.dataset
     top, *below = Path(dataset.data_root).parts
@@ -44,7 +44,7 @@ def row_config(
     if limit:
         dataset.indices = limit
     cfg.log_level = "WARNING"
-    # The search for the fastest convolution would run again for every new size of a picture.
+    # The search for the fastest convolution would run again for every new size of an image.
     cfg.env_cfg.cudnn_benchmark = False
     return cfg
 
@@ -96,7 +96,7 @@ class StepClock:
 
 @DATASETS.register_module()
 class RandomScenes:
-    """Noise of a training crop's size: it takes the memory of real pictures and no download."""
+    """Noise of a training crop's size: it takes the memory of real images and no download."""
 
     metainfo: dict = {}
 

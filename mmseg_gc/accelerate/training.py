@@ -1,4 +1,4 @@
-"""The one switch of training: on CPUs, fewer products and less memory for the same losses."""
+"""The one switch of training: less memory, and on CPUs fewer products, for the same losses."""
 
 import torch
 from mmengine.logging import print_log
@@ -9,7 +9,9 @@ from mmseg_gc.accelerate.cpu.recompute import RECOMPUTING
 from mmseg_gc.accelerate.cpu.winograd_training import TrainedWinogradConv2d, pays_in_training
 from mmseg_gc.accelerate.prepare import check_accelerate
 from mmseg_gc.accelerate.replacement import replace
+from mmseg_gc.accelerate.upsampled_loss import UpsampledCrossEntropyLoss, can_upsample
 from mmseg_gc.models.layers.compiled_ops import has_ops
+from mmseg_gc.models.losses import CrossEntropyLoss
 
 
 def prepare_for_training(
@@ -19,8 +21,9 @@ def prepare_for_training(
 
     ``accelerate="auto"``: where ``tensor_cores`` convolve, and on a CPU, layers lie channels last.
     On a CPU large 3x3 convolutions become `TrainedWinogradConv2d`, and blocks can drop the outputs
-    of their norms inside of `less_kept`. Models with mmcv's ops stay as they are, as does
-    everything with ``accelerate="none"``.
+    of their norms inside of `less_kept`. Of models with mmcv's ops all that stays as it is. On any
+    device a softmax loss becomes an `UpsampledCrossEntropyLoss`, which never holds logits of the
+    label's size. With ``accelerate="none"`` everything stays as it is.
 
     Raises: UserError for an unknown ``accelerate``.
     """
@@ -37,5 +40,7 @@ def prepare_for_training(
                 replace(model, RECOMPUTING)
             convs = replace(model, {nn.Conv2d: TrainedWinogradConv2d}, where=pays_in_training)
             how += f", and {len(convs)} convolutions by Winograd"
+    if accelerate == "auto":
+        replace(model, {CrossEntropyLoss: UpsampledCrossEntropyLoss}, where=can_upsample)
     print_log(f"Training on {device_type}, accelerate={accelerate}: {how}.", logger="current")
     return model

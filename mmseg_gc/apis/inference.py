@@ -1,10 +1,11 @@
-"""Build a trained model from a config and a checkpoint, and label pictures with it."""
+"""Build a trained model from a config and a checkpoint, and label images with it."""
 
 import logging
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -139,7 +140,7 @@ def _numbering(dataset: Mapping, stored: Mapping) -> dict[str, Any]:
 def inference_model(
     model: nn.Module, img: Image | Sequence[Image], aug_test: bool = False
 ) -> SegDataSample | list[SegDataSample]:
-    """Label one picture or several.
+    """Label one image or several.
 
     Args:
         model: what `init_model` returned.
@@ -169,27 +170,56 @@ def inference_model(
 
 
 def _label(model: nn.Module, image: Image, aug_test: bool) -> SegDataSample:
-    what = str(image) if isinstance(image, str | Path) else "an image"
-    with explain_memory(test_cfg_of(model), what):
-        return model.test_step(_load(model, image, aug_test))[0]
+    segmentor = model.module if isinstance(model, BaseTTAModel) else model
+    try:
+        return model.test_step(_reader(segmentor, aug_test).batch(image))[0]
+    except (MemoryError, RuntimeError):
+        what = str(image) if isinstance(image, str | Path) else "an image"
+        with explain_memory(test_cfg_of(model), what):
+            raise
 
 
-def _load(model: nn.Module, image: Image, aug_test: bool) -> dict:
-    cfg = model.module.cfg if isinstance(model, BaseTTAModel) else model.cfg
-    dataset = test_dataset(cfg)
-    steps = without_labels(views_pipeline(cfg, dataset) if aug_test else dataset["pipeline"])
-    if isinstance(image, str | Path):
-        sample = dict(img_path=str(image))
-    else:
-        sample = dict(img=as_array(image, Expected.of(cfg)))
+class _Reader:
+    """The test pipeline of ``cfg``, or its ``tta_pipeline``, built once for many images."""
+
+    def __init__(self, cfg: Config, aug_test: bool) -> None:
+        self.read_of = deepcopy(_said_of_images(cfg))
+        self.expected = Expected.of(cfg)
+        self.aug_test = aug_test
+        dataset = test_dataset(cfg)
+        steps = without_labels(views_pipeline(cfg, dataset) if aug_test else dataset["pipeline"])
         to_float32 = steps[0].get("to_float32", False)
-        steps[0] = dict(type="LoadImageFromNDArray", to_float32=to_float32)
-    data = defaultdict(list)
-    for key, value in Compose(steps)(sample).items():
-        data[key].append(value)
-    if aug_test:  # one sample's views: {key: [view, …]} -> {key: [[view], …]}
-        return {key: [[view] for view in values[0]] for key, values in data.items()}
-    return data
+        of_array = dict(type="LoadImageFromNDArray", to_float32=to_float32)
+        self.of_file = Compose(steps)
+        self.of_array = Compose([of_array, *self.of_file.transforms[1:]])
+
+    def batch(self, image: Image) -> dict:
+        """What a data loader would give of ``image`` alone, for a ``test_step``."""
+        if isinstance(image, str | Path):
+            results = self.of_file(dict(img_path=str(image)))
+        else:
+            results = self.of_array(dict(img=as_array(image, self.expected)))
+        if self.aug_test:  # one sample's views: {key: [view, …]} -> {key: [[view], …]}
+            return {key: [[view] for view in views] for key, views in results.items()}
+        return {key: [value] for key, value in results.items()}
+
+
+_readers: WeakKeyDictionary[nn.Module, dict[bool, _Reader]] = WeakKeyDictionary()
+
+
+def _reader(model: nn.Module, aug_test: bool) -> _Reader:
+    of_model = _readers.setdefault(model, {})
+    reader = of_model.get(aug_test)
+    # People change the pipeline of a model's `cfg` between two images.
+    if reader is None or reader.read_of != _said_of_images(model.cfg):
+        reader = of_model[aug_test] = _Reader(model.cfg, aug_test)
+    return reader
+
+
+def _said_of_images(cfg: Config) -> list[Any]:
+    """All of ``cfg`` that says how an image is read."""
+    preprocessor = cfg.model.get("data_preprocessor")
+    return [cfg.get("test_dataloader"), cfg.get("tta_pipeline"), preprocessor]
 
 
 def tta_model(model: nn.Module) -> BaseTTAModel:
@@ -212,7 +242,7 @@ def show_result_pyplot(
     save_dir: str | None = None,
     out_file: str | None = None,
 ) -> np.ndarray:
-    """Draw ``result`` over ``img``, show or save it, and return the RGB picture ``(H, W, 3)``.
+    """Draw ``result`` over ``img``, show or save it, and return the RGB drawing ``(H, W, 3)``.
 
     Source: ``mmseg.apis.show_result_pyplot``.
     """

@@ -1,4 +1,4 @@
-"""Label files, folders or arrays, and save pictures and label maps."""
+"""Label files, folders or arrays, and save drawings and label maps."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class Labelled:
 
 @INFERENCERS.register_module()
 class MMSegInferencer:
-    """Call a model on pictures and get label maps, pictures, and files of both.
+    """Call a model on images and get label maps, drawings, and files of both.
 
     ``model`` is a config (path or object); a model's text stored in a checkpoint is never run.
     A call returns all that it found; `stream` hands out one result after the other and forgets it.
@@ -105,8 +105,8 @@ class MMSegInferencer:
 
         Returns:
             ``predictions``: ids of classes ``(H, W)`` (or `SegDataSample` with
-            ``return_datasamples``) and ``visualization``: RGB pictures; each a list, or the thing
-            itself for a single picture.
+            ``return_datasamples``) and ``visualization``: RGB drawings; each a list, or the thing
+            itself for a single image.
 
         Raises:
             UserError: as `stream`; or an image can't be used. With ``out_dir`` the others are

@@ -45,6 +45,7 @@ def read_checkpoint(
         what = "is no regular file" if os.path.lexists(path) else "doesn't exist"
         raise UserError(f"checkpoint {path} {what}; check the path.")
     device = "cpu" if map_location is None or callable(map_location) else map_location
+    checkpoint: object
     try:
         if path.suffix == ".safetensors":
             checkpoint = _read_safetensors(path, device)

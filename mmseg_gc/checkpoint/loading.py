@@ -34,7 +34,7 @@ def load_into(
             infinity where the model as it is built has none.
     """
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
+        model = model.get_submodule("module")
     own = model.state_dict()
     weights = clean_state_dict(checkpoint)
     # Counters of BN say how long it trained; nothing is computed from them here.

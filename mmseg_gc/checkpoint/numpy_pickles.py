@@ -34,7 +34,7 @@ def _reconstruct(kind: object, shape: tuple, code: bytes) -> np.ndarray:
     return np.empty(0, np.uint8)
 
 
-def fill_array(array: np.ndarray, state: object) -> None:
+def fill_array(array: np.ndarray, state: Any) -> None:
     if not isinstance(state, tuple) or len(state) != 5:
         raise pickle.UnpicklingError("an array without its content")
     _, shape, dtype, column_major, content = state
@@ -45,7 +45,8 @@ def fill_array(array: np.ndarray, state: object) -> None:
         raise pickle.UnpicklingError("an array of no shape")
     if len(shape) > 32 or math.prod(shape) * dtype.itemsize != len(content):
         raise pickle.UnpicklingError("an array of another size than its content")
-    array.__setstate__((1, shape, dtype, bool(column_major), content))
+    known: Any = (1, shape, dtype, bool(column_major), content)
+    array.__setstate__(known)
 
 
 def _scalar(dtype: np.dtype, content: bytes) -> Any:

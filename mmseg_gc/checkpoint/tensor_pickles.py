@@ -72,7 +72,7 @@ def _tensor(
 
 def _first(storage: Storage, dtype: torch.dtype) -> int:
     """Where a view of a storage begins, in elements."""
-    first, rest = divmod(storage.data.storage_offset(), dtype.itemsize)
+    first, rest = divmod(int(storage.data.storage_offset()), dtype.itemsize)
     if rest:
         raise pickle.UnpicklingError("a storage that begins within a number")
     return first

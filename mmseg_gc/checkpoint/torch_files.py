@@ -118,7 +118,7 @@ def _empty(kind: StorageKind, numel: int, limit: int, device: torch.device) -> T
 
 def _fill(data: Tensor, read: Callable[[int], bytes]) -> None:
     target = data if data.device.type == "cpu" else torch.empty(data.shape, dtype=torch.uint8)
-    view, done = memoryview(target.numpy()), 0
+    view, done = memoryview(target.numpy().data), 0
     while done < len(view):
         chunk = read(min(CHUNK_BYTES, len(view) - done))
         if not chunk:

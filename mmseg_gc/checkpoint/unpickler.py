@@ -189,16 +189,16 @@ def _require(value: Any, *kinds: type) -> Any:
     return value
 
 
-def _keep_versions(weights: OrderedDict, state: object) -> None:
+def _keep_versions(weights: OrderedDict, state: Any) -> None:
     """The versions of modules, which a state dict has in an attribute."""
     versions = state.get("_metadata") if isinstance(state, Mapping) else None
     if isinstance(versions, Mapping) and all(
         isinstance(key, str) and isinstance(value, Mapping) for key, value in versions.items()
     ):
-        weights._metadata = versions
+        vars(weights)["_metadata"] = versions
 
 
-def _fill_history(buffer: HistoryBuffer, state: object) -> None:
+def _fill_history(buffer: HistoryBuffer, state: Any) -> None:
     if not _require(state, dict).keys() >= HISTORY:
         raise pickle.UnpicklingError("a history without its values")
     values = [_require(state[key], np.ndarray) for key in ("_log_history", "_count_history")]

@@ -1,4 +1,4 @@
-"""Data sets and, in `transforms`, what their pipelines do to a picture and its label."""
+"""Data sets and, in `transforms`, what their pipelines do to an image and its label."""
 
 from mmseg_gc.datasets.ade20k import ADE20KDataset
 from mmseg_gc.datasets.base import BaseSegDataset

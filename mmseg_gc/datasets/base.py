@@ -1,9 +1,9 @@
-"""The data set base class: pairs pictures with labels and says at once what is missing."""
+"""The data set base class: pairs images with labels and says at once what is missing."""
 
 import os
 import os.path as osp
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from mmengine.dataset import BaseDataset
@@ -30,7 +30,7 @@ from mmseg_gc.registry import DATASETS, TRANSFORMS
 
 @DATASETS.register_module()
 class BaseSegDataset(BaseDataset):
-    """Pictures and the label files of the same name, from two folders or one list of names.
+    """Images and the label files of the same name, from two folders or one list of names.
 
     It serves a user's own folders without a subclass: ``metainfo=dict(classes=[...],
     palette=[...])`` names the classes. A label holds one id per pixel, or the colours of the
@@ -45,7 +45,7 @@ class BaseSegDataset(BaseDataset):
     files; these may be gone, but where they are they must be what was packed.
 
     Raises:
-        UserError: A folder, ``ann_file``, picture or label does not exist, or the split is empty.
+        UserError: A folder, ``ann_file``, image or label does not exist, or the split is empty.
 
     Source: ``mmseg.datasets.BaseSegDataset``; a subclass sets the attributes below instead of
     wrapping the constructor.
@@ -103,7 +103,7 @@ class BaseSegDataset(BaseDataset):
         if data_prefix.get("img_path") is None:
             raise UserError(
                 f"{self._name}.data_prefix has the keys {sorted(data_prefix)}, but needs img_path "
-                "(the picture folder) and seg_map_path (the label folder)."
+                "(the image folder) and seg_map_path (the label folder)."
             )
         self.file_label_map: dict[int, int] | None = None
         self.packed = os.fspath(packed) if packed else None
@@ -153,9 +153,9 @@ class BaseSegDataset(BaseDataset):
         return {old_id: new_ids.get(name, dropped) for old_id, name in enumerate(old_classes)}
 
     def load_data_list(self) -> list[dict]:
-        """The paths ``img_path`` and, where there are labels, ``seg_map_path`` of every picture."""
+        """The paths ``img_path`` and, where there are labels, ``seg_map_path`` of every image."""
         if self.packed:
-            self._open_pack()
+            self._open_pack(self.packed)
         pairing = Pairing(
             owner=self._name,
             data_root=self.data_root,
@@ -167,12 +167,12 @@ class BaseSegDataset(BaseDataset):
             is_local=self.is_local,
             checks=self.checks_files and self.is_local and not self.packed,
         )
-        packed_only = self._pack and not pairing.has_sources
-        pairs = pairing.pairs(self._pack.rows if packed_only else None)
+        packed_names = self._pack.rows if self._pack and not pairing.has_sources else None
+        pairs = pairing.pairs(packed_names)
         self.left_out = pairing.left_out
         self._look_for_grey_levels(pairs)
         if self._pack:
-            self._place_in_pack(pairs)
+            self._place_in_pack(self._pack, pairs)
         return pairs
 
     def get_data_info(self, idx: int) -> dict:
@@ -207,7 +207,7 @@ class BaseSegDataset(BaseDataset):
 
     @property
     def is_local(self) -> bool:
-        """Whether the pictures are files of this machine."""
+        """Whether the images are files of this machine."""
         # Asking a remote store for each file takes minutes; there the loader names what is missing.
         backend = (self.backend_args or {}).get("backend", "local")
         return backend == "local" and "://" not in self.data_prefix["img_path"]
@@ -270,7 +270,7 @@ class BaseSegDataset(BaseDataset):
                 f"metainfo.palette has {len(palette)} colours for {len(classes)} classes: give one "
                 "colour (r, g, b) for each class, or leave the palette out."
             )
-        ids = range(len(palette))
+        ids: Iterable[int] = range(len(palette))
         if self.label_map and not (own and fits):
             ids = self.label_map.values()
             old_classes = list(self.METAINFO["classes"])
@@ -281,34 +281,35 @@ class BaseSegDataset(BaseDataset):
             *((color, self.ignore_index) for color in ignored),
         ]
 
-    def _open_pack(self) -> None:
+    def _open_pack(self, folder: str) -> None:
         fused = any(isinstance(step, ResizedCrop) for step in self.pipeline.transforms)
-        self._pack = Pack(self.packed, copies=not fused)
+        self._pack = Pack(folder, copies=not fused)
         for step in self.pipeline.transforms:
             if isinstance(step, LoadImageFromFile):
                 self._pack.require_loading(step.decoding)
 
-    def _place_in_pack(self, pairs: list[dict]) -> None:
+    def _place_in_pack(self, pack: Pack, pairs: list[dict]) -> None:
         names = [self.name_of(pair["img_path"]) for pair in pairs]
-        self._pack.require(self.label_rules, names, "seg_map_path" in self.data_prefix)
+        pack.require(self.label_rules, names, "seg_map_path" in self.data_prefix)
         if self.checks_files and self.is_local and osp.isdir(self.data_prefix["img_path"]):
-            self._pack.require_fresh(
+            pack.require_fresh(
                 (name, [pair[key] for key in ("img_path", "seg_map_path") if key in pair])
                 for name, pair in zip(names, pairs, strict=True)
             )
         for name, pair in zip(names, pairs, strict=True):
-            pair["packed"] = self._pack.rows[name]
+            pair["packed"] = pack.rows[name]
 
     def _look_for_grey_levels(self, pairs: list[dict]) -> None:
         """Read masks of one channel through a palette of greys, if that is what they hold."""
         if not self.may_hold_grey_levels or "seg_map_path" not in pairs[0]:
             return
-        levels = grey_levels(self._mask_colors)
         if self._pack:
             self.file_label_map = self._pack.file_label_map
-        elif holds_grey_levels(
-            (pair["seg_map_path"] for pair in pairs), self._read_label, levels, self._num_classes
-        ):
+            return
+        levels, num_classes = grey_levels(self._mask_colors), self._num_classes
+        assert levels is not None and num_classes is not None  # or it could not hold them
+        paths = (pair["seg_map_path"] for pair in pairs)
+        if holds_grey_levels(paths, self._read_label, levels, num_classes):
             self.file_label_map = map_of_grey_levels(levels, self.label_rules)
 
     def _read_label(self, path: str) -> np.ndarray | None:

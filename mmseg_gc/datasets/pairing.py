@@ -100,7 +100,7 @@ class Pairing:
                 names.append(listed if name is None else name)
         if not names:
             raise UserError(
-                f"{self.owner}: the list {self.ann_file!r} is empty: write one picture name a "
+                f"{self.owner}: the list {self.ann_file!r} is empty: write one image name a "
                 "line, without suffix, or correct ann_file."
             )
         return names
@@ -174,15 +174,15 @@ class Pairing:
         gone = self.listing.missing(pair["img_path"] for pair in pairs)
         if gone:
             raise UserError(
-                f"{self.owner}: {len(gone)} of the {len(pairs)} pictures in {self.ann_file!r} do "
+                f"{self.owner}: {len(gone)} of the {len(pairs)} images in {self.ann_file!r} do "
                 f"not exist, first {_first(gone)}: correct ann_file, data_prefix.img_path or "
                 f"img_suffix ({self.img_suffix!r})."
             )
         labels = [pair["seg_map_path"] for pair in pairs if "seg_map_path" in pair]
         if gone := self.listing.missing(labels):
             raise UserError(
-                f"{self.owner}: {len(gone)} of {len(pairs)} pictures have no label, first "
-                f"{_first(gone)}: add them, list the labelled pictures in ann_file, correct "
+                f"{self.owner}: {len(gone)} of {len(pairs)} images have no label, first "
+                f"{_first(gone)}: add them, list the labelled images in ann_file, correct "
                 f"seg_map_suffix ({self.seg_map_suffix!r}) or data_prefix.seg_map_path, or leave "
                 "that out to predict only."
             )

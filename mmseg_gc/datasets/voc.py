@@ -6,7 +6,7 @@ from mmseg_gc.registry import DATASETS
 
 @DATASETS.register_module()
 class PascalVOCDataset(BaseSegDataset):
-    """Pascal VOC 2012; ``ann_file`` names the split, for only some pictures have a label.
+    """Pascal VOC 2012; ``ann_file`` names the split, for only some images have a label.
 
     Source: ``mmseg.datasets.PascalVOCDataset``.
     """

@@ -1,4 +1,4 @@
-"""Confusion counts of two label pictures, and the figures that follow from them."""
+"""Confusion counts of two label images, and the figures that follow from them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -84,7 +84,7 @@ class IoUMetric(BaseMetric):
             if not self.format_only:
                 self._count(pred, sample)
             if self.files is not None:
-                self._write(pred, sample)
+                self._write(self.files, pred, sample)
 
     def evaluate(self, size: int) -> dict[str, float]:
         """Add up over all processes and compute the figures of a split of ``size`` samples."""
@@ -116,11 +116,11 @@ class IoUMetric(BaseMetric):
         if self.format_only:
             print_log(f"Predictions are in {self.output_dir}", logger)
             return {}
-        self.confusion = sum(results)
-        means = {"aAcc": self._percent(overall_accuracy(self.confusion))}
+        confusion = self.confusion = torch.stack(results).sum(0)
+        means = {"aAcc": self._percent(overall_accuracy(confusion))}
         self.class_values = {}
         for name in self.metrics:
-            for figure, values in class_figures(self.confusion, name, self.beta).items():
+            for figure, values in class_figures(confusion, name, self.beta).items():
                 percent = self._percent(values)
                 if 0 <= self.ignore_index < len(percent):
                     percent[self.ignore_index] = np.nan
@@ -128,8 +128,8 @@ class IoUMetric(BaseMetric):
                 self.class_values[figure] = percent.tolist()
         table = PrettyTable()
         table.add_column("Class", list(self.dataset_meta["classes"]))
-        for figure, values in self.class_values.items():
-            table.add_column(figure, np.round(values, 2).tolist())
+        for figure, of_classes in self.class_values.items():
+            table.add_column(figure, np.round(of_classes, 2).tolist())
         self.table = table.get_string()
         print_log(f"per class results:\n{self.table}", logger)
         return {key: _mean(values) for key, values in means.items()}
@@ -169,11 +169,11 @@ class IoUMetric(BaseMetric):
                 f"IoUMetric.ignore_index ({self.ignore_index})."
             ) from error
 
-    def _write(self, pred: torch.Tensor, sample: dict) -> None:
+    def _write(self, files: LabelFiles, pred: torch.Tensor, sample: dict) -> None:
         # Several data sets in one may differ.
         own = {key: sample[key] for key in NUMBERING if key in sample}
         meta = {**self.dataset_meta, **own}
-        self.files.write(label_file_ids(meta)[pred.cpu().numpy()], sample["img_path"])
+        files.write(label_file_ids(meta)[pred.cpu().numpy()], sample["img_path"])
 
 
 def _mean(values: np.ndarray) -> float:

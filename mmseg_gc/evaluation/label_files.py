@@ -1,4 +1,4 @@
-"""Predicted label maps as PNG files, each under the name of its picture."""
+"""Predicted label maps as PNG files, each under the name of its image."""
 
 import os
 import os.path as osp
@@ -37,22 +37,22 @@ def label_file_ids(meta: Mapping) -> np.ndarray:
     return ids.astype(np.uint8 if ids[:num_classes].max(initial=0) < EVERY_UINT8 else np.uint16)
 
 
-def result_names(pictures: Sequence[str], roots: Sequence[str] | None = None) -> list[str]:
-    """What each picture's results are called, without suffix: by its own name where that is enough.
+def result_names(images: Sequence[str], roots: Sequence[str] | None = None) -> list[str]:
+    """What each image's results are called, without suffix: by its own name where that is enough.
 
-    ``roots`` has a folder above each picture, below which its folders are kept: ``day1/0001``.
-    Pictures that would have one name keep the folders below the one that holds all; those that
+    ``roots`` has a folder above each image, below which its folders are kept: ``day1/0001``.
+    Images that would have one name keep the folders below the one that holds all; those that
     differ in the suffix alone keep it, ``0001.jpg``.
     """
-    if not pictures:
+    if not images:
         return []
-    paths = [osp.abspath(picture) for picture in pictures]
-    roots = [osp.abspath(root) for root in roots] if roots else map(osp.dirname, paths)
+    paths = [osp.abspath(image) for image in images]
+    tops = list(map(osp.abspath, roots)) if roots else list(map(osp.dirname, paths))
     top = osp.commonpath([osp.dirname(path) for path in paths])
     whole = [osp.relpath(path, top) for path in paths]
     without_suffix = [osp.splitext(path)[0] for path in whole]
     names = [
-        osp.splitext(osp.relpath(path, root))[0] for path, root in zip(paths, roots, strict=True)
+        osp.splitext(osp.relpath(path, root))[0] for path, root in zip(paths, tops, strict=True)
     ]
     for longer in (without_suffix, whole, whole):  # the last for what ``0001.jpg`` has come to be
         count = Counter(dict(zip(paths, names, strict=True)).values())  # a path given twice is one
@@ -83,43 +83,43 @@ class LabelFiles:
     def __init__(self, folder: str, backend_args: dict | None = None) -> None:
         self.folder = folder
         self.backend_args = dict(backend_args) if backend_args else None
-        self.names: dict[str, str] = {}  # by path of the picture; without one it is the picture's
+        self.names: dict[str, str] = {}  # by path of the image; without one it is the image's
         self._source_of: dict[str, str] = {}
 
-    def claim(self, picture: str) -> str:
-        """The path that is ``picture``'s: under what ``names`` has for it.
+    def claim(self, image: str) -> str:
+        """The path that is ``image``'s: under what ``names`` has for it.
 
         Raises:
-            UserError: Another picture of that name was there before.
+            UserError: Another image of that name was there before.
         """
-        name = self.names.get(picture) or osp.splitext(osp.basename(picture))[0]
+        name = self.names.get(image) or osp.splitext(osp.basename(image))[0]
         target = osp.join(self.folder, f"{name}.png")
-        if self._source_of.setdefault(target, picture) != picture:
+        if self._source_of.setdefault(target, image) != image:
             raise UserError(
-                f"{picture} and {self._source_of[target]} would both be written to {target}: give "
-                "every picture a name of its own."
+                f"{image} and {self._source_of[target]} would both be written to {target}: give "
+                "every image a name of its own."
             )
         return target
 
     def write(
         self,
         ids: np.ndarray,
-        picture: str,
-        palette: Sequence[Sequence[int]] | None = None,
+        image: str,
+        palette: np.ndarray | Sequence[Sequence[int]] | None = None,
     ) -> str:
-        """Write ``ids`` (h, w), uint8 or uint16, under what ``names`` has for ``picture``.
+        """Write ``ids`` (h, w), uint8 or uint16, under what ``names`` has for ``image``.
 
         ``palette`` has colours (r, g, b) for uint8. Returns the path.
 
         Raises:
-            UserError: Another picture has that path, as `claim` says.
+            UserError: Another image has that path, as `claim` says.
         """
-        target = self.claim(picture)
-        image = Image.fromarray(ids)
+        target = self.claim(image)
+        labels = Image.fromarray(ids)
         if palette is not None:
-            image.putpalette([level for color in palette for level in color])
+            labels.putpalette([level for color in palette for level in color])
         png = BytesIO()
-        image.save(png, "PNG")
+        labels.save(png, "PNG")
         put(png.getvalue(), target, self.backend_args)
         return target
 

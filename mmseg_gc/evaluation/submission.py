@@ -54,7 +54,7 @@ class SubmissionWriter(BaseMetric):
     have the ids of its label files, for ADE20K from 1.
 
     Raises:
-        UserError: Two pictures have the same name.
+        UserError: Two images have the same name.
     """
 
     default_prefix = ""  # None would have mmengine warn that there is no prefix
@@ -75,7 +75,8 @@ class SubmissionWriter(BaseMetric):
         for sample in data_samples:
             # Several data sets in one may differ.
             meta = {**self.dataset_meta, **{k: sample[k] for k in NUMBERING if k in sample}}
-            ids, palette = file_ids(meta), None
+            ids = file_ids(meta)
+            palette: np.ndarray | None = None
             if meta.get("submission") == "palette":
                 palette = np.zeros((256, 3), int)
                 palette[ids] = meta["palette"]

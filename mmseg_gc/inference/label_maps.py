@@ -78,12 +78,12 @@ def chunk_height(logits: LogitMap, budget: int | None = None) -> int:
     """Rows to make at once: `CHUNK_BYTES` of them, or what ``budget`` bytes leave room for."""
     height, width = logits.size
     row = 4 * logits.num_channels * width
-    most = CHUNK_BYTES.get(logits.device.type, GPU_CHUNK_BYTES) // row
+    max_rows = CHUNK_BYTES.get(logits.device.type, GPU_CHUNK_BYTES) // row
     if budget is not None:
-        most = min(most, budget // (WORK * row))
-    if most > torch.get_num_threads():  # the same number for each
-        most -= most % torch.get_num_threads()
-    return max(1, min(height, most))
+        max_rows = min(max_rows, budget // (WORK * row))
+    if max_rows > torch.get_num_threads():  # the same number for each
+        max_rows -= max_rows % torch.get_num_threads()
+    return max(1, min(height, max_rows))
 
 
 def labels_of(logits: Tensor, threshold: float | None, in_place: bool = False) -> Tensor:

@@ -54,7 +54,7 @@ class ResampledLogits(LogitMap):
         across: Steps = (),
     ) -> None:
         if isinstance(source, Tensor):
-            num_channels, own_size = source.shape[0], tuple(source.shape[1:])
+            num_channels, own_size = source.shape[0], (source.shape[1], source.shape[2])
         else:
             num_channels, own_size = source.num_channels, source.size
         super().__init__(num_channels, size or own_size, source.device)
@@ -172,7 +172,7 @@ class MeanProbabilities(LogitMap):
         self.views = views
 
     def rows(self, top: int, bottom: int) -> Tensor:
-        total = None
+        total: Tensor | None = None
         for view in self.views:
             with view.chunk(top, bottom) as logits, scratch(logits.numel(), logits) as pool:
                 if self.num_channels > 1:
@@ -181,4 +181,5 @@ class MeanProbabilities(LogitMap):
                     torch.softmax(logits, dim=1, out=pool.view(logits.shape))
                     logits = pool.view(logits.shape).transpose(0, 1)
                 total = logits.clone() if total is None else total.add_(logits)
+        assert total is not None
         return total.div_(len(self.views))

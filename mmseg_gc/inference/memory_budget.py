@@ -1,14 +1,26 @@
 """How much of the work to do at once, given a bound on memory."""
 
+from typing import Any, Protocol
+
 import humanfriendly
 import torch
-from torch import nn
 
 from mmseg_gc.errors import UserError
 from mmseg_gc.inference.logit_maps import Size
 
 STEM_NUMBERS = 64  # a pixel of the image, held while the stem of a ResNetV1c works
 SCRATCH = 256 << 20  # bytes that convolutions work in, whatever the image
+
+
+class Budgeted(Protocol):
+    """What is asked of a segmentor here."""
+
+    decode_head: Any
+    test_cfg: Any
+    compute_dtype: torch.dtype | None
+
+    @property
+    def memory_budget(self) -> int | None: ...
 
 
 def parse_budget(budget: int | str | None) -> int | None:
@@ -29,7 +41,7 @@ def parse_budget(budget: int | str | None) -> int | None:
     return number
 
 
-def images_at_once(model: nn.Module, size: Size, device: torch.device) -> int:
+def images_at_once(model: Budgeted, size: Size, device: torch.device) -> int:
     """How many images or windows of ``size`` pixels (h, w) go through ``model`` together.
 
     Raises: UserError if the model's ``memory_budget`` is too small for one.
@@ -56,7 +68,7 @@ def free_bytes(device: torch.device) -> int:
     return torch.cuda.mem_get_info(device)[0] + reserved - used
 
 
-def image_bytes(model: nn.Module, size: Size) -> int:
+def image_bytes(model: Budgeted, size: Size) -> int:
     """Bytes that a forward of one image of ``size`` pixels (h, w) takes at most, measured apart.
 
     Most is held where the head's first convolution reads a padded copy of the last feature map, of

@@ -6,11 +6,14 @@ times its weight. Steps in a row make one set of weights, so that no image betwe
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+Pixels = TypeVar("Pixels", Tensor, np.ndarray)
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class Resize:
         share = position - lower
         return ResamplingWeights(torch.stack([lower, upper]), torch.stack([1 - share, share]))
 
-    def _position(self, pixels: Tensor | np.ndarray) -> Tensor | np.ndarray:
+    def _position(self, pixels: Pixels) -> Pixels:
         if self.align_corners:
             return pixels * ((self.source - 1) / max(self.target - 1, 1))
         return ((pixels + 0.5) * (self.source / self.target) - 0.5).clip(min=0)
@@ -100,8 +103,8 @@ class Resize:
         if not rows.is_cuda:
             return F.interpolate(rows[None], size, mode="linear", align_corners=corners)[0]
         # The same numbers: a GPU's one-dimensional kernel keeps few of its cores busy.
-        size = (len(rows), size)
-        return F.interpolate(rows[None, None], size, mode="bilinear", align_corners=corners)[0, 0]
+        plane = (len(rows), size)
+        return F.interpolate(rows[None, None], plane, mode="bilinear", align_corners=corners)[0, 0]
 
 
 @dataclass(frozen=True)

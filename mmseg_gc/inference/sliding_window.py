@@ -71,7 +71,7 @@ class WindowLogits(LogitMap):
     def _row_of_windows(self, top: int) -> list[LogitMap]:
         rows = slice(top, top + self.height)
         places = [(rows, slice(left, left + self.width)) for left in self.lefts]
-        maps = []
+        maps: list[LogitMap] = []
         for start in range(0, len(places), self.batch):
             maps += self.run(places[start : start + self.batch])
         return maps

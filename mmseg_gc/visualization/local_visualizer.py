@@ -1,6 +1,7 @@
-"""Lay label maps over pictures."""
+"""Lay label maps over images."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -30,7 +31,7 @@ def distinct_colors(count: int) -> np.ndarray:
 def overlay(
     image: np.ndarray, labels: np.ndarray, palette: np.ndarray, alpha: float = 0.8
 ) -> np.ndarray:
-    """Blend the classes' colours over a picture; ids outside the palette leave it as it is.
+    """Blend the classes' colours over an image; ids outside the palette leave it as it is.
 
     Args:
         image: RGB uint8, ``(H, W, 3)``.
@@ -44,28 +45,28 @@ def overlay(
     return np.where(known[..., None], blended, image)
 
 
-def write_names(picture: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> None:
+def write_names(drawing: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> None:
     """Write each class's name on the largest region that it has, in place."""
-    least = labels.size // 500  # a name on a smaller region would hide it
+    min_area = labels.size // 500  # a name on a smaller region would hide it
     for class_id in np.unique(labels):
         if class_id >= len(classes):
             continue
         _, _, stats, centers = cv2.connectedComponentsWithStats((labels == class_id).astype("u1"))
         areas = stats[1:, cv2.CC_STAT_AREA]
         largest = 1 + int(areas.argmax())
-        if stats[largest, cv2.CC_STAT_AREA] < least:
+        if stats[largest, cv2.CC_STAT_AREA] < min_area:
             continue
         x, y = centers[largest]
         name, font, size = classes[class_id], cv2.FONT_HERSHEY_SIMPLEX, 0.35
         (width, height), _ = cv2.getTextSize(name, font, size, 1)
         origin = (int(x - width / 2), int(y + height / 2))
         for color, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-            cv2.putText(picture, name, origin, font, size, color, thickness, cv2.LINE_AA)
+            cv2.putText(drawing, name, origin, font, size, color, thickness, cv2.LINE_AA)
 
 
 @VISUALIZERS.register_module()
 class SegLocalVisualizer(Visualizer):
-    """Draw the labels and the prediction of a picture, side by side, for every backend.
+    """Draw the labels and the prediction of an image, side by side, for every backend.
 
     ``classes`` and ``palette`` (RGB) come from the data set where they aren't given;
     ``dataset_name`` takes those of a data set class, such as ``"CityscapesDataset"``.
@@ -96,7 +97,7 @@ class SegLocalVisualizer(Visualizer):
     ) -> None:
         """Name the classes and their RGB colours."""
         meta = DATASETS.get(dataset_name).METAINFO if dataset_name else {}
-        self.dataset_meta = {
+        self.dataset_meta: dict[str, Any] = {
             "classes": classes or meta.get("classes"),
             "palette": palette or meta.get("palette"),
         }
@@ -107,16 +108,15 @@ class SegLocalVisualizer(Visualizer):
         """``image`` (RGB uint8, ``(H, W, 3)``) with ``sem_seg`` laid over it."""
         labels = sem_seg.data.squeeze(0).cpu().numpy()
         meta = self.dataset_meta or {}
-        palette = meta.get("palette")
+        palette, classes = meta.get("palette"), meta.get("classes") or ()
         if not palette:
-            classes = meta.get("classes") or ()
             palette = distinct_colors(
                 max(len(classes), int(labels[labels < 255].max(initial=0)) + 1)
             )
-        picture = overlay(image, labels, np.asarray(palette, dtype=np.uint8), self.alpha)
-        if with_labels and meta.get("classes"):
-            write_names(picture, labels, meta["classes"])
-        return picture
+        drawing = overlay(image, labels, np.asarray(palette, dtype=np.uint8), self.alpha)
+        if with_labels and classes:
+            write_names(drawing, labels, classes)
+        return drawing
 
     @master_only
     def add_datasample(
@@ -132,9 +132,9 @@ class SegLocalVisualizer(Visualizer):
         step: int = 0,
         with_labels: bool = True,
     ) -> np.ndarray:
-        """Draw one picture: labels on the left, prediction on the right, where it has them.
+        """Draw one image: labels on the left, prediction on the right, where it has them.
 
-        Returns the drawn RGB uint8 picture (on the main process; None on the others).
+        Returns the drawn RGB uint8 drawing (on the main process; None on the others).
 
         Args:
             image: RGB uint8, ``(H, W, 3)``; any other is made that as `displayable` says.
@@ -148,12 +148,12 @@ class SegLocalVisualizer(Visualizer):
             for field, wanted in (("gt_sem_seg", draw_gt), ("pred_sem_seg", draw_pred))
             if wanted and data_sample is not None and field in data_sample
         ]
-        picture = np.concatenate(drawn, axis=1) if drawn else image
-        self.set_image(picture)
+        drawing = np.concatenate(drawn, axis=1) if drawn else image
+        self.set_image(drawing)
         if show:
-            self.show(picture, win_name=name, wait_time=wait_time)
+            self.show(drawing, win_name=name, wait_time=wait_time)
         if out_file is not None:
-            write_picture(picture, out_file)
+            write_picture(drawing, out_file)
         else:
-            self.add_image(name, picture, step)
-        return picture
+            self.add_image(name, drawing, step)
+        return drawing

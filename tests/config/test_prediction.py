@@ -1,4 +1,4 @@
-"""What `prepare_test` makes of a config: several views go through what one picture goes through."""
+"""What `prepare_test` makes of a config: several views go through what one image goes through."""
 
 import copy
 
@@ -65,7 +65,7 @@ def tiny(preprocessor=None, channels=3):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two data sets of two pictures, 19 x 27 with 3 or 4 channels, and labels 0..2."""
+    """Two data sets of two images, 19 x 27 with 3 or 4 channels, and labels 0..2."""
     draw = np.random.default_rng(0)
     for channels in (3, 4):
         for name in ("a", "b"):
@@ -108,7 +108,7 @@ def config(folder, model, channels=3, wraps=False):
 
 
 def labels(cfg, folder, *, aug_test):
-    """The labels that a test run's model gives for the first picture."""
+    """The labels that a test run's model gives for the first image."""
     prepare_test(cfg, folder / "w.pth", aug_test=aug_test)
     runner = SegRunner.from_cfg(cfg)
     torch.manual_seed(0)
@@ -188,3 +188,12 @@ def test_no_evaluator_writes():
     cfg = Config(dict(test_evaluator=[dict(type="DumpResults", out_file_path="x.pkl")]))
     with pytest.raises(UserError, match="no evaluator of None writes label maps"):
         write_predictions(cfg, "o")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_tested_segmentor_is_prepared(precision):
+    cfg = Config(dict(model=tiny(), test_dataloader=dict(), custom_hooks=[dict(type="Own")]))
+    prepare_test(cfg, "w.pth", precision=precision, compile=True)
+    assert cfg.custom_hooks[0] == dict(type="Own")
+    (hook,) = [hook for hook in cfg.custom_hooks if hook["type"] == "PrepareModelHook"]
+    assert hook == dict(type="PrepareModelHook", precision=precision, compile=True)

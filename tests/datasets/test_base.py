@@ -11,16 +11,16 @@ from mmseg_gc.errors import UserError, user_sentence
 from mmseg_gc.registry import DATASETS
 
 LOAD = [{"type": "LoadImageFromFile"}, {"type": "LoadAnnotations"}]
-PREFIX = {"img_path": "pictures", "seg_map_path": "labels"}
+PREFIX = {"img_path": "images", "seg_map_path": "labels"}
 
 
 @pytest.fixture
 def own_root(tmp_path: Path) -> Path:
-    """A user's pictures/{a,a-b,deep/c}.jpg and their labels of ids 0..2 and 255."""
+    """A user's images/{a,a-b,deep/c}.jpg and their labels of ids 0..2 and 255."""
     for name in ("a", "a-b", "deep/c"):
         label = np.array([[0, 1], [2, 255]], np.uint8)
         for folder, suffix, pixels in (
-            ("pictures", ".jpg", np.zeros((2, 2, 3), np.uint8)),
+            ("images", ".jpg", np.zeros((2, 2, 3), np.uint8)),
             ("labels", "_ids.png", label),
         ):
             path = tmp_path / folder / f"{name}{suffix}"
@@ -48,9 +48,9 @@ def test_pairs_come_sorted_from_all_folders(own_root):
     dataset = own_dataset(own_root)
     infos = [dataset.get_data_info(index) for index in range(len(dataset))]
     assert [Path(info["img_path"]).relative_to(own_root).as_posix() for info in infos] == [
-        "pictures/a-b.jpg",
-        "pictures/a.jpg",
-        "pictures/deep/c.jpg",
+        "images/a-b.jpg",
+        "images/a.jpg",
+        "images/deep/c.jpg",
     ]
     assert infos[2]["seg_map_path"] == str(own_root / "labels/deep/c_ids.png")
     assert pixels(dataset, 2) == [[0, 1], [2, 255]]
@@ -64,14 +64,14 @@ def test_list_gives_names_order_and_subfolders(own_root):
 
 
 def test_list_may_hold_whole_paths(own_root):
-    (own_root / "train.txt").write_text(f"{own_root}/pictures/a\n")
+    (own_root / "train.txt").write_text(f"{own_root}/images/a\n")
     dataset = BaseSegDataset(
         ann_file=str(own_root / "train.txt"),
         data_prefix={"img_path": ""},
         metainfo={"classes": ["sky"]},
         test_mode=True,
     )
-    assert dataset.get_data_info(0)["img_path"] == f"{own_root}/pictures/a.jpg"
+    assert dataset.get_data_info(0)["img_path"] == f"{own_root}/images/a.jpg"
 
 
 @pytest.mark.parametrize(("indices", "length"), [(2, 2), ([0], 1), (None, 3)])
@@ -86,7 +86,7 @@ def test_lazy_init_reads_nothing_until_asked(tmp_path):
         dataset.full_init()
 
 
-@pytest.mark.parametrize("prefix", [{"img_path": "pictures"}, PREFIX | {"seg_map_path": None}])
+@pytest.mark.parametrize("prefix", [{"img_path": "images"}, PREFIX | {"seg_map_path": None}])
 def test_without_labels_for_prediction(own_root, prefix):
     shutil.rmtree(own_root / "labels")
     dataset = own_dataset(own_root, data_prefix=prefix, test_mode=True, pipeline=LOAD[:1])
@@ -254,33 +254,33 @@ def nothing(root: Path) -> None: ...
 @pytest.mark.parametrize(
     ("change", "options", "sentence"),
     [
-        (drop("pictures"), {}, r"pictures' does not exist.*data_prefix\.img_path"),
+        (drop("images"), {}, r"images' does not exist.*data_prefix\.img_path"),
         (drop("labels"), {}, r"labels' does not exist.*data_prefix\.seg_map_path"),
         (nothing, {"data_root": "no/where"}, r"'no/where' does not exist.*data_root"),
         (nothing, {"data_root": None, "data_prefix": None}, r"'' does not exist.*data_root"),
-        (nothing, {"data_prefix": {"img": "pictures"}}, r"\['img'\].*img_path"),
+        (nothing, {"data_prefix": {"img": "images"}}, r"\['img'\].*img_path"),
         (nothing, {"img_suffix": ".png"}, r"ends in '\.png' \(it holds 3 of '\.jpg'\).*img_suffix"),
         (
-            drop("pictures/a.jpg", "pictures/a-b.jpg", "pictures/deep"),
+            drop("images/a.jpg", "images/a-b.jpg", "images/deep"),
             {},
-            r"no file in .*pictures' ends in '\.jpg' \(it holds no file at all\)",
+            r"no file in .*images' ends in '\.jpg' \(it holds no file at all\)",
         ),
         (
             drop("labels/a_ids.png"),
             {"backend_args": {"backend": "local"}},
-            r"1 of 3 pictures have no label",
+            r"1 of 3 images have no label",
         ),
         (nothing, {"ann_file": "val.txt"}, r"val\.txt' does not exist: correct ann_file"),
         (write("val.txt", "\n \n"), {"ann_file": "val.txt"}, r"val\.txt' is empty"),
         (
             write("val.txt", "a\nb\nc\nd\ne"),
             {"ann_file": "val.txt"},
-            r"4 of the 5 pictures in .*val\.txt' do not exist, first .*b\.jpg.*c\.jpg.*d\.jpg': ",
+            r"4 of the 5 images in .*val\.txt' do not exist, first .*b\.jpg.*c\.jpg.*d\.jpg': ",
         ),
         (
             drop("labels/a_ids.png", "labels/deep"),
             {},
-            r"2 of 3 pictures have no label, first .*labels/a_ids\.png', .*deep/c_ids\.png'.*ann_f",
+            r"2 of 3 images have no label, first .*labels/a_ids\.png', .*deep/c_ids\.png'.*ann_f",
         ),
         (nothing, {"metainfo": {}, "test_mode": True}, r"no classes.*metainfo\.classes"),
         (nothing, {"metainfo": {"classes": ["a", "b", "a"]}}, r"\['a'\] more than once"),

@@ -1,8 +1,11 @@
 """Several data sets as one."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from mmseg_gc.datasets import BaseSegDataset, ConcatDataset
+from mmseg_gc.datasets.concat import leaves
 from mmseg_gc.errors import UserError
 from mmseg_gc.registry import DATASETS
 
@@ -42,3 +45,10 @@ def test_parts_for_several_benchmarks_have_no_one_form():
     assert ConcatDataset(parts, lazy_init=True).metainfo["submission"] == "differing"
     same = ConcatDataset([parts[0], parts[0]], lazy_init=True)
     assert same.metainfo["submission"] == "palette"
+
+
+def test_leaves_are_the_data_sets_inside_of_wrappers():
+    first, second, third = (SimpleNamespace(number=i) for i in range(3))
+    repeated = SimpleNamespace(dataset=SimpleNamespace(datasets=[first, second]))
+    assert list(leaves(SimpleNamespace(datasets=[repeated, third]))) == [first, second, third]
+    assert list(leaves(first)) == [first]

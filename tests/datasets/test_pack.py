@@ -124,7 +124,7 @@ def test_a_changed_file_is_refused_and_a_new_time_is_not(root, packed):
         build(root, packed=str(packed))
 
 
-def test_a_new_picture_is_refused_and_fewer_are_not(root, packed):
+def test_a_new_image_is_refused_and_fewer_are_not(root, packed):
     for folder, name in (("leftImg8bit", "leftImg8bit"), ("gtFine", "gtFine_labelTrainIds")):
         source = next((root / folder / "train").rglob("*.png"))
         shutil.copy(source, root / folder / "train" / f"new_{name}.png")
@@ -158,10 +158,10 @@ def test_a_damaged_copy_is_refused(root, packed, damage):
 
 def test_a_worker_that_is_not_forked_maps_the_file_itself(packed):
     pack = Pack(packed, copies=False)
-    expected = pack.picture(3)
+    expected = pack.image(3)
     sent = pickle.dumps(pack)
     assert len(sent) < 5000
-    assert (pickle.loads(sent).picture(3) == expected).all()
+    assert (pickle.loads(sent).image(3) == expected).all()
     assert isinstance(expected, np.memmap) and not expected.flags.writeable
 
 

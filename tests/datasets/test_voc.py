@@ -32,5 +32,5 @@ def test_names_colours_and_palette_png(voc_root):
 
 
 def test_without_a_list_the_cure_is_named(voc_root):
-    with pytest.raises(UserError, match="3 of 8 pictures have no label.*ann_file"):
+    with pytest.raises(UserError, match="3 of 8 images have no label.*ann_file"):
         build(voc_root)

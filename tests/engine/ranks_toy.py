@@ -8,6 +8,7 @@ rank alone is signalled, and goes on; ``poisoned``, where one rank's loss is NaN
 import json
 import os
 import signal
+import socket
 import sys
 import traceback
 from pathlib import Path
@@ -17,22 +18,21 @@ import torch
 import torch._dynamo
 import toy_training as toy
 
-PORT = 29650
 
-
-def run_ranks(number: int, folder: Path, **keys) -> list[int]:
+def run_ranks(folder: Path, **keys) -> list[int]:
     """The exit statuses of both ranks; ``keys`` with ``rank_1`` are hooks of that rank alone."""
-    return [os.waitstatus_to_exitcode(os.waitpid(rank, 0)[1]) for rank in [
-        fork(rank, number, folder, **keys) for rank in range(2)
-    ]]  # fmt: skip
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+    ranks = [fork(rank, port, folder, **keys) for rank in range(2)]
+    return [os.waitstatus_to_exitcode(os.waitpid(rank, 0)[1]) for rank in ranks]
 
 
-def fork(rank: int, number: int, folder: Path, rank_1: tuple = (), poison_1: tuple = (), **keys):
+def fork(rank: int, port: str, folder: Path, rank_1: tuple = (), poison_1: tuple = (), **keys):
     child = os.fork()
     if child:
         return child
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2")
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(PORT + number))
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
     log = os.open(folder.with_suffix(f".{rank}.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)
@@ -54,11 +54,11 @@ def main(folder: Path) -> None:
     stop = toy.DoHook(lambda runner: os.kill(os.getpid(), signal.SIGTERM), "before_train_iter", 2)
     exact = {"model.dropout": 0.0, "default_hooks.checkpoint.interval": 1}
     statuses = {
-        "peace": run_ranks(0, folder / "peace"),
-        "stopped": run_ranks(1, folder / "run", rank_1=(stop,)),
-        "resumed": run_ranks(2, folder / "run"),
-        "poisoned": run_ranks(3, folder / "poisoned", poison_1=(3,)),
-        "two": run_ranks(4, folder / "two", iterations=3, **exact),
+        "peace": run_ranks(folder / "peace"),
+        "stopped": run_ranks(folder / "run", rank_1=(stop,)),
+        "resumed": run_ranks(folder / "run"),
+        "poisoned": run_ranks(folder / "poisoned", poison_1=(3,)),
+        "two": run_ranks(folder / "two", iterations=3, **exact),
     }
     toy.build(folder / "one", iterations=3, batch_size=4, **exact).train()
     (folder / "statuses.json").write_text(json.dumps(statuses))

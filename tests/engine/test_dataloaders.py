@@ -22,7 +22,7 @@ def completed(**loader) -> dict:
         (dict(type="DefaultSampler"), None),
     ],
 )
-def test_no_picture_is_counted_twice(sampler, round_up):
+def test_no_image_is_counted_twice(sampler, round_up):
     assert completed(sampler=sampler)["sampler"].get("round_up") is round_up
 
 

@@ -35,7 +35,7 @@ def test_out_dumps_beside_the_scores(cfg, tmp_path):
     assert cfg.test_evaluator[0].metric == ["bbox"]
 
 
-def test_pictures_go_where_they_were_asked_for(cfg, tmp_path, monkeypatch):
+def test_images_go_where_they_were_asked_for(cfg, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     apply_test_options(cfg, options(show_dir="show"))
     hook = cfg.default_hooks.visualization

@@ -60,5 +60,5 @@ def test_a_loss_of_nan_on_one_rank_stops_both_and_names_its_files(ranks):
     folder, statuses = ranks
     assert statuses["poisoned"] == [1, 1]
     output = log(folder, "poisoned")
-    assert output.count("isn't finite in iteration 3 for picture_") == 2
+    assert output.count("isn't finite in iteration 3 for image_") == 2
     assert not (folder / "poisoned/iter_4.pth").exists()

@@ -61,7 +61,7 @@ def environment():
 
 @pytest.fixture
 def small_run(camvid_root):
-    """Options that let the CamVid config run on four small pictures without chance in the model."""
+    """Options that let the CamVid config run on four small images without chance in the model."""
     return [
         "--cfg-options", "screen=full", "model.pretrained=None", "randomness.seed=0",
         *[f"{s}_dataloader.dataset.data_root={camvid_root}" for s in ("train", "val", "test")],
@@ -75,14 +75,17 @@ def small_run(camvid_root):
 
 
 @pytest.mark.slow
-def test_two_processes_train_as_one_with_twice_the_batch(small_run, environment, tmp_path):
+def test_two_processes_train_as_one_with_twice_the_batch(
+    small_run, environment, free_port, tmp_path
+):
     """The scripts themselves, on the real model: gloo, all-reduce BN, every sample scored once."""
     train = ["--cfg-options", "train_cfg.max_iters=2", "train_cfg.val_interval=2", *small_run[1:]]
 
-    def run(*command, batch_size, port="29611"):
+    def run(*command, batch_size):
         finished = subprocess.run(
             [*map(str, command), *train, f"train_dataloader.batch_size={batch_size}"],
-            env=environment | {"PORT": port}, cwd=ROOT, capture_output=True, text=True, timeout=300,
+            env=environment | {"PORT": free_port}, cwd=ROOT, capture_output=True, text=True,
+            timeout=300,
         )  # fmt: skip
         assert finished.returncode == 0, finished.stderr[-2000:]
         return finished.stdout + finished.stderr
@@ -102,13 +105,13 @@ def test_two_processes_train_as_one_with_twice_the_batch(small_run, environment,
 
 
 @pytest.mark.slow
-def test_a_killed_rank_ends_the_job(small_run, environment, tmp_path):
+def test_a_killed_rank_ends_the_job(small_run, environment, free_port, tmp_path):
     log = tmp_path / "log"
     with log.open("w") as output:
         job = subprocess.Popen(
             ["tools/dist_train.sh", str(CONFIG), "2", "--work-dir", str(tmp_path / "run"),
              *small_run, "train_cfg.max_iters=500", "train_dataloader.batch_size=1"],
-            env=environment | {"PORT": "29613"}, cwd=ROOT, stdout=output, stderr=output,
+            env=environment | {"PORT": free_port}, cwd=ROOT, stdout=output, stderr=output,
         )  # fmt: skip
     deadline = time.monotonic() + 200
     while "Iter(train) [  2/500]" not in log.read_text() and time.monotonic() < deadline:
@@ -119,11 +122,12 @@ def test_a_killed_rank_ends_the_job(small_run, environment, tmp_path):
     assert "SIGKILL" in log.read_text()
 
 
-def test_a_failing_worker_ends_the_job(environment, tmp_path):
+def test_a_failing_worker_ends_the_job(environment, free_port, tmp_path):
     finished = subprocess.run(
         ["tools/dist_train.sh", str(CONFIG), "2", "--work-dir", str(tmp_path), "--cfg-options",
          "train_dataloader.dataset.data_root=nowhere", "model.pretrained=None"],
-        env=environment | {"PORT": "29612"}, cwd=ROOT, capture_output=True, text=True, timeout=200,
+        env=environment | {"PORT": free_port}, cwd=ROOT, capture_output=True, text=True,
+        timeout=200,
     )  # fmt: skip
     assert finished.returncode != 0
     assert "nowhere" in finished.stderr

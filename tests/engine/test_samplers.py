@@ -46,7 +46,7 @@ def test_skipping_is_not_drawing(count):
 
 def test_skipping_a_long_run_takes_no_time():
     sampler = InfiniteSampler(range(3000), seed=0)
-    sampler.skip(640_000)  # 160k iterations of 4 pictures
+    sampler.skip(640_000)  # 160k iterations of 4 images
     start = time.perf_counter()
     assert next(iter(sampler)).position == 640_000
     assert time.perf_counter() - start < 2

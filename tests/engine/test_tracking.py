@@ -44,7 +44,7 @@ def test_a_package_that_is_not_installed(monkeypatch):
         add_trackers(None, ["wandb"], "run")
 
 
-def test_mlflow_gets_pictures_under_names_that_it_can_write(tmp_path):
+def test_mlflow_gets_images_under_names_that_it_can_write(tmp_path):
     got = []
     backend = tracking.MLflowVisBackend(save_dir=str(tmp_path))
     backend._env_initialized = True

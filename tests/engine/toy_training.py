@@ -27,7 +27,7 @@ class ToyDataset(Dataset):
 
     def __getitem__(self, index):
         noise = random.random() + np.random.rand() + torch.rand(3, 4, 4)
-        sample = SimpleNamespace(img_path=f"picture_{index}.png")
+        sample = SimpleNamespace(img_path=f"image_{index}.png")
         return {"inputs": torch.full((3, 4, 4), float(index)) / 7 + noise, "data_samples": sample}
 
 

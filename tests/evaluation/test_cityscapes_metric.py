@@ -18,7 +18,7 @@ CLASSES = CityscapesDataset.METAINFO["classes"]
 
 @pytest.fixture
 def samples(tmp_path) -> list[dict]:
-    """Three pictures of 32 x 64 with every label id, train ids and instances, and predictions."""
+    """Three images of 32 x 64 with every label id, train ids and instances, and predictions."""
     rng, made = np.random.default_rng(0), []
     folder = tmp_path / "gtFine" / "val" / "ulm"
     folder.mkdir(parents=True)

@@ -148,7 +148,7 @@ def test_predictions_are_scored_and_written(tmp_path):
     assert means["aAcc"] == 50.0 and len(list(tmp_path.iterdir())) == 3
 
 
-def test_two_pictures_of_one_name_do_not_overwrite_each_other(tmp_path):
+def test_two_images_of_one_name_do_not_overwrite_each_other(tmp_path):
     built = metric(output_dir=str(tmp_path), format_only=True)
     built.process({}, [sample([[0]], None, img_path="x/a.jpg")])
     with pytest.raises(UserError, match=r"y/a\.jpg and x/a\.jpg would both be written to .*a\.png"):

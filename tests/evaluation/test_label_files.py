@@ -49,7 +49,7 @@ def test_more_classes_than_8_bits_have(tmp_path, count, reduces):
 
 
 @pytest.mark.parametrize(
-    ("pictures", "names"),
+    ("images", "names"),
     [
         (["in/a.jpg", "in/b.png"], ["a", "b"]),
         (["in/day1/a.png", "in/day2/a.png", "in/day2/b.png"], ["day1/a", "day2/a", "b"]),
@@ -63,8 +63,8 @@ def test_more_classes_than_8_bits_have(tmp_path, count, reduces):
         ([], []),
     ],
 )
-def test_every_picture_has_a_name_of_its_own(pictures, names):
-    assert result_names(pictures) == names
+def test_every_image_has_a_name_of_its_own(images, names):
+    assert result_names(images) == names
 
 
 def test_a_name_that_is_taken_is_refused(tmp_path):
@@ -77,11 +77,11 @@ def test_a_name_that_is_taken_is_refused(tmp_path):
         files.write(ids, "y/a.jpg")
 
 
-def test_a_folder_above_all_pictures_is_mirrored_below_it():
-    pictures = ["in/a.png", "in/x/p.png", "more/x/p.png", "more/x/q.png"]
+def test_a_folder_above_all_images_is_mirrored_below_it():
+    images = ["in/a.png", "in/x/p.png", "more/x/p.png", "more/x/q.png"]
     roots = ["in", "in", "more", "more"]
-    assert result_names(pictures[:2], roots[:2]) == ["a", "x/p"]
-    assert result_names(pictures, roots) == ["a", "in/x/p", "more/x/p", "x/q"]
+    assert result_names(images[:2], roots[:2]) == ["a", "x/p"]
+    assert result_names(images, roots) == ["a", "in/x/p", "more/x/p", "x/q"]
 
 
 def test_files_that_have_their_end_are_whole(tmp_path):
@@ -104,8 +104,8 @@ def test_a_file_of_labels_is_whole_or_not_there(tmp_path, monkeypatch):
     files, ids = LabelFiles(str(tmp_path)), np.zeros((1, 1), np.uint8)
     files.write(ids, "x/a.jpg")
     monkeypatch.setattr("os.replace", stop)
-    for picture in ("x/a.jpg", "x/b.jpg"):
+    for image in ("x/a.jpg", "x/b.jpg"):
         with pytest.raises(KeyboardInterrupt):
-            files.write(ids + 1, picture)
+            files.write(ids + 1, image)
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
     assert np.array_equal(np.array(Image.open(tmp_path / "a.png")), ids)

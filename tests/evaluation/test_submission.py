@@ -13,7 +13,7 @@ from mmseg_gc.registry import METRICS
 
 
 def written(tmp_path, dataset, pred: list) -> Image.Image:
-    """The file of a picture on which every class id of ``pred`` was predicted."""
+    """The file of an image on which every class id of ``pred`` was predicted."""
     writer = METRICS.build({"type": "SubmissionWriter", "output_dir": str(tmp_path / "out")})
     writer.dataset_meta = dataset.metainfo
     sample = {"pred_sem_seg": {"data": torch.tensor([[pred]], dtype=torch.uint8)}}
@@ -53,7 +53,7 @@ def test_voc_gets_its_palette(tmp_path):
     assert np.array(image.convert("RGB"))[0].tolist() == [[0, 0, 0], [128, 0, 0], [0, 64, 128]]
 
 
-def test_two_pictures_of_one_name(tmp_path):
+def test_two_images_of_one_name(tmp_path):
     writer = METRICS.build({"type": "SubmissionWriter", "output_dir": str(tmp_path)})
     writer.dataset_meta = {"classes": ["a"]}
     sample = {"pred_sem_seg": {"data": torch.zeros(1, 1, 1, dtype=torch.uint8)}}

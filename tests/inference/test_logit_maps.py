@@ -84,7 +84,7 @@ def test_flipped_and_cropped_chunks(direction: str, dims: tuple[int, ...]) -> No
 
 
 def test_maps_on_maps() -> None:
-    """Twice resized, as where a picture was resized before the network saw it."""
+    """Twice resized, as where an image was resized before the network saw it."""
     once = F.interpolate(LOGITS[None], (28, 36), mode="bilinear")
     twice = F.interpolate(once, (31, 23), mode="bilinear")[0]
     logits = ResampledLogits(LOGITS).resized((28, 36), False).resized((31, 23), False)

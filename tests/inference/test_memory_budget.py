@@ -39,11 +39,11 @@ def test_a_budget_sets_how_many_windows_go_together(gcnet_cfg: Callable[..., dic
 def test_a_budget_changes_no_label(gcnet_cfg: Callable[..., dict]) -> None:
     model = MODELS.build(gcnet_cfg(test_cfg=SLIDE)).eval()
     torch.nn.init.normal_(model.decode_head.conv_seg.weight)
-    pictures = [torch.randint(0, 256, (3, 90, 120), dtype=torch.uint8)]
+    images = [torch.randint(0, 256, (3, 90, 120), dtype=torch.uint8)]
 
     def labels() -> torch.Tensor:
         with torch.no_grad():
-            return model.test_step({"inputs": pictures})[0].pred_sem_seg.data
+            return model.test_step({"inputs": images})[0].pred_sem_seg.data
 
     unbounded = labels()
     assert unbounded.unique().numel() > 1

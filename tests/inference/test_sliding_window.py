@@ -23,11 +23,11 @@ def test_starts_by_hand(length: int, crop: int, stride: int, starts: list[int]) 
     assert window_starts(length, crop, stride) == starts
 
 
-def windows_of(picture: torch.Tensor, score, **options) -> WindowLogits:
+def windows_of(image: torch.Tensor, score, **options) -> WindowLogits:
     def run(places):
-        return [ResampledLogits(score(picture[:, rows, columns])) for rows, columns in places]
+        return [ResampledLogits(score(image[:, rows, columns])) for rows, columns in places]
 
-    return WindowLogits(len(picture), tuple(picture.shape[1:]), CPU, run=run, **options)
+    return WindowLogits(len(image), tuple(image.shape[1:]), CPU, run=run, **options)
 
 
 def test_every_pixel_is_the_mean_over_its_windows() -> None:
@@ -38,11 +38,11 @@ def test_every_pixel_is_the_mean_over_its_windows() -> None:
         windows.append(window)
         return torch.full_like(window, next(values))
 
-    picture = torch.arange(12.0).view(1, 3, 4)
-    scores = windows_of(picture, score, crop=(2, 3), stride=(1, 1))
+    image = torch.arange(12.0).view(1, 3, 4)
+    logits = windows_of(image, score, crop=(2, 3), stride=(1, 1))
     # Rows 0-1 and 1-2, columns 0-2 and 1-3: windows 1, 2 above, and 3, 4 below.
     expected = [[1, 1.5, 1.5, 2], [2, 2.5, 2.5, 3], [3, 3.5, 3.5, 4]]
-    assert scores.rows(0, 3)[0].tolist() == expected
+    assert logits.rows(0, 3)[0].tolist() == expected
     assert [w.flatten().tolist() for w in windows[1:3]] == [[1, 2, 3, 5, 6, 7], [4, 5, 6, 8, 9, 10]]
 
 
@@ -54,15 +54,15 @@ def test_chunks_in_order_run_each_window_once_and_keep_few(upwards: bool) -> Non
         calls.append(window)
         return window * 2
 
-    picture = torch.randn(2, 40, 9)
-    scores = windows_of(picture, score, crop=(8, 4), stride=(6, 3), batch=2)
+    image = torch.randn(2, 40, 9)
+    logits = windows_of(image, score, crop=(8, 4), stride=(6, 3), batch=2)
     chunks = [(top, top + 4) for top in range(0, 40, 4)]
     rows = {}
     for top, bottom in reversed(chunks) if upwards else chunks:
-        rows[top] = scores.rows(top, bottom)
-        kept.append(len(scores._kept))
-    torch.testing.assert_close(torch.cat([rows[top] for top, _ in chunks], dim=1), picture * 2)
-    assert len(calls) == len(scores.tops) * len(scores.lefts)
+        rows[top] = logits.rows(top, bottom)
+        kept.append(len(logits._kept))
+    torch.testing.assert_close(torch.cat([rows[top] for top, _ in chunks], dim=1), image * 2)
+    assert len(calls) == len(logits.tops) * len(logits.lefts)
     assert max(kept) == 2
 
 
@@ -78,8 +78,8 @@ def test_windows_of_a_row_go_through_together(batch: int, sizes: list[int]) -> N
     assert seen == sizes
 
 
-def test_a_picture_smaller_than_the_crop_is_one_window() -> None:
-    picture = torch.randn(3, 5, 7)
+def test_a_image_smaller_than_the_crop_is_one_window() -> None:
+    image = torch.randn(3, 5, 7)
     for crop, stride in (((8, 8), (4, 4)), ((5, 8), (2, 4))):
-        scores = windows_of(picture, torch.clone, crop=crop, stride=stride)
-        assert torch.equal(scores.rows(0, 5), picture)
+        logits = windows_of(image, torch.clone, crop=crop, stride=stride)
+        assert torch.equal(logits.rows(0, 5), image)

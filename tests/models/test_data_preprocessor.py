@@ -12,7 +12,7 @@ Labelled = Callable[..., SegDataSample]
 MEAN, STD = [10.0, 20.0, 30.0], [1.0, 2.0, 4.0]
 
 
-def picture(height: int, width: int, values: tuple[int, int, int] = (14, 24, 34)) -> torch.Tensor:
+def image_of(height: int, width: int, values: tuple[int, int, int] = (14, 24, 34)) -> torch.Tensor:
     return torch.tensor(values, dtype=torch.uint8).view(3, 1, 1).expand(3, height, width).clone()
 
 
@@ -22,19 +22,23 @@ def pixel(inputs: torch.Tensor, *position: int) -> list[float]:
 
 def test_normalises_after_swapping_channels() -> None:
     plain = SegDataPreProcessor(mean=MEAN, std=STD)
-    out = plain({"inputs": [picture(2, 2)]})["inputs"]
+    out = plain({"inputs": [image_of(2, 2)]})["inputs"]
     assert out.dtype == torch.float32 and pixel(out, 0, 0) == [4.0, 2.0, 1.0]
     for option in ("bgr_to_rgb", "rgb_to_bgr"):
         swapped = SegDataPreProcessor(mean=MEAN, std=STD, **{option: True})
-        assert pixel(swapped({"inputs": [picture(2, 2)]})["inputs"], 0, 0) == [24.0, 2.0, -4.0]
-    assert pixel(SegDataPreProcessor()({"inputs": [picture(2, 2)]})["inputs"], 1, 1) == [14, 24, 34]
+        assert pixel(swapped({"inputs": [image_of(2, 2)]})["inputs"], 0, 0) == [24.0, 2.0, -4.0]
+    assert pixel(SegDataPreProcessor()({"inputs": [image_of(2, 2)]})["inputs"], 1, 1) == [
+        14,
+        24,
+        34,
+    ]
 
 
 def test_what_the_caller_gives_is_left_alone(labelled: Labelled) -> None:
-    image, sample = picture(2, 2).float(), labelled(torch.zeros(2, 2, dtype=torch.long))
+    image, sample = image_of(2, 2).float(), labelled(torch.zeros(2, 2, dtype=torch.long))
     preprocessor = SegDataPreProcessor(mean=MEAN, std=STD, size=(4, 4))
     preprocessor({"inputs": [image], "data_samples": [sample]}, training=True)
-    assert torch.equal(image, picture(2, 2).float())
+    assert torch.equal(image, image_of(2, 2).float())
     assert sample.gt_sem_seg.shape == (2, 2) and "pad_shape" not in sample.metainfo
 
 
@@ -54,7 +58,7 @@ def test_training_pads_right_and_below(
     samples = [labelled(torch.full(shape, i, dtype=torch.uint8)) for i, shape in enumerate(shapes)]
     preprocessor = SegDataPreProcessor(mean=MEAN, std=STD, pad_val=7, seg_pad_val=9, **options)
     data = preprocessor(
-        {"inputs": [picture(*shape) for shape in shapes], "data_samples": samples}, training=True
+        {"inputs": [image_of(*shape) for shape in shapes], "data_samples": samples}, training=True
     )
     assert data["inputs"].shape == (2, 3, *size)
     for i, ((height, width), sample) in enumerate(zip(shapes, data["data_samples"], strict=True)):
@@ -71,23 +75,23 @@ def test_training_pads_right_and_below(
 def test_testing_pads_only_where_told(labelled: Labelled) -> None:
     sample = labelled(torch.zeros(4, 5, dtype=torch.long))
     plain = SegDataPreProcessor(size=(16, 16))
-    data = plain({"inputs": [picture(4, 5)], "data_samples": [sample]})
+    data = plain({"inputs": [image_of(4, 5)], "data_samples": [sample]})
     assert data["inputs"].shape == (1, 3, 4, 5)
     assert "img_padding_size" not in data["data_samples"][0].metainfo
     padding = SegDataPreProcessor(size=(16, 16), test_cfg=dict(size_divisor=4))
-    data = padding({"inputs": [picture(4, 5)], "data_samples": [sample]})
+    data = padding({"inputs": [image_of(4, 5)], "data_samples": [sample]})
     assert data["inputs"].shape == (1, 3, 4, 8)
     (out,) = data["data_samples"]
     assert out.img_padding_size == (0, 3, 0, 0) and out.pad_shape == (4, 8)
     assert out.gt_sem_seg.shape == (4, 5)  # Predictions come back at the label's own size.
-    assert padding({"inputs": [picture(4, 5)]})["data_samples"] is None
+    assert padding({"inputs": [image_of(4, 5)]})["data_samples"] is None
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
-def test_raw_pictures_are_normalised_once(dtype: torch.dtype) -> None:
+def test_raw_images_are_normalised_once(dtype: torch.dtype) -> None:
     """By the segmentor where they are integers, at once where nothing would tell them apart."""
     preprocessor = SegDataPreProcessor(mean=MEAN, std=STD)
-    data = {"inputs": [picture(2, 2).to(dtype)]}
+    data = {"inputs": [image_of(2, 2).to(dtype)]}
     raw = preprocessor(data, raw=True)["inputs"]
     assert raw.is_floating_point() == dtype.is_floating_point
     if dtype is torch.uint8:
@@ -98,7 +102,7 @@ def test_raw_pictures_are_normalised_once(dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16])
 def test_what_is_no_number_counts_as_the_mean(dtype: torch.dtype) -> None:
-    image = picture(2, 2).to(dtype)
+    image = image_of(2, 2).to(dtype)
     image[0, 0, 0], image[1, 0, 1], image[2, 1, 1] = math.nan, math.inf, -math.inf
     before = image.clone()
     for options, rest in (({}, [14, 24, 34]), (dict(mean=MEAN, std=STD), [4, 2, 1])):
@@ -109,13 +113,13 @@ def test_what_is_no_number_counts_as_the_mean(dtype: torch.dtype) -> None:
     assert torch.equal(image.isnan(), before.isnan()) and image.isinf().sum() == 2
 
 
-def test_channels_that_do_not_fit_name_the_picture() -> None:
+def test_channels_that_do_not_fit_name_the_image() -> None:
     sample = SegDataSample(metainfo=dict(img_path="two.png"))
-    two = {"inputs": [picture(2, 2)[:2]], "data_samples": [sample]}
+    two = {"inputs": [image_of(2, 2)[:2]], "data_samples": [sample]}
     for raw in (False, True):
         with pytest.raises(UserError, match=r"two\.png has 2 channels, but .*mean has 3"):
             SegDataPreProcessor(mean=MEAN, std=STD)(two, raw=raw)
-    mixed = {"inputs": [picture(2, 2), picture(2, 2)[:1]], "data_samples": [sample] * 2}
+    mixed = {"inputs": [image_of(2, 2), image_of(2, 2)[:1]], "data_samples": [sample] * 2}
     with pytest.raises(UserError, match=r"two\.png has 1 channels, but the first .* has 3"):
         SegDataPreProcessor()(mixed)
 
@@ -123,19 +127,19 @@ def test_channels_that_do_not_fit_name_the_picture() -> None:
 @pytest.mark.parametrize("raw", [False, True])
 def test_one_channel_or_one_mean_serves_three(raw: bool) -> None:
     three = SegDataPreProcessor(mean=MEAN, std=STD)
-    mixed = three({"inputs": [picture(1, 1)[:1], picture(1, 1)]}, raw=raw)["inputs"]
+    mixed = three({"inputs": [image_of(1, 1)[:1], image_of(1, 1)]}, raw=raw)["inputs"]
     assert mixed.flatten().tolist() == [4, -3, -4, 4, 2, 1]
-    grey = three({"inputs": [picture(1, 1)[:1]]}, raw=raw)["inputs"]
+    grey = three({"inputs": [image_of(1, 1)[:1]]}, raw=raw)["inputs"]
     grey = grey if grey.is_floating_point() else three.normalise(grey)
     assert grey.flatten().tolist() == [4, -3, -4]
     one = SegDataPreProcessor(mean=[4.0], std=[2.0])
-    out = one({"inputs": [picture(1, 1)]}, raw=raw)["inputs"]
+    out = one({"inputs": [image_of(1, 1)]}, raw=raw)["inputs"]
     out = out if out.is_floating_point() else one.normalise(out)
     assert out.flatten().tolist() == [5, 10, 15]
 
 
 def test_takes_a_stacked_batch() -> None:
-    out = SegDataPreProcessor(mean=MEAN, std=STD)({"inputs": torch.stack([picture(2, 2)] * 2)})
+    out = SegDataPreProcessor(mean=MEAN, std=STD)({"inputs": torch.stack([image_of(2, 2)] * 2)})
     assert out["inputs"].shape == (2, 3, 2, 2) and out["inputs"][1, 0, 0, 0] == 4
 
 
@@ -145,7 +149,7 @@ def test_batch_augments_run_in_training(labelled: Labelled) -> None:
 
     preprocessor = SegDataPreProcessor(batch_augments=flip)
     data = {
-        "inputs": [picture(2, 2, (i, i, i)) for i in (1, 2)],
+        "inputs": [image_of(2, 2, (i, i, i)) for i in (1, 2)],
         "data_samples": [labelled(torch.full((2, 2), i)) for i in (1, 2)],
     }
     out = preprocessor(data, training=True)
@@ -156,7 +160,7 @@ def test_batch_augments_run_in_training(labelled: Labelled) -> None:
 
 def test_a_sample_without_label_is_padded_all_the_same() -> None:
     sample = SegDataSample(metainfo=dict(ori_shape=(2, 2)))
-    data = {"inputs": [picture(2, 2)], "data_samples": [sample]}
+    data = {"inputs": [image_of(2, 2)], "data_samples": [sample]}
     (out,) = SegDataPreProcessor(size=(4, 4))(data, training=True)["data_samples"]
     assert out.padding_size == (0, 2, 0, 2) and "gt_sem_seg" not in out
 
@@ -167,9 +171,9 @@ def test_mean_and_std_follow_the_device_but_not_the_weights() -> None:
     assert not preprocessor.state_dict()
 
 
-def test_pictures_of_different_size_in_a_test_batch() -> None:
+def test_images_of_different_size_in_a_test_batch() -> None:
     with pytest.raises(UserError, match=r"\(2, 2\), \(2, 3\).*batch_size=1"):
-        SegDataPreProcessor()({"inputs": [picture(2, 2), picture(2, 3)]})
+        SegDataPreProcessor()({"inputs": [image_of(2, 2), image_of(2, 3)]})
 
 
 @pytest.mark.parametrize(

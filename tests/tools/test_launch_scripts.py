@@ -38,11 +38,17 @@ def launch(tmp_path):
     return run
 
 
-def test_one_node(launch):
-    out = launch("tools/dist_train.sh", "c.py", "4", "--work_dir", "a b").stdout
-    assert "--nnodes=1 --node_rank=0 --master_addr=127.0.0.1 --master_port=29500" in out
+def test_one_node(launch, free_port):
+    out = launch("tools/dist_train.sh", "c.py", "4", "--work_dir", "a b", PORT=free_port).stdout
+    assert f"--nnodes=1 --node_rank=0 --master_addr=127.0.0.1 --master_port={free_port}" in out
     assert "--nproc_per_node=4 --signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1" in out
     assert "tools/train.py c.py --launcher pytorch --work_dir a b" in out
+
+
+def test_the_port_of_those_who_name_none(launch):
+    # The first node alone looks whether it's free, which here it may not be.
+    out = launch("tools/dist_train.sh", "c.py", "4", NODE_RANK="1").stdout
+    assert "--node_rank=1 --master_addr=127.0.0.1 --master_port=29500" in out
 
 
 def test_several_nodes_by_variables(launch):

@@ -57,10 +57,10 @@ def run(*command, **variables):
     )  # fmt: skip
 
 
-def test_two_processes_train_then_test(options, tmp_path):
+def test_two_processes_train_then_test(options, free_port, tmp_path):
     trained = run(
         "tools/dist_train.sh", CONFIG, 2, "--validate", "--work_dir", tmp_path, *options,
-        "model.backbone.norm_cfg.type=SyncBN", "screen=full", PORT="29621",
+        "model.backbone.norm_cfg.type=SyncBN", "screen=full", PORT=free_port,
     )  # fmt: skip
     text = trained.stdout + trained.stderr
     assert trained.returncode == 0, text[-2000:]

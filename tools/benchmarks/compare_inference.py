@@ -92,17 +92,17 @@ def measure(workers: dict, args, folder: Path) -> list[list]:
             raise UserError(f"--rows: there is no {row!r}; choose from {', '.join(known)}.")
     lines = []
     for row in chosen:
-        picture = row in PICTURES
-        sides = workers if picture else {k: w for k, w in workers.items() if "fp32" in k}
+        image = row in PICTURES
+        sides = workers if image else {k: w for k, w in workers.items() if "fp32" in k}
         for side, worker in sides.items():
             say(f"{row}: loading {side}")
-            worker.ask("load" if picture else "load_scores", row=row)
-        question = "seconds" if picture else "counted_seconds"
+            worker.ask("load" if image else "load_scores", row=row)
+        question = "seconds" if image else "counted_seconds"
         asked = {side: partial(worker.ask, question) for side, worker in sides.items()}
         # Taken first, which warms up as well.
-        memory = {side: Peak(*w.ask("memory")) for side, w in sides.items()} if picture else {}
+        memory = {side: Peak(*w.ask("memory")) for side, w in sides.items()} if image else {}
         seconds = medians(alternate(asked, args.rounds, say))
-        differ = share_that_differs(sides, folder) if picture else {}
+        differ = share_that_differs(sides, folder) if image else {}
         for side, value in seconds.items():
             base = seconds[BASE]
             used = ""

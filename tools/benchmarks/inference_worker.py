@@ -1,4 +1,4 @@
-"""One side of compare_inference.py: labels pictures with mmsegmentation or with this package."""
+"""One side of compare_inference.py: labels images with mmsegmentation or with this package."""
 
 import contextlib
 import importlib
@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from side_by_side import serve
 
-# Of each row: config, picture (h, w), the way of testing.
+# Of each row: config, image (h, w), the way of testing.
 PICTURES = {
     "whole": ("gcnet_r50-d8_4xb2-40k_cityscapes-512x1024.py", (512, 1024)),
     "slide": ("gcnet_r50-d8_4xb2-40k_cityscapes-769x769.py", (1024, 2048)),
@@ -39,7 +39,7 @@ class Side:
             importlib.import_module("mmseg.utils").register_all_modules(init_default_scope=True)
 
     def load(self, row: str) -> None:
-        """Build the model of a row and prepare its picture."""
+        """Build the model of a row and prepare its image."""
         name, (height, width) = PICTURES[row]
         cfg = Config.fromfile(self.configs / name)
         cfg.model.pretrained = None
@@ -49,7 +49,7 @@ class Side:
             cfg.test_dataloader.dataset.pipeline = cfg.test_pipeline = steps
         extra = {"precision": self.precision} if self.ours else {}
         self.model = self.apis.init_model(cfg, self.weights, device=self.device, **extra)
-        self.picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+        self.image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
         self.row = row
         if row == "ms+flip" and not self.ours:
             self._tta(cfg)
@@ -64,18 +64,18 @@ class Side:
         self.views = Compose(steps)
 
     def label(self) -> None:
-        """Make ``labels`` (H, W) of the picture."""
+        """Make ``labels`` (H, W) of the image."""
         context = contextlib.nullcontext()
         if not self.ours and self.precision != "fp32":
             context = torch.autocast(torch.device(self.device).type, PRECISIONS[self.precision])
         with context:
             if self.row != "ms+flip":
-                result = self.apis.inference_model(self.model, self.picture)
+                result = self.apis.inference_model(self.model, self.image)
             elif self.ours:
-                result = self.apis.inference_model(self.model, self.picture, aug_test=True)
+                result = self.apis.inference_model(self.model, self.image, aug_test=True)
             else:
                 with torch.no_grad():
-                    data = pseudo_collate([self.views(dict(img=self.picture))])
+                    data = pseudo_collate([self.views(dict(img=self.image))])
                     result = self.tta.test_step(data)[0]
         labels = result.pred_sem_seg.data.squeeze(0)
         wait_for(self.device)

@@ -1,6 +1,6 @@
 """Kill a training at random moments, go on, and compare the end with a run never stopped.
 
-Trains a small model on drawn pictures, on the CPU unless --device says otherwise: once in peace,
+Trains a small model on drawn images, on the CPU unless --device says otherwise: once in peace,
 and again and again with SIGKILL, every other time while a checkpoint is being written. Each killed
 run is resumed with `--resume auto`, may be killed once more, and is then left to end. Weights,
 momenta and averaged weights of the two ends have to be equal bit for bit. Exit status 1 if any
@@ -46,7 +46,7 @@ TRAIN_PIPELINE = [
 
 
 def draw_data(root: Path) -> None:
-    """A CamVid folder of five pictures to train on and two to validate on, 72 x 96 pixels."""
+    """A CamVid folder of five images to train on and two to validate on, 72 x 96 pixels."""
     import cv2
     import numpy as np
 
@@ -58,8 +58,8 @@ def draw_data(root: Path) -> None:
             label = cv2.resize(
                 rng.integers(0, 12, (4, 6), np.uint8), (96, 72), interpolation=cv2.INTER_NEAREST
             )
-            picture = label[..., None] * 20 + rng.integers(0, 20, (72, 96, 3), np.uint8)
-            cv2.imwrite(str(root / split / f"{number}.png"), picture)
+            image = label[..., None] * 20 + rng.integers(0, 20, (72, 96, 3), np.uint8)
+            cv2.imwrite(str(root / split / f"{number}.png"), image)
             cv2.imwrite(str(root / f"{split}annot" / f"{number}.png"), label)
 
 

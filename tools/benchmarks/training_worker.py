@@ -71,7 +71,7 @@ class Side:
         self.optim_wrapper = runner.build_optim_wrapper(self.cfg.optim_wrapper)
         draw = np.random.default_rng(0)
         shape = (batch, 3, *size)
-        self.pictures = torch.from_numpy(draw.integers(0, 256, shape, np.uint8))
+        self.images = torch.from_numpy(draw.integers(0, 256, shape, np.uint8))
         coarse = draw.integers(0, CLASSES, (batch, 1, size[0] // 32, size[1] // 32))
         self.labels = torch.from_numpy(coarse.repeat(32, 2).repeat(32, 3))
 
@@ -87,7 +87,7 @@ class Side:
         wait_for(self.device)
         start = time.perf_counter()
         losses = self.model.train_step(
-            {"inputs": list(self.pictures), "data_samples": samples}, self.optim_wrapper
+            {"inputs": list(self.images), "data_samples": samples}, self.optim_wrapper
         )
         wait_for(self.device)
         seconds = time.perf_counter() - start

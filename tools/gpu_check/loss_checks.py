@@ -69,6 +69,7 @@ def ours(
     logits: Tensor, truth: Tensor, case: Case, weights: list[float] | None, precision: str | None
 ) -> Result:
     """By a head's ``loss_by_feat``, as training calls it."""
+    from mmseg_gc.accelerate import prepare_for_training
     from mmseg_gc.models import FCNHead
 
     loss = dict(type="CrossEntropyLoss", use_sigmoid=case.sigmoid, class_weight=weights)
@@ -81,6 +82,7 @@ def ours(
         align_corners=case.align_corners,
         loss_decode=loss,
     ).to(logits.device)
+    prepare_for_training(head, device_type=logits.device.type)
     samples = [inputs.sample(tuple(one.shape[1:]), truth=one.to(logits.device)) for one in truth]
     leaf = logits.detach().requires_grad_()
     dtype = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(precision)

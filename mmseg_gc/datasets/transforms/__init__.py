@@ -1,4 +1,4 @@
-"""What a pipeline does to a picture and its label; mmcv's own transforms stand here too."""
+"""What a pipeline does to an image and its label; mmcv's own transforms stand here too."""
 
 from mmcv.transforms import (
     RandomChoice,

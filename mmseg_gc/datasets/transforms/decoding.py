@@ -72,6 +72,7 @@ def decode(content: bytes, path: str, flag: str, backend: str) -> np.ndarray:
     missing = lacks(content, header)
     if missing or header.size[0] * header.size[1] > MAX_PIXELS:  # before room is made for them
         raise _unreadable(path, content, flag, backend, missing)
+    image: np.ndarray | None
     try:
         if backend == "tifffile":
             image = _read_tiff(content)

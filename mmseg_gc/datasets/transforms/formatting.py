@@ -1,4 +1,4 @@
-"""Pack a picture and its label into tensors for the model."""
+"""Pack an image and its label into tensors for the model."""
 
 from collections.abc import Sequence
 
@@ -29,7 +29,7 @@ META_KEYS = (
 
 @TRANSFORMS.register_module()
 class PackSegInputs(BaseTransform):
-    """Make ``inputs`` (C, H, W) of the picture's dtype and ``data_samples``, a `SegDataSample`
+    """Make ``inputs`` (C, H, W) of the image's dtype and ``data_samples``, a `SegDataSample`
     with the label (1, H, W), uint8, and those of ``meta_keys`` that the results have.
 
     Source: ``mmseg.datasets.transforms.PackSegInputs``, whose labels are int64: eight times the

@@ -1,4 +1,4 @@
-"""Crop, rotate, resize and pad a picture together with its label."""
+"""Crop, rotate, resize and pad an image together with its label."""
 
 from collections.abc import Callable, Sequence
 
@@ -20,7 +20,7 @@ DEFAULT_IGNORE_INDEX = 255
 
 @TRANSFORMS.register_module()
 class RandomCrop(BaseTransform):
-    """Cut a window of ``crop_size`` (h, w) pixels out of the picture and its label.
+    """Cut a window of ``crop_size`` (h, w) pixels out of the image and its label.
 
     Below 1, ``cat_max_ratio`` has the window drawn again, up to ten times, until no class covers
     that share of the pixels not ignored; the tenth is taken as it comes.
@@ -53,7 +53,7 @@ class RandomCrop(BaseTransform):
         label_in: Callable[[tuple[slice, slice]], np.ndarray],
         results: dict,
     ) -> tuple[slice, slice]:
-        """Draw a window of a picture of ``size`` (h, w), whose label in a window is ``label_in``'s.
+        """Draw a window of an image of ``size`` (h, w), whose label in a window is ``label_in``'s.
 
         ``results`` may name the ``ignore_index``.
         """
@@ -87,15 +87,15 @@ class RandomCrop(BaseTransform):
     def _is_varied(self, label: np.ndarray, results: dict) -> bool:
         counts = count_ids(label)
         counts[_ignore_index(self.ignore_index, results)] = 0
-        return counts.any() and counts.max() / counts.sum() < self.cat_max_ratio
+        return bool(counts.any() and counts.max() / counts.sum() < self.cat_max_ratio)
 
 
 @TRANSFORMS.register_module()
 class RandomRotate(BaseTransform):
-    """Rotate picture and label by an angle from ``degree``, with probability ``prob``.
+    """Rotate image and label by an angle from ``degree``, with probability ``prob``.
 
     ``degree`` is (min, max), or one number for (-degree, degree). ``center`` is (x, y) in pixels;
-    ``auto_bound`` enlarges the canvas to hold the whole picture. ``pad_val`` has a value for each
+    ``auto_bound`` enlarges the canvas to hold the whole image. ``pad_val`` has a value for each
     channel; a single number fills the first, as in OpenCV. Any number of channels is rotated, each
     as it would be alone.
 
@@ -146,12 +146,12 @@ class RandomRotate(BaseTransform):
             return mmcv.imrotate(image, border_value=self.pad_val, **frame)
         # Of other numbers of channels OpenCV rounds the place of a pixel to 1/32.
         values = self.pad_val if isinstance(self.pad_val, Sequence) else (self.pad_val,)
-        values = [*values, *[0] * image.shape[2]]
+        padded = [*values, *[0] * image.shape[2]]
         channels = np.moveaxis(image, 2, 0)
         return np.stack(
             [
                 mmcv.imrotate(np.ascontiguousarray(channel), border_value=value, **frame)
-                for channel, value in zip(channels, values, strict=False)
+                for channel, value in zip(channels, padded, strict=False)
             ],
             axis=-1,
         )
@@ -159,7 +159,7 @@ class RandomRotate(BaseTransform):
 
 @TRANSFORMS.register_module()
 class ResizeToMultiple(BaseTransform):
-    """Enlarge picture and label until both sides are multiples of ``size_divisor`` pixels.
+    """Enlarge image and label until both sides are multiples of ``size_divisor`` pixels.
 
     Source: ``mmseg.datasets.transforms.ResizeToMultiple``.
     """

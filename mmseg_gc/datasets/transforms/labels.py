@@ -1,4 +1,4 @@
-"""Pure functions on label pictures: count the ids, rename them, read colours as ids."""
+"""Pure functions on label images: count the ids, rename them, read colours as ids."""
 
 from collections.abc import Mapping, Sequence
 

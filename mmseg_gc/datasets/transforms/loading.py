@@ -1,4 +1,4 @@
-"""Read pictures and labels; a file that can't be used is named with the cure."""
+"""Read images and labels; a file that can't be used is named with the cure."""
 
 import os.path as osp
 from importlib.util import find_spec
@@ -59,7 +59,7 @@ class LoadImageFromFile(BaseTransform):
 
     def transform(self, results: dict) -> dict | None:
         if "packed" in results:
-            return _set_image(results, results["packed"].picture(), self.to_float32)
+            return _set_image(results, results["packed"].image(), self.to_float32)
         path = results["img_path"]
         try:
             content = fetch(path, self.backend_args)
@@ -112,7 +112,7 @@ class LoadAnnotations(BaseTransform):
     4 bits hold ids as any other; labels of a lossy format are warned of once a folder.
 
     Raises:
-        UserError: The label is missing, unreadable, of another size than the picture, has ids
+        UserError: The label is missing, unreadable, of another size than the image, has ids
             outside the classes, or colours outside the palette.
 
     Source: ``mmseg.datasets.transforms.LoadAnnotations``, which reads wrong ids modulo 256.
@@ -154,7 +154,7 @@ class LoadAnnotations(BaseTransform):
         shape = results.get("ori_shape")
         if shape is not None and label.shape[:2] != tuple(shape[:2]):
             raise UserError(
-                f"{path} is {_size(label.shape)} pixels but its picture {results['img_path']} is "
+                f"{path} is {_size(label.shape)} pixels but its image {results['img_path']} is "
                 f"{_size(shape)}: make both the same size."
             )
         if label.ndim == 3:

@@ -1,6 +1,7 @@
 """Change brightness, contrast, saturation and hue at random."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,7 +25,7 @@ class PhotoMetricDistortion(BaseTransform):
     look-ups, bit for bit what arithmetic in float32 on every pixel gives.
 
     Raises:
-        UserError: The picture has not 8 bits and 3 channels.
+        UserError: The image has not 8 bits and 3 channels.
 
     Source: ``mmseg.datasets.transforms.PhotoMetricDistortion``; same draws, same pixels.
     """
@@ -37,15 +38,15 @@ class PhotoMetricDistortion(BaseTransform):
         hue_delta: int = 18,
     ) -> None:
         self.brightness_delta = brightness_delta
-        self.contrast_range = tuple(contrast_range)
-        self.saturation_range = tuple(saturation_range)
+        self.contrast_range: Any = tuple(contrast_range)  # two numbers, low and high
+        self.saturation_range: Any = tuple(saturation_range)
         self.hue_delta = hue_delta
 
     def transform(self, results: dict) -> dict:
         image = results["img"]
         if image.dtype != np.uint8 or image.shape[2:] != (3,):
             raise UserError(
-                f"PhotoMetricDistortion needs 8-bit colour pictures, but {results.get('img_path')} "
+                f"PhotoMetricDistortion needs 8-bit colour images, but {results.get('img_path')} "
                 f"is {image.dtype} of shape {image.shape}: leave it out of the pipeline, or set "
                 "to_float32=False and color_type='color' in LoadImageFromFile."
             )
@@ -58,7 +59,7 @@ class PhotoMetricDistortion(BaseTransform):
         if contrast_first:
             table = self._contrast(table)
         steps.append((None, table))
-        # The picture goes back to BGR between the two colour steps: HSV is rounded, so one
+        # The image goes back to BGR between the two colour steps: HSV is rounded, so one
         # conversion less would give other pixels.
         if random.randint(2):
             steps.append((1, _affine(LEVELS, alpha=random.uniform(*self.saturation_range))))

@@ -1,8 +1,9 @@
 """`RandomResize` and `RandomCrop` in one step that only makes the pixels which the crop keeps."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import cv2
 import mmcv
@@ -17,7 +18,7 @@ from mmseg_gc.datasets.transforms.resizing import RandomResize, Resize, new_size
 Window = tuple[slice, slice]
 
 
-def fuse(steps: Sequence[Callable]) -> list[Callable]:
+def fuse(steps: Sequence[Any]) -> list[Any]:
     """``steps`` with a `ResizedCrop` in the place of the resize and crop that follow loading.
 
     Other steps, subclasses and unusual options are left as they are.
@@ -40,8 +41,8 @@ class ResizedCrop:
     """What ``random_resize`` and then ``crop`` do to ``img`` and ``gt_seg_map``.
 
     Scale and window are drawn first, as those two draw them; of the label only windows are resized.
-    The picture is resized as a whole, for OpenCV can't resize a part to the same bits, but into
-    memory that is used again. Of a memory-mapped picture only the window is read and resized, to
+    The image is resized as a whole, for OpenCV can't resize a part to the same bits, but into
+    memory that is used again. Of a memory-mapped image only the window is read and resized, to
     within one grey level.
     """
 
@@ -115,7 +116,7 @@ def warped_window(image: np.ndarray, size: tuple[int, int], window: Window) -> n
     sources, starts, lengths, steps = [], [], [], []
     for old, new, part in zip(image.shape[:2], size, window, strict=True):
         first, last, step = part.start, min(part.stop, new) - 1, old / new
-        # The place in the old picture of the centre of the window's first pixel, as OpenCV has it.
+        # The place in the old image of the centre of the window's first pixel, as OpenCV has it.
         low, high = (step * (pixel + 0.5) - 0.5 for pixel in (first, last))
         begin = max(int(low) - 1, 0)
         sources.append(slice(begin, int(high) + 3))
@@ -124,8 +125,8 @@ def warped_window(image: np.ndarray, size: tuple[int, int], window: Window) -> n
         steps.append(step)
     matrix = np.array([[steps[1], 0, starts[1]], [0, steps[0], starts[0]]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    part = np.asarray(image[tuple(sources)])
-    out = cv2.warpAffine(part, matrix, lengths[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    seen = np.asarray(image[tuple(sources)])
+    out = cv2.warpAffine(seen, matrix, lengths[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
     return out.reshape(*lengths, *image.shape[2:])
 
 
@@ -144,7 +145,7 @@ _local = threading.local()
 def _scratch(dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
     """An array of this thread whose memory the next call gives out again.
 
-    Fresh memory of tens of megabytes takes as long to be mapped as a picture to be resized.
+    Fresh memory of tens of megabytes takes as long to be mapped as an image to be resized.
     """
     count = int(np.prod(shape))
     buffer = getattr(_local, "buffer", None)

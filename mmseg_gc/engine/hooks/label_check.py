@@ -8,6 +8,7 @@ from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from mmseg_gc.datasets.concat import leaves
 from mmseg_gc.datasets.transforms.labels import count_ids
 from mmseg_gc.registry import HOOKS
 
@@ -139,13 +140,8 @@ def _first_views(samples: object) -> Iterator:
 def _classes_of(dataset: object) -> tuple[Sequence[str], int]:
     """The classes and the ignored id of a data set, also inside of wrappers."""
     names = getattr(dataset, "metainfo", {}).get("classes") or ()
-    while (
-        not hasattr(dataset, "ignore_index")
-        and (inner := getattr(dataset, "datasets", None) or [getattr(dataset, "dataset", None)])[0]
-        is not None
-    ):
-        dataset = inner[0]
-    return names, getattr(dataset, "ignore_index", 255)
+    ignored = (getattr(one, "ignore_index", None) for one in (dataset, *leaves(dataset)))
+    return names, next((number for number in ignored if number is not None), 255)
 
 
 def _ignored_share(counts: np.ndarray, ignore_index: int) -> float:

@@ -97,7 +97,7 @@ class PreemptionHook(Hook):
         data_batch: dict | None = None,
         outputs: list | None = None,
     ) -> None:
-        # Ranks have different numbers of pictures here, so that they can't agree; they needn't.
+        # Ranks have different numbers of images here, so that they can't agree; they needn't.
         if not self.received:
             return
         hook = _checkpoint_hook(runner)

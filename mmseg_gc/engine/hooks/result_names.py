@@ -1,10 +1,11 @@
-"""Give every picture of a test a name of its own for its results."""
+"""Give every image of a test a name of its own for its results."""
 
 from collections.abc import Iterator
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from mmseg_gc.datasets.concat import leaves
 from mmseg_gc.engine.hooks.visualization import SegVisualizationHook
 from mmseg_gc.evaluation import IoUMetric
 from mmseg_gc.evaluation.label_files import result_names
@@ -16,8 +17,8 @@ from mmseg_gc.registry import HOOKS
 class ResultNamesHook(Hook):
     """Name label maps of `IoUMetric` and drawings by `result_names`, before the test begins.
 
-    Every process of a test names all pictures, so that none writes over another's. The files of a
-    submission have no folders: there, pictures of one name are refused before anything is written.
+    Every process of a test names all images, so that none writes over another's. The files of a
+    submission have no folders: there, images of one name are refused before anything is written.
     """
 
     def before_test(self, runner: Runner) -> None:
@@ -29,20 +30,17 @@ class ResultNamesHook(Hook):
         ]
         if not (files or submissions or drawing):
             return
-        pictures = list(_pictures(runner.test_dataloader.dataset))
+        images = list(_images(runner.test_dataloader.dataset))
         for writer in submissions:
-            for picture in pictures:
-                writer.claim(picture)
-        names = dict(zip(pictures, result_names(pictures), strict=True))
+            for image in images:
+                writer.claim(image)
+        names = dict(zip(images, result_names(images), strict=True))
         for writer in (*files, *drawing):
             writer.names = names
 
 
-def _pictures(dataset: object) -> Iterator[str]:
-    inner = getattr(dataset, "datasets", None) or [getattr(dataset, "dataset", None)]
-    if inner[0] is not None:
-        for part in inner:
-            yield from _pictures(part)
-    elif hasattr(dataset, "get_data_info"):
-        for index in range(len(dataset)):
-            yield str(dataset.get_data_info(index)["img_path"])
+def _images(dataset: object) -> Iterator[str]:
+    for leaf in leaves(dataset):
+        if hasattr(leaf, "get_data_info"):
+            for index in range(len(leaf)):
+                yield str(leaf.get_data_info(index)["img_path"])

@@ -1,6 +1,7 @@
 """What every decode head shares: choosing inputs, classifying, the loss, resizing logits."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmengine.model import BaseModule
@@ -64,12 +65,14 @@ class BaseDecodeHead(BaseModule):
                 f"{name} has no input_transform={input_transform!r}; choose None or one of "
                 f"{', '.join(INPUT_TRANSFORMS)}."
             )
+        of_one = isinstance(in_channels, int), isinstance(in_index, int)
+        widths = (in_channels,) if isinstance(in_channels, int) else tuple(in_channels)
+        places = (in_index,) if isinstance(in_index, int) else tuple(in_index)
         if input_transform is None:
-            fits = isinstance(in_channels, int) and isinstance(in_index, int)
+            fits = all(of_one)
             cure = "one number each, or set input_transform"
         else:
-            sequences = not isinstance(in_channels, int) and not isinstance(in_index, int)
-            fits = sequences and len(in_channels) == len(in_index)
+            fits = not any(of_one) and len(widths) == len(places)
             cure = f"two lists of one length for input_transform={input_transform!r}"
         if not fits:
             raise UserError(
@@ -82,7 +85,7 @@ class BaseDecodeHead(BaseModule):
                 f"{name}'s out_channels={out_channels} must equal num_classes={num_classes}, "
                 f"or be 1 for two classes."
             )
-        self.in_channels = sum(in_channels) if input_transform == "resize_concat" else in_channels
+        self.in_channels: Any = sum(widths) if input_transform == "resize_concat" else in_channels
         self.in_index = in_index
         self.input_transform = input_transform
         self.channels = channels
@@ -119,8 +122,9 @@ class BaseDecodeHead(BaseModule):
             f"align_corners={self.align_corners}"
         )
 
-    def _transform_inputs(self, inputs: Sequence[Tensor]) -> Tensor | list[Tensor]:
-        if self.input_transform is None:
+    def _transform_inputs(self, inputs: Sequence[Tensor]) -> Any:
+        """One feature map, or for "multiple_select" the list of them."""
+        if isinstance(self.in_index, int):
             return inputs[self.in_index]
         chosen = [inputs[i] for i in self.in_index]
         if self.input_transform == "multiple_select":
@@ -165,17 +169,17 @@ class BaseDecodeHead(BaseModule):
         """What `loss` returns, from logits at the head's own size."""
         label = torch.stack([s.gt_sem_seg.data for s in batch_data_samples])  # (N, 1, H, W)
         label = label.squeeze(1).long()
-        several = isinstance(self.loss_decode, nn.ModuleList)
-        criteria = list(self.loss_decode) if several else [self.loss_decode]
-        first = criteria[0]
-        if len(criteria) == 1 and isinstance(first, CrossEntropyLoss) and first.can_upsample:
-            value, acc_seg = first.of_small_logits(
+        of_head = self.loss_decode
+        criteria: list[Any] = [*of_head] if isinstance(of_head, nn.ModuleList) else [of_head]
+        if len(criteria) == 1 and hasattr(criteria[0], "of_small_logits"):
+            # A loss that enlarges logits itself, a part at a time.
+            value, acc_seg = criteria[0].of_small_logits(
                 upcast(seg_logits),
                 label,
                 align_corners=self.align_corners,
                 ignore_index=self.ignore_index,
             )
-            return {first.loss_name: value, "acc_seg": acc_seg}
+            return {criteria[0].loss_name: value, "acc_seg": acc_seg}
         seg_logits = self._resized(upcast(seg_logits), label.shape[1:])
         losses: dict[str, Tensor] = {}
         for loss_decode in criteria:
@@ -184,8 +188,8 @@ class BaseDecodeHead(BaseModule):
             losses[name] = losses[name] + value if name in losses else value
         # With one channel this is the threshold that predictions are held to.
         thresh = self.threshold if self.out_channels == 1 else None
-        losses["acc_seg"] = accuracy(
-            seg_logits, label, thresh=thresh, ignore_index=self.ignore_index
+        (losses["acc_seg"],) = accuracy(
+            seg_logits, label, topk=(1,), thresh=thresh, ignore_index=self.ignore_index
         )
         return losses
 

@@ -50,6 +50,8 @@ class AllReduceBatchNorm2d(nn.BatchNorm2d):
         return out.to(x.dtype)
 
     def _track(self, mean: Tensor, unbiased_var: Tensor) -> None:
+        assert self.num_batches_tracked is not None  # nor are the others with running statistics
+        assert self.running_mean is not None and self.running_var is not None
         self.num_batches_tracked.add_(1)
         # Without a momentum, the running statistics are the plain mean over all batches.
         momentum = 1 / self.num_batches_tracked.item() if self.momentum is None else self.momentum

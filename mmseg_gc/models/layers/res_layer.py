@@ -9,6 +9,12 @@ from torch import nn
 from mmseg_gc.errors import UserError
 
 
+class ResidualBlock(nn.Module):
+    """What a stage is made of: a module that gives ``expansion`` times its ``planes``."""
+
+    expansion: int
+
+
 class ResLayer(Sequential):
     """A stage: ``num_blocks`` residual blocks, of which the first strides and changes the width.
 
@@ -21,7 +27,7 @@ class ResLayer(Sequential):
 
     def __init__(
         self,
-        block: type[nn.Module],
+        block: type[ResidualBlock],
         inplanes: int,
         planes: int,
         num_blocks: int,

@@ -45,6 +45,7 @@ def accuracy(
     if thresh is not None:
         correct &= largest > thresh
     # Counted by masks, not by indexing, which would make a GPU wait.
+    total: float | Tensor
     if ignore_index is None:
         total = target.numel()
     else:

@@ -11,8 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmseg_gc.errors import UserError
-from mmseg_gc.models.losses.accuracy import share_right
-from mmseg_gc.models.losses.upsampled import upsampled_cross_entropy
 from mmseg_gc.registry import MODELS
 
 REDUCTIONS = ("none", "mean", "sum")
@@ -40,11 +38,11 @@ def cross_entropy(
     ignored = -100 if ignore_index is None else ignore_index
     loss = F.cross_entropy(pred, label, weight=class_weight, reduction="none", ignore_index=ignored)
     if avg_factor is None and reduction == "mean":
-        avg_factor = _divisor(label, label != ignored, class_weight, avg_non_ignore)
+        avg_factor = mean_divisor(label, label != ignored, class_weight, avg_non_ignore)
     return _reduced(loss, weight, reduction, avg_factor)
 
 
-def _divisor(
+def mean_divisor(
     label: Tensor, valid: Tensor, class_weight: Tensor | None, avg_non_ignore: bool
 ) -> float | Tensor:
     """What the mean of `cross_entropy` divides by."""
@@ -155,6 +153,8 @@ class CrossEntropyLoss(nn.Module):
     Source: ``mmseg.models.losses.CrossEntropyLoss``.
     """
 
+    class_weight: Tensor | None
+
     def __init__(
         self,
         use_sigmoid: bool = False,
@@ -213,36 +213,6 @@ class CrossEntropyLoss(nn.Module):
                 f"{cls_score.size(1)} output channels; give one a class."
             )
         return self.class_weight.to(cls_score)
-
-    @property
-    def can_upsample(self) -> bool:
-        """Whether `of_small_logits` can take the place of enlarging and then calling this."""
-        return type(self) is CrossEntropyLoss and not self.use_sigmoid and self.reduction == "mean"
-
-    def of_small_logits(
-        self, cls_score: Tensor, label: Tensor, *, align_corners: bool, ignore_index: int | None
-    ) -> tuple[Tensor, Tensor]:
-        """The loss and, (1,), the accuracy in percent of logits before they are enlarged.
-
-        ``cls_score`` (N, C, h, w) in float32 or float64, ``label`` (N, H, W). The numbers are those
-        of `forward` and `accuracy` at full size, whose logits exist a few rows at a time here.
-        """
-        class_weight = self._class_weight(cls_score)
-        if ignore_index is None:
-            valid = torch.ones_like(label, dtype=torch.bool)
-        else:
-            valid = label != ignore_index
-            label = label * valid
-        eps = torch.finfo(torch.float32).eps
-        divisor = _divisor(label, valid, class_weight, self.avg_non_ignore) + eps
-        total, right = upsampled_cross_entropy(
-            cls_score,
-            label,
-            valid=valid,
-            class_weight=class_weight,
-            align_corners=align_corners,
-        )
-        return self.loss_weight * (total / divisor), share_right(right, valid.sum())
 
 
 def _check_reduction(reduction: str) -> None:

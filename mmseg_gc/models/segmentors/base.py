@@ -1,4 +1,6 @@
-"""What every segmentor shares: the modes of forward, and results at the image's own size."""
+"""What every segmentor shares: modes of forward, results of whole images, methods of users."""
+
+from typing import Any
 
 from mmengine.model import BaseModel
 from torch import Tensor, nn
@@ -16,7 +18,8 @@ class BaseSegmentor(BaseModel):
     """
 
     align_corners: bool
-    decode_head: nn.Module
+    data_preprocessor: Any  # of whatever class a config names, as heads are
+    decode_head: Any
 
     def __init__(
         self,
@@ -57,7 +60,7 @@ class BaseSegmentor(BaseModel):
     ) -> dict[str, Tensor] | list[SegDataSample] | Tensor:
         """Losses, predictions or bare logits of images (N, 3, H, W), by ``mode``."""
         if mode == "loss":
-            return self.loss(inputs, data_samples)
+            return self.loss(inputs, data_samples or [])
         if mode == "predict":
             return self.predict(inputs, data_samples)
         if mode == "tensor":
@@ -78,3 +81,15 @@ class BaseSegmentor(BaseModel):
             logits = at_original_size(ResampledLogits(logits), sample.metainfo, self.align_corners)
             write_result(sample, logits, threshold=self.decode_head.threshold, with_logits=True)
         return samples
+
+
+def overrides(part: object, base: type, *names: str) -> bool:
+    """Whether a subclass of ``base``, or ``part`` itself, has another method of these ``names``.
+
+    A ``part`` that is no ``base`` at all overrides what it has.
+    """
+    for name in names:
+        method = getattr(part, name, None)
+        if method is not None and getattr(method, "__func__", method) is not getattr(base, name):
+            return True
+    return False

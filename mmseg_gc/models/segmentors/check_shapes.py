@@ -1,6 +1,7 @@
 """Do the parts of a segmentor fit: channels and places of feature maps, from end to end."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ SIDE = 64
 PACKAGE = "mmseg_gc."
 
 
-def check_channels(model: nn.Module) -> None:
+def check_channels(model: Any) -> None:
     """Refuse a segmentor whose heads or preprocessor don't fit its backbone.
 
     The widths of a ResNet are known; another backbone, and every neck, is tried on a small image
@@ -45,7 +46,7 @@ def check_channels(model: nn.Module) -> None:
             )
 
 
-def _input_channels(model: nn.Module) -> int | None:
+def _input_channels(model: Any) -> int | None:
     """Channels of the images that ``model`` takes, after a look at the preprocessor's."""
     convolutions = (m for m in model.backbone.modules() if isinstance(m, nn.Conv2d))
     first = next(convolutions, None)
@@ -69,12 +70,14 @@ def _is_known_resnet(backbone: nn.Module) -> bool:
     return isinstance(backbone, ResNet) and type(backbone).forward is ResNet.forward
 
 
-def _features(model: nn.Module, channels: int | None) -> list[Tensor] | None:
+def _features(model: Any, channels: int | None) -> list[Tensor] | None:
     """Feature maps as the heads get them, of meaningless content; None if they can't be had."""
     if _is_known_resnet(model.backbone):
         stages = [getattr(model.backbone, name)[-1] for name in model.backbone.res_layers]
         widths = [getattr(block, "conv3", block.conv2).out_channels for block in stages]
-        features = [torch.zeros(1, widths[i], 8, 8) for i in model.backbone.out_indices]
+        features: list[Tensor] | None = [
+            torch.zeros(1, widths[i], 8, 8) for i in model.backbone.out_indices
+        ]
     else:
         features = None if channels is None else _outputs(model.backbone, channels)
     neck = getattr(model, "neck", None)
@@ -128,7 +131,7 @@ def _fault(head: nn.Module, widths: list[int]) -> tuple[str, str] | None:
     """The key of ``head`` that doesn't fit maps of these ``widths``, and the cure."""
     indices = getattr(head, "in_index", None)
     channels = getattr(head, "in_channels", None)
-    places = indices if isinstance(indices, Sequence) else [indices]
+    places: list[Any] = list(indices) if isinstance(indices, Sequence) else [indices]
     if not all(isinstance(place, int) for place in places):
         return None
     for place in places:

@@ -1,6 +1,7 @@
 """The segmentor: a backbone, a decode head, and auxiliary heads while training."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmengine.config import ConfigDict
@@ -20,9 +21,8 @@ from mmseg_gc.inference import (
 from mmseg_gc.models.data_preprocessor import SegDataPreProcessor
 from mmseg_gc.models.decode_heads import BaseDecodeHead
 from mmseg_gc.models.layers import upcast
-from mmseg_gc.models.segmentors.base import BaseSegmentor
+from mmseg_gc.models.segmentors.base import BaseSegmentor, overrides
 from mmseg_gc.models.segmentors.check_shapes import check_channels
-from mmseg_gc.models.segmentors.overrides import overrides
 from mmseg_gc.registry import MODELS
 from mmseg_gc.structures import SegDataSample
 
@@ -124,7 +124,7 @@ class EncoderDecoder(BaseSegmentor):
     def extract_feat(self, inputs: Tensor) -> tuple[Tensor, ...]:
         """Feature maps of images (N, 3, H, W)."""
         features = self.backbone(inputs)
-        return self.neck(features) if self.with_neck else features
+        return features if self.neck is None else self.neck(features)
 
     def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
         """Logits (N, out_channels, H, W) of images, or windows of them, (N, 3, H, W)."""
@@ -146,7 +146,7 @@ class EncoderDecoder(BaseSegmentor):
         else:
             logits = self.decode_head(features)
         del features
-        size = tuple(inputs.shape[2:])
+        size = (inputs.shape[2], inputs.shape[3])
         return [ResampledLogits(one).resized(size, self.align_corners) for one in upcast(logits)]
 
     def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
@@ -225,6 +225,7 @@ class EncoderDecoder(BaseSegmentor):
         return self._network_logits(inputs, metas)
 
     def _slide(self, image: Tensor, meta: dict) -> WindowLogits:
+        assert self._windows is not None
         crop, stride = self._windows
 
         def run(places: list[tuple[slice, slice]]) -> list[ResampledLogits]:
@@ -233,7 +234,7 @@ class EncoderDecoder(BaseSegmentor):
 
         return WindowLogits(
             self.out_channels,
-            tuple(image.shape[1:]),
+            (image.shape[1], image.shape[2]),
             image.device,
             crop=crop,
             stride=stride,
@@ -276,7 +277,7 @@ class _LabelCheck:
     def __init__(self, head: BaseDecodeHead) -> None:
         self.head = head
 
-    def __call__(self, preprocessor: nn.Module, args: tuple, kwargs: dict) -> None:
+    def __call__(self, preprocessor: Any, args: tuple, kwargs: dict) -> None:
         data, training, *_ = (*args, *kwargs.values(), False)
         samples = data.get("data_samples") if isinstance(data, dict) else None
         if training and samples and torch.device(preprocessor.device).type != "cpu":

@@ -15,8 +15,8 @@ from mmseg_gc.inference import (
     two_at_once,
     write_result,
 )
+from mmseg_gc.models.segmentors.base import overrides
 from mmseg_gc.models.segmentors.encoder_decoder import EncoderDecoder
-from mmseg_gc.models.segmentors.overrides import overrides
 from mmseg_gc.registry import MODELS
 from mmseg_gc.structures import SegDataSample
 
@@ -54,8 +54,8 @@ class SegTTAModel(BaseTTAModel):
 
         def run(numbers: list[int]) -> list[list[LogitMap]]:
             """Of each of the views with these numbers, the logits of its images."""
-            batch = {key: [one for i in numbers for one in views[i][key]] for key in data}
-            batch = model.prepare_batch(batch)
+            of_views = {key: [one for i in numbers for one in views[i][key]] for key in data}
+            batch = model.prepare_batch(of_views)
             metas = [sample.metainfo for sample in batch["data_samples"]]
             found = iter(model.logit_maps(batch["inputs"], metas))
             return [list(islice(found, len(views[i]["inputs"]))) for i in numbers]
@@ -74,11 +74,10 @@ class SegTTAModel(BaseTTAModel):
 
     def _images_at_once(self, size: Size) -> int:
         """How many images of ``size`` (h, w) may go through the network together."""
-        device = next(self.module.parameters()).device
-        # A GPU does an image and its mirror image in less than twice the time.
-        if device.type != "cuda" or self.module.memory_budget is not None:
+        if self.module.memory_budget is not None:
             return 1
-        return images_at_once(self.module, size, device)
+        # A GPU does an image and its mirror image in less than twice the time.
+        return images_at_once(self.module, size, next(self.module.parameters()).device)
 
     def _merged_test_steps(self, data: dict) -> list[SegDataSample]:
         """By the segmentor's own `test_step` and `merge_preds`, which needs each view's logits."""
@@ -109,8 +108,8 @@ def _groups(views: list[dict], at_once: Callable[[Size], int]) -> list[list[int]
     order = sorted(range(len(views)), key=lambda i: _largest(views[i]), reverse=True)
     groups = []
     for sizes, numbers in groupby(order, lambda i: _sizes(views[i])):
-        alike, [_, *size] = list(numbers), sizes[0]
-        step = max(1, at_once(tuple(size)) // len(sizes))
+        alike, (_, height, width) = list(numbers), sizes[0]
+        step = max(1, at_once((height, width)) // len(sizes))
         groups += [alike[start : start + step] for start in range(0, len(alike), step)]
     return groups
 

@@ -24,7 +24,7 @@ def test_tensors_and_meta(view):
     assert sample.metainfo == {"img_path": "a.png", "flip": False}
 
 
-def test_grey_and_16_bit_pictures():
+def test_grey_and_16_bit_images():
     packed = PackSegInputs()({"img": np.full((4, 5), 60000, np.uint16)})
     assert packed["inputs"].shape == (1, 4, 5) and packed["inputs"].dtype == torch.uint16
     assert "gt_sem_seg" not in packed["data_samples"]
@@ -36,7 +36,7 @@ def test_meta_keys_can_be_chosen():
 
 
 def test_multi_scale_and_flip_keep_their_order(cityscapes_root):
-    """Scale by scale, plain before flipped; labels come in the picture's own size."""
+    """Scale by scale, plain before flipped; labels come in the image's own size."""
     flips = [{"type": "RandomFlip", "prob": float(p), "direction": "horizontal"} for p in (0, 1)]
     scales = [{"type": "Resize", "scale_factor": s, "keep_ratio": True} for s in (0.5, 1.0)]
     last = [[{"type": "LoadAnnotations"}], [{"type": "PackSegInputs"}]]

@@ -13,7 +13,7 @@ from mmseg_gc.registry import TRANSFORMS
 
 
 def sample(height: int, width: int, **more) -> dict:
-    """Pixel (y, x) of the picture is (y, x, 0), and its label is 7."""
+    """Pixel (y, x) of the image is (y, x, 0), and its label is 7."""
     image = np.zeros((height, width, 3), np.uint8)
     image[..., 0], image[..., 1] = np.arange(height)[:, None], np.arange(width)
     label = np.full((height, width), 7, np.uint8)
@@ -111,7 +111,7 @@ def test_rotation_draws_coin_then_angle():
     assert (rotate(sample(4, 4))["img"] == sample(4, 4)["img"]).all()
 
 
-def test_half_turn_turns_picture_and_label():
+def test_half_turn_turns_image_and_label():
     results = sample(21, 31)
     results["gt_seg_map"][2, 3] = 1
     results = RandomRotate(prob=1, degree=(180, 180.0001))(results)
@@ -126,7 +126,7 @@ def test_rotated_labels_are_ids_still():
     assert set(np.unique(results["gt_seg_map"])) == {7, 201, 255}
 
 
-def test_auto_bound_holds_the_whole_picture():
+def test_auto_bound_holds_the_whole_image():
     results = RandomRotate(prob=1, degree=(90, 90.0001), auto_bound=True)(sample(20, 40))
     assert results["img"].shape[:2] == results["gt_seg_map"].shape == (40, 20)
 

@@ -11,10 +11,10 @@ from mmseg_gc.errors import UserError
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> np.ndarray:
+def image(tmp_path: Path) -> np.ndarray:
     pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
     for suffix in ("png", "jpg"):
-        cv2.imwrite(str(tmp_path / f"picture.{suffix}"), pixels)
+        cv2.imwrite(str(tmp_path / f"image.{suffix}"), pixels)
     return pixels
 
 
@@ -28,11 +28,11 @@ def load_label(path: str, **results) -> np.ndarray:
     return LoadAnnotations()({"seg_map_path": path, "img_path": "x.jpg", **results})["gt_seg_map"]
 
 
-def test_picture_is_bgr_with_its_shapes(tmp_path, picture):
-    results = LoadImageFromFile()({"img_path": str(tmp_path / "picture.png")})
-    assert (results["img"] == picture).all() and results["img"].dtype == np.uint8
+def test_image_is_bgr_with_its_shapes(tmp_path, image):
+    results = LoadImageFromFile()({"img_path": str(tmp_path / "image.png")})
+    assert (results["img"] == image).all() and results["img"].dtype == np.uint8
     assert results["img_shape"] == results["ori_shape"] == (40, 60)
-    floats = LoadImageFromFile(to_float32=True)({"img_path": str(tmp_path / "picture.png")})
+    floats = LoadImageFromFile(to_float32=True)({"img_path": str(tmp_path / "image.png")})
     assert floats["img"].dtype == np.float32
 
 
@@ -59,40 +59,40 @@ def test_tiff_of_six_channels(tmp_path, planar):
     assert (results["img"] == pixels).all() and results["ori_shape"] == (8, 9)
 
 
-def test_array_in_place_of_a_file(picture):
-    results = LoadImageFromNDArray()({"img": picture})
-    assert results["img"] is picture and results["img_path"] is None
+def test_array_in_place_of_a_file(image):
+    results = LoadImageFromNDArray()({"img": image})
+    assert results["img"] is image and results["img_path"] is None
     assert results["img_shape"] == results["ori_shape"] == (40, 60)
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg"])
 @pytest.mark.parametrize("backend", ["cv2", "pillow"])
 @pytest.mark.parametrize("kept", [0, 0.6])
-def test_broken_picture_is_named(tmp_path, picture, suffix, backend, kept):
-    path = tmp_path / f"picture.{suffix}"
+def test_broken_image_is_named(tmp_path, image, suffix, backend, kept):
+    path = tmp_path / f"image.{suffix}"
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * kept)])
     load = LoadImageFromFile(imdecode_backend=backend)
-    with pytest.raises(UserError, match=rf"picture\.{suffix} \(\d+ bytes\) is no readable image"):
+    with pytest.raises(UserError, match=rf"image\.{suffix} \(\d+ bytes\) is no readable image"):
         load({"img_path": str(path)})
     skip = LoadImageFromFile(imdecode_backend=backend, ignore_empty=True)
     assert skip({"img_path": str(path)}) is None
 
 
-def test_jpeg_without_its_end_is_looked_at_twice(tmp_path, picture, monkeypatch):
-    path = tmp_path / "picture.jpg"
+def test_jpeg_without_its_end_is_looked_at_twice(tmp_path, image, monkeypatch):
+    path = tmp_path / "image.jpg"
     content = path.read_bytes()
     assert not _may_be_cut_short(content) and _may_be_cut_short(content[:-2])
     path.write_bytes(content + b"trailer of a camera")
     assert LoadImageFromFile()({"img_path": str(path)})["img"].shape == (40, 60, 3)
     # OpenCV 4 hands out what it has of a truncated JPEG.
-    monkeypatch.setattr("mmcv.imfrombytes", lambda *_, **__: picture)
+    monkeypatch.setattr("mmcv.imfrombytes", lambda *_, **__: image)
     path.write_bytes(content[:-20])
-    with pytest.raises(UserError, match=r"picture\.jpg.*truncated"):
+    with pytest.raises(UserError, match=r"image\.jpg.*truncated"):
         LoadImageFromFile()({"img_path": str(path)})
 
 
-def test_missing_picture_and_label_are_named(tmp_path):
+def test_missing_image_and_label_are_named(tmp_path):
     with pytest.raises(UserError, match=r"gone\.jpg can't be read \(No such file"):
         LoadImageFromFile()({"img_path": str(tmp_path / "gone.jpg")})
     with pytest.raises(UserError, match=r"gone\.png can't be read"):
@@ -149,12 +149,10 @@ def test_ids_are_named_as_the_file_has_them(tmp_path):
         load_label(path, num_classes=3, reduce_zero_label=True)
 
 
-def test_size_must_be_the_pictures(tmp_path):
+def test_size_must_be_the_images(tmp_path):
     path = save_label(tmp_path, np.zeros((4, 6)))
     assert load_label(path, ori_shape=(4, 6)).shape == (4, 6)
-    with pytest.raises(
-        UserError, match=r"label\.png is 6 x 4 pixels but its picture x\.jpg is 4 x"
-    ):
+    with pytest.raises(UserError, match=r"label\.png is 6 x 4 pixels but its image x\.jpg is 4 x"):
         load_label(path, ori_shape=(6, 4))
 
 

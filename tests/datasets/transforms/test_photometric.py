@@ -49,6 +49,6 @@ def test_same_pixels_as_the_definition(options, view):
     "image",
     [np.zeros((4, 4, 3), np.float32), np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), "u1")],
 )
-def test_other_pictures_are_refused(image):
-    with pytest.raises(UserError, match=r"8-bit colour pictures, but a\.png is"):
+def test_other_images_are_refused(image):
+    with pytest.raises(UserError, match=r"8-bit colour images, but a\.png is"):
         PhotoMetricDistortion()({"img": image, "img_path": "a.png"})

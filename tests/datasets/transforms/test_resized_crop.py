@@ -47,7 +47,7 @@ def drawn(step, results: dict, seed: int) -> dict:
     ],
 )
 def test_equals_resize_then_crop(resize, crop, tmp_path):
-    """All results and the draws after it; a mapped picture is within one grey level."""
+    """All results and the draws after it; a mapped image is within one grey level."""
     resize, crop = RandomResize(**resize), RandomCrop(**crop)
     fused = ResizedCrop(resize, crop)
     changed = 0
@@ -91,7 +91,7 @@ def test_the_windows_are_distributed_as_those_of_resize_then_crop():
     assert ks_2samp(places(strict, 0)[:, 2], other[:, 2]).pvalue < 0.001
 
 
-def test_a_mapped_picture_is_read_where_the_window_lies(tmp_path):
+def test_a_mapped_image_is_read_where_the_window_lies(tmp_path):
     image = scene()["img"]
     whole = cv2.resize(image, (260, 150), interpolation=cv2.INTER_LINEAR)
     for window in ((slice(0, 40), slice(0, 50)), (slice(110, 190), slice(200, 300))):

@@ -18,7 +18,7 @@ def test_the_files_of_the_batch_are_named_and_nothing_is_saved(toy, tmp_path):
     with pytest.raises(UserError) as stopped:
         toy.build(tmp_path / "run", poison=(4,)).train()
     message = str(stopped.value)
-    assert "iteration 4" in message and message.count("picture_") == 2
+    assert "iteration 4" in message and message.count("image_") == 2
     assert "default_hooks.nonfinite_loss.tolerate=10" in message
     assert not (tmp_path / "run/iter_4.pth").exists()
     assert (tmp_path / "run/last_checkpoint").read_text().endswith("iter_2.pth")
@@ -72,9 +72,9 @@ def gpu(monkeypatch):
 def test_a_gpu_is_not_asked_and_yet_nothing_bad_is_saved(toy, tmp_path, gpu):
     done = []
     hooks = [toy.DoHook(lambda runner: done.append(runner.iter), "before_train_iter", 3)]
-    with pytest.raises(UserError, match="isn't finite in iteration 3 for picture_") as stopped:
+    with pytest.raises(UserError, match="isn't finite in iteration 3 for image_") as stopped:
         toy.build(tmp_path / "late", poison=(3,), hooks=hooks, val_interval=9).train()
-    assert str(stopped.value).count("picture_") == 2 and done == [3]  # one more than needed
+    assert str(stopped.value).count("image_") == 2 and done == [3]  # one more than needed
     with pytest.raises(UserError, match="isn't finite in iteration 4"):
         toy.build(tmp_path / "run", poison=(4,)).train()
     assert not (tmp_path / "run/iter_4.pth").exists()

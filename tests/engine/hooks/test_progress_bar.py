@@ -10,7 +10,7 @@ RUNNER = SimpleNamespace(test_dataloader=LOADER, val_dataloader=LOADER)
 
 
 @pytest.mark.parametrize("mode", ["test", "val"])
-def test_pictures_are_counted(mode, capsys):
+def test_images_are_counted(mode, capsys):
     hook = ProgressBarHook()
     getattr(hook, f"before_{mode}_epoch")(RUNNER)
     for batch in (["a", "b"], ["c", "d"], ["e"]):

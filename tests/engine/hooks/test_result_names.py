@@ -9,8 +9,8 @@ from mmseg_gc.evaluation import IoUMetric
 from mmseg_gc.evaluation.submission import SubmissionWriter
 
 
-class Pictures(list):
-    """A data set of the pictures at these paths."""
+class Images(list):
+    """A data set of the images at these paths."""
 
     def get_data_info(self, index):
         return dict(img_path=self[index])
@@ -30,8 +30,8 @@ def run(dataset, **folders):
 
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_two_of_one_name_keep_their_folders(wrapped, tmp_path):
-    first, second = Pictures(["d/1/a.png", "d/1/b.png"]), Pictures(["d/2/a.png"])
-    dataset = Pictures([*first, *second])
+    first, second = Images(["d/1/a.png", "d/1/b.png"]), Images(["d/2/a.png"])
+    dataset = Images([*first, *second])
     if wrapped:
         parts = [SimpleNamespace(dataset=first), second]
         dataset = SimpleNamespace(datasets=parts)
@@ -49,7 +49,7 @@ def test_a_submission_of_one_name_twice_is_refused_before_it_begins(tmp_path):
         runner = SimpleNamespace(
             test_evaluator=SimpleNamespace(metrics=[SubmissionWriter(str(tmp_path))]),
             hooks=[],
-            test_dataloader=SimpleNamespace(dataset=Pictures(paths)),
+            test_dataloader=SimpleNamespace(dataset=Images(paths)),
         )
         ResultNamesHook().before_test(runner)
 

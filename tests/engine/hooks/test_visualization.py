@@ -88,7 +88,7 @@ class Drawn:
 
 @pytest.fixture
 def drawn_of(tmp_path):
-    """What six validation batches of one picture, or two test batches of two, make a hook draw."""
+    """What six validation batches of one image, or two test batches of two, make a hook draw."""
     samples = []
     for name in "abcdef":
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((4, 5, 3), np.uint8))
@@ -117,7 +117,7 @@ def test_every_so_many_validation_batches_are_drawn(drawn_of):
     assert [name for name, *_ in drawn_of("val", draw=True)] == ["val_a"]  # 50 batches apart
 
 
-def test_every_picture_of_a_test_is_drawn(drawn_of):
+def test_every_image_of_a_test_is_drawn(drawn_of):
     found = drawn_of("test", draw=True, show=True, wait_time=0.5)
     assert found == [(f"test_{name}", step, True, 0.5) for step, name in enumerate("abcd", 1)]
 

@@ -6,7 +6,9 @@ from fake_cuda.device import FakeGpu
 from fake_cuda.models import CLASSES, gcnet, training_batch
 from torch import Tensor
 
-from mmseg_gc.models import CrossEntropyLoss, accuracy
+from mmseg_gc.accelerate import prepare_for_training
+from mmseg_gc.accelerate.upsampled_loss import UpsampledCrossEntropyLoss
+from mmseg_gc.models import accuracy
 from mmseg_gc.models.layers import resize
 
 CE = dict(type="CrossEntropyLoss")
@@ -63,6 +65,7 @@ DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 )
 def test_loss_and_backward(gpu: FakeGpu, case: str, precision: str):
     model = gcnet(**CASES[case][0]).train()
+    prepare_for_training(model, device_type="cuda")
     dtype = DTYPES[precision]
     with gpu.record() as record:
         with torch.autocast("cuda", dtype=dtype, enabled=dtype != torch.float32):
@@ -90,7 +93,7 @@ BATCHES = {
 def test_large_logits(gpu: FakeGpu, batch: str):
     """Half of the memory of the loss by definition, and not more to read and write."""
     count, num_classes, height, width = BATCHES[batch]
-    loss = CrossEntropyLoss()
+    loss = UpsampledCrossEntropyLoss()
     label = torch.zeros(count, height, width, dtype=torch.int64, device="cuda:0")
 
     def by_definition(logits: Tensor) -> tuple[Tensor, Tensor]:

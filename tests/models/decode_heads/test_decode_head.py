@@ -65,11 +65,11 @@ def test_loss_is_taken_at_the_label_s_size(labelled: Labelled) -> None:
     module = head()
     logits = torch.randn(1, 3, 4, 4)
     sample = labelled(torch.randint(0, 3, (7, 9), dtype=torch.uint8))
-    scores = nn.functional.interpolate(logits, (7, 9), mode="bilinear")
-    expected = nn.functional.cross_entropy(scores, sample.gt_sem_seg.data.long())
+    enlarged = nn.functional.interpolate(logits, (7, 9), mode="bilinear")
+    expected = nn.functional.cross_entropy(enlarged, sample.gt_sem_seg.data.long())
     losses = module.loss_by_feat(logits, [sample])
     torch.testing.assert_close(losses["loss_ce"], expected)
-    right = (scores.argmax(1) == sample.gt_sem_seg.data).float().mean() * 100
+    right = (enlarged.argmax(1) == sample.gt_sem_seg.data).float().mean() * 100
     torch.testing.assert_close(losses["acc_seg"], right.reshape(1))
 
 
@@ -125,7 +125,7 @@ def test_classifier_is_drawn_small() -> None:
 
 
 @pytest.mark.parametrize("bad", [3, 200, -1])
-def test_a_label_that_is_no_class_names_picture_and_keys(bad: int, labelled: Labelled) -> None:
+def test_a_label_that_is_no_class_names_image_and_keys(bad: int, labelled: Labelled) -> None:
     samples = [
         labelled(torch.tensor([[0, 1, 2, 255]]), seg_map_path="good.png"),
         labelled(torch.tensor([[0, bad, 2, 255]]), seg_map_path="bad.png"),

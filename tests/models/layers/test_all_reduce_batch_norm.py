@@ -56,7 +56,7 @@ def test_two_processes_equal_one_big_batch(tmp_path: Path) -> None:
                     state[key] = torch.randn(3)
             cases[f"{name} {dtype}"] = {
                 "options": options,
-                "parts": [x[:3], x[3:]],  # Unequal shares: 3 pictures and 1.
+                "parts": [x[:3], x[3:]],  # Unequal shares: 3 images and 1.
                 "weights": [weights[:3], weights[3:]],
                 "state": state,
             }

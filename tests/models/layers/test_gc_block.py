@@ -36,9 +36,9 @@ def transform(conv: nn.Sequential, context: list[float]) -> list[float]:
     ]
 
 
-def written_out(block: ContextBlock, picture: list) -> list:
-    """The block's output for one picture [C][H][W], in Python floats."""
-    channels = [[pixel for row in plane for pixel in row] for plane in picture]
+def written_out(block: ContextBlock, image: list) -> list:
+    """The block's output for one image [C][H][W], in Python floats."""
+    channels = [[pixel for row in plane for pixel in row] for plane in image]
     positions = range(len(channels[0]))
     if block.pooling_type == "att":
         mask_weight = block.conv_mask.weight.flatten().tolist()
@@ -58,7 +58,7 @@ def written_out(block: ContextBlock, picture: list) -> list:
         summand = transform(block.channel_add_conv, context)
     return [
         [[pixel * factor[c] + summand[c] for pixel in row] for row in plane]
-        for c, plane in enumerate(picture)
+        for c, plane in enumerate(image)
     ]
 
 

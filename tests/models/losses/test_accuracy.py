@@ -21,7 +21,7 @@ def test_topk() -> None:
 
 
 def test_threshold_counts_unsure_pixels_as_wrong() -> None:
-    # Right are the scores 3 and 2, and only the first exceeds 2.5.
+    # Right are the logits 3 and 2, and only the first exceeds 2.5.
     assert accuracy(SCORES, TARGET, thresh=2.5).item() == pytest.approx(25.0)
 
 
@@ -44,7 +44,7 @@ def test_more_classes_than_there_are() -> None:
         accuracy(SCORES, TARGET, topk=5)
 
 
-def test_all_ignored_is_100_and_no_picture_is_0() -> None:
+def test_all_ignored_is_100_and_no_image_is_0() -> None:
     ignored = torch.full_like(TARGET, 255)
     assert accuracy(SCORES, ignored, ignore_index=255).item() == pytest.approx(100.0)
     assert accuracy(SCORES[:0], TARGET[:0]).item() == 0

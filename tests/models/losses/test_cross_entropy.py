@@ -9,10 +9,10 @@ import torch
 from mmseg_gc.errors import UserError
 from mmseg_gc.models import CrossEntropyLoss
 
-# Logarithms of probabilities are scores whose softmax is known: 3 classes, 2 x 2 pixels.
+# Logarithms of probabilities are logits whose softmax is known: 3 classes, 2 x 2 pixels.
 PROBABILITIES = torch.tensor([[[[0.5, 0.1], [0.2, 0.8]], [[0.25, 0.6], [0.3, 0.1]]]])
 PROBABILITIES = torch.cat([PROBABILITIES, 1 - PROBABILITIES.sum(1, keepdim=True)], dim=1)
-SCORES = PROBABILITIES.log()
+LOGITS = PROBABILITIES.log()
 LABEL = torch.tensor([[[0, 1], [2, 255]]])
 LOSSES = [-math.log(p) for p in (0.5, 0.6, 0.5)]  # Of the three pixels not ignored.
 WEIGHTS = [1.0, 2.0, 4.0]
@@ -35,18 +35,18 @@ WEIGHTS = [1.0, 2.0, 4.0]
     ],
 )
 def test_softmax_by_hand(options: dict, expected: float) -> None:
-    loss = CrossEntropyLoss(**options)(SCORES, LABEL, ignore_index=255)
+    loss = CrossEntropyLoss(**options)(LOGITS, LABEL, ignore_index=255)
     assert loss.item() == pytest.approx(expected)
 
 
 def test_no_reduction_leaves_zero_where_ignored() -> None:
-    loss = CrossEntropyLoss(reduction="none")(SCORES, LABEL, ignore_index=255)
+    loss = CrossEntropyLoss(reduction="none")(LOGITS, LABEL, ignore_index=255)
     torch.testing.assert_close(loss, torch.tensor([[[LOSSES[0], LOSSES[1]], [LOSSES[2], 0.0]]]))
 
 
 def test_pixel_weight_and_given_factor() -> None:
     weight = torch.tensor([[[1.0, 0.0], [3.0, 9.0]]])
-    loss = CrossEntropyLoss()(SCORES, LABEL, weight, avg_factor=5, ignore_index=255)
+    loss = CrossEntropyLoss()(LOGITS, LABEL, weight, avg_factor=5, ignore_index=255)
     assert loss.item() == pytest.approx((LOSSES[0] + 3 * LOSSES[2]) / 5)
 
 
@@ -56,14 +56,14 @@ def test_pixel_weight_and_given_factor() -> None:
 def test_all_ignored_is_zero_with_zero_gradient(
     use_sigmoid: bool, avg_non_ignore: bool, class_weight: list[float] | None
 ) -> None:
-    scores = SCORES.clone().requires_grad_()
+    logits = LOGITS.clone().requires_grad_()
     criterion = CrossEntropyLoss(
         use_sigmoid=use_sigmoid, avg_non_ignore=avg_non_ignore, class_weight=class_weight
     )
-    loss = criterion(scores, torch.full_like(LABEL, 255), ignore_index=255)
+    loss = criterion(logits, torch.full_like(LABEL, 255), ignore_index=255)
     loss.backward()
     assert loss.item() == 0
-    assert scores.grad.eq(0).all()
+    assert logits.grad.eq(0).all()
 
 
 # One channel: logits of the probabilities 0.5, 0.2, 0.9 and 0.3 of class 1.
@@ -101,7 +101,7 @@ def test_sigmoid_on_two_channels_by_hand(
     options: dict, divisor: int, positive: tuple[int, int]
 ) -> None:
     first, second = [0.5, 0.2, 0.9, 0.3], [0.4, 0.6, 0.7, 0.1]
-    scores = torch.logit(torch.tensor([[first, second]])).view(1, 2, 2, 2)
+    logits = torch.logit(torch.tensor([[first, second]])).view(1, 2, 2, 2)
     label = torch.tensor([[[0, 1], [1, 255]]])
     expected = 0.0
     for p, q, target in zip(first[:3], second[:3], (0, 1, 1), strict=True):
@@ -109,14 +109,14 @@ def test_sigmoid_on_two_channels_by_hand(
             expected += -positive[0] * math.log(p) - math.log(1 - q)
         else:
             expected += -math.log(1 - p) - positive[1] * math.log(q)
-    loss = CrossEntropyLoss(use_sigmoid=True, **options)(scores, label, ignore_index=255)
+    loss = CrossEntropyLoss(use_sigmoid=True, **options)(logits, label, ignore_index=255)
     assert loss.item() == pytest.approx(expected / divisor)
 
 
 def test_nothing_ignored() -> None:
     label = torch.tensor([[[0, 1], [2, 0]]])
     expected = (sum(LOSSES) - math.log(0.8)) / 4
-    loss = CrossEntropyLoss(avg_non_ignore=True)(SCORES, label, ignore_index=None)
+    loss = CrossEntropyLoss(avg_non_ignore=True)(LOGITS, label, ignore_index=None)
     assert loss.item() == pytest.approx(expected)
     binary = CrossEntropyLoss(use_sigmoid=True)(BINARY, BINARY_LABEL % 255, ignore_index=None)
     assert binary.item() == pytest.approx((sum(BINARY_LOSSES) - math.log(0.7)) / 4)
@@ -161,11 +161,11 @@ def test_a_label_that_a_gpu_does_not_look_at_makes_the_loss_nan(monkeypatch) -> 
 
 def test_wrong_calls() -> None:
     with pytest.raises(UserError, match="2 numbers for the 3 output channels"):
-        CrossEntropyLoss(class_weight=[1, 2])(SCORES, LABEL, ignore_index=255)
+        CrossEntropyLoss(class_weight=[1, 2])(LOGITS, LABEL, ignore_index=255)
     with pytest.raises(UserError, match="labels 0 and 1 only, not 2"):
         CrossEntropyLoss(use_sigmoid=True)(BINARY, LABEL, ignore_index=255)
     with pytest.raises(UserError, match="avg_factor"):
-        CrossEntropyLoss(reduction="sum")(SCORES, LABEL, avg_factor=2, ignore_index=255)
+        CrossEntropyLoss(reduction="sum")(LOGITS, LABEL, avg_factor=2, ignore_index=255)
 
 
 def test_weights_of_nothing_but_zeros_are_refused() -> None:

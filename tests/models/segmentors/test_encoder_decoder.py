@@ -91,28 +91,28 @@ def test_building_leaves_the_config_alone(gcnet_cfg: Cfg) -> None:
 
 def test_losses_of_all_heads(gcnet_cfg: Cfg, labelled: Labelled) -> None:
     samples = [labelled(torch.randint(0, 5, (32, 48))) for _ in range(2)]
-    picture = torch.randn(2, 3, 32, 48)
+    image = torch.randn(2, 3, 32, 48)
     cfg = gcnet_cfg()
     model = MODELS.build(cfg)
-    losses = model(picture, samples, mode="loss")
+    losses = model(image, samples, mode="loss")
     assert list(losses) == ["decode.loss_ce", "decode.acc_seg", "aux.loss_ce", "aux.acc_seg"]
     several = MODELS.build({**cfg, "auxiliary_head": [cfg["auxiliary_head"]] * 2})
-    assert list(several(picture, samples, mode="loss"))[2:] == [
+    assert list(several(image, samples, mode="loss"))[2:] == [
         f"aux_{i}.{name}" for i in (0, 1) for name in ("loss_ce", "acc_seg")
     ]
     alone = MODELS.build({**cfg, "auxiliary_head": None})
     assert not alone.with_auxiliary_head and not alone.with_neck
-    assert list(alone(picture, samples, mode="loss")) == ["decode.loss_ce", "decode.acc_seg"]
+    assert list(alone(image, samples, mode="loss")) == ["decode.loss_ce", "decode.acc_seg"]
 
 
 def test_learns(gcnet_cfg: Cfg, labelled: Labelled) -> None:
     model = MODELS.build(gcnet_cfg())
     label = torch.arange(5).repeat_interleave(40).view(1, 200).expand(64, 200)[:, ::2]
-    picture = (label / 2 - 1).expand(2, 3, 64, 100) + torch.randn(2, 3, 64, 100) / 10
+    image = (label / 2 - 1).expand(2, 3, 64, 100) + torch.randn(2, 3, 64, 100) / 10
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     history = []
     for _ in range(20):
-        losses = model(picture, [labelled(label)] * 2, mode="loss")
+        losses = model(image, [labelled(label)] * 2, mode="loss")
         optimizer.zero_grad()
         (losses["decode.loss_ce"] + losses["aux.loss_ce"]).backward()
         optimizer.step()
@@ -127,9 +127,9 @@ def test_padding_follows_the_heads_ignore_index(
     cfg = gcnet_cfg(head=dict(ignore_index=ignore_index))
     cfg["data_preprocessor"].update(size=(32, 48), seg_pad_val=255)
     model = MODELS.build(cfg)
-    pictures = [torch.randint(0, 256, (3, 24, 40), dtype=torch.uint8) for _ in range(2)]
+    images = [torch.randint(0, 256, (3, 24, 40), dtype=torch.uint8) for _ in range(2)]
     samples = [labelled(torch.randint(0, 5, (24, 40))) for _ in range(2)]
-    data = model.data_preprocessor({"inputs": pictures, "data_samples": samples}, training=True)
+    data = model.data_preprocessor({"inputs": images, "data_samples": samples}, training=True)
     assert data["data_samples"][0].gt_sem_seg.data[0, -1, -1] == ignore_index
     losses = model(**data, mode="loss")
     losses["decode.loss_ce"].backward()
@@ -160,25 +160,25 @@ def test_a_bad_label_is_named_before_the_forward(gcnet_cfg: Cfg, labelled: Label
         model(torch.randn(1, 3, 32, 48), [sample], mode="loss")
 
 
-def test_slide_equals_whole_where_the_crop_holds_the_picture(gcnet_cfg: Cfg) -> None:
+def test_slide_equals_whole_where_the_crop_holds_the_image(gcnet_cfg: Cfg) -> None:
     model = random_statistics(MODELS.build(gcnet_cfg()))
-    picture = torch.randn(2, 3, 40, 56)
+    image = torch.randn(2, 3, 40, 56)
     with torch.no_grad():
-        whole = model.inference(picture, [{}, {}])
+        whole = model.inference(image, [{}, {}])
         for crop in ((40, 56), (64, 64)):
             model.test_cfg = dict(mode="slide", crop_size=crop, stride=(20, 20))
-            torch.testing.assert_close(model.inference(picture, [{}, {}]), whole)
+            torch.testing.assert_close(model.inference(image, [{}, {}]), whole)
 
 
 def test_slide_is_the_mean_of_whole_windows_and_leaves_metas_alone(gcnet_cfg: Cfg) -> None:
     model = random_statistics(MODELS.build(gcnet_cfg(test_cfg=SLIDE)))
-    picture = torch.randn(1, 3, 32, 50)
+    image = torch.randn(1, 3, 32, 50)
     metas = [{"img_shape": (32, 50), "ori_shape": (64, 100)}]
     before = copy.deepcopy(metas)
     with torch.no_grad():
-        out = model.slide_inference(picture, metas)
-        left = model.whole_inference(picture[..., :32], metas)
-        right = model.whole_inference(picture[..., 18:], metas)
+        out = model.slide_inference(image, metas)
+        left = model.whole_inference(image[..., :32], metas)
+        right = model.whole_inference(image[..., 18:], metas)
     assert metas == before
     torch.testing.assert_close(out[..., :18], left[..., :18])
     torch.testing.assert_close(out[..., 18:32], (left[..., 18:] + right[..., :14]) / 2)
@@ -186,32 +186,32 @@ def test_slide_is_the_mean_of_whole_windows_and_leaves_metas_alone(gcnet_cfg: Cf
 
 
 @pytest.mark.parametrize("test_cfg", [None, SLIDE])
-def test_predict_of_padded_pictures(
+def test_predict_of_padded_images(
     test_cfg: dict | None, gcnet_cfg: Cfg, labelled: Labelled
 ) -> None:
     cfg = gcnet_cfg(test_cfg={**(test_cfg or {}), "return_logits": True})
     cfg["data_preprocessor"]["test_cfg"] = dict(size_divisor=32)
     model = random_statistics(MODELS.build(cfg))
-    pictures = [torch.randint(0, 256, (3, 40, 50), dtype=torch.uint8)]
+    images = [torch.randint(0, 256, (3, 40, 50), dtype=torch.uint8)]
     sample = labelled(torch.zeros(40, 50, dtype=torch.long), ori_shape=(80, 100))
-    (out,) = model.test_step({"inputs": pictures, "data_samples": [sample]})
+    (out,) = model.test_step({"inputs": images, "data_samples": [sample]})
     assert out.seg_logits.data.shape == (5, 80, 100)
     assert out.pred_sem_seg.data.shape == (1, 80, 100)
-    padded = nn.functional.pad(pictures[0].float(), (0, 14, 0, 24)).unsqueeze(0)
+    padded = nn.functional.pad(images[0].float(), (0, 14, 0, 24)).unsqueeze(0)
     with torch.no_grad():
-        scores = model.inference(padded, [{}])[..., :40, :50]
-        expected = nn.functional.interpolate(scores, (80, 100), mode="bilinear")[0]
+        logits = model.inference(padded, [{}])[..., :40, :50]
+        expected = nn.functional.interpolate(logits, (80, 100), mode="bilinear")[0]
     torch.testing.assert_close(out.seg_logits.data, expected)
 
 
 def test_predict_without_samples_and_bare_scores(gcnet_cfg: Cfg) -> None:
     model = random_statistics(MODELS.build(gcnet_cfg(test_cfg=dict(return_logits=True))))
-    picture = torch.randn(2, 3, 40, 48)
+    image = torch.randn(2, 3, 40, 48)
     with torch.no_grad():
-        outs = model(picture, mode="predict")
-        scores = model(picture, mode="tensor")
-    assert scores.shape == (2, 5, 5, 6)
-    expected = nn.functional.interpolate(scores, (40, 48), mode="bilinear")
+        outs = model(image, mode="predict")
+        logits = model(image, mode="tensor")
+    assert logits.shape == (2, 5, 5, 6)
+    expected = nn.functional.interpolate(logits, (40, 48), mode="bilinear")
     torch.testing.assert_close(torch.stack([out.seg_logits.data for out in outs]), expected)
 
 
@@ -221,10 +221,10 @@ def test_a_neck_is_used(gcnet_cfg: Cfg) -> None:
             return [feature / 2 for feature in features]
 
     model = MODELS.build(gcnet_cfg(neck=dict(type=Halve))).eval()
-    picture = torch.randn(1, 3, 32, 32)
+    image = torch.randn(1, 3, 32, 32)
     assert model.with_neck
     torch.testing.assert_close(
-        model.extract_feat(picture)[3], model.backbone(picture)[3] / 2, rtol=0, atol=0
+        model.extract_feat(image)[3], model.backbone(image)[3] / 2, rtol=0, atol=0
     )
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mmseg_gc.accelerate import prepare_for_inference
 from mmseg_gc.models import EncoderDecoder, GCHead, SegTTAModel
-from mmseg_gc.models.segmentors.overrides import overrides
+from mmseg_gc.models.segmentors.base import overrides
 from mmseg_gc.registry import MODELS
 from mmseg_gc.structures import SegDataSample
 

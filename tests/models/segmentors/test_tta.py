@@ -14,7 +14,7 @@ from mmseg_gc.structures import SegDataSample
 
 
 class Canned(BaseSegmentor):
-    """A segmentor that answers with the scores it is given."""
+    """A segmentor that answers with the logits it is given."""
 
     def __init__(self, threshold: float | None = None) -> None:
         super().__init__()
@@ -22,27 +22,27 @@ class Canned(BaseSegmentor):
         self.decode_head.threshold = threshold
 
     def test_step(self, data: dict) -> list[SegDataSample]:
-        for scores, sample in zip(data["inputs"], data["data_samples"], strict=True):
-            sample.seg_logits = PixelData(data=scores)
+        for logits, sample in zip(data["inputs"], data["data_samples"], strict=True):
+            sample.seg_logits = PixelData(data=logits)
         return data["data_samples"]
 
 
 def batch(views: list[list[torch.Tensor]]) -> dict:
-    """What the data loader gives: a list of views, each a list of pictures."""
+    """What the data loader gives: a list of views, each a list of images."""
     samples = [
         [
             SegDataSample(
                 metainfo=dict(img_path=f"{i}.png", flip=bool(v)),
                 gt_sem_seg=PixelData(data=torch.full((1, 1, 2), i)),
             )
-            for i in range(len(pictures))
+            for i in range(len(images))
         ]
-        for v, pictures in enumerate(views)
+        for v, images in enumerate(views)
     ]
     return {"inputs": views, "data_samples": samples}
 
 
-# Two views of two pictures: probabilities of 2 classes at 1 x 2 pixels.
+# Two views of two images: probabilities of 2 classes at 1 x 2 pixels.
 PROBABILITIES = [
     [[[[0.9, 0.4]], [[0.1, 0.6]]], [[[0.3, 0.5]], [[0.7, 0.5]]]],
     [[[[0.2, 0.5]], [[0.8, 0.5]]], [[[0.5, 0.9]], [[0.5, 0.1]]]],
@@ -52,7 +52,7 @@ MEANS = [[[[0.55, 0.45]], [[0.45, 0.55]]], [[[0.4, 0.7]], [[0.6, 0.3]]]]
 
 @pytest.mark.parametrize("way", ["test_step", "merge_preds"])
 def test_mean_of_softmax_by_hand(way: str) -> None:
-    # A constant added to all classes must not matter, as it would to a mean of scores.
+    # A constant added to all classes must not matter, as it would to a mean of logits.
     views = [[torch.tensor(p).log() + 7 * v for p in view] for v, view in enumerate(PROBABILITIES)]
     model, data = SegTTAModel(Canned()), batch(views)
     if way == "test_step":
@@ -82,17 +82,17 @@ def test_flip_of_a_real_model_is_undone(gcnet_cfg: Callable[..., dict]) -> None:
     module = gcnet_cfg(test_cfg=dict(return_logits=True))
     model = SegTTAModel(module, data_preprocessor=dict(type="SegDataPreProcessor")).eval()
     nn.init.normal_(model.module.decode_head.conv_seg.weight)
-    picture = torch.randint(0, 256, (3, 32, 48), dtype=torch.uint8)
+    image = torch.randint(0, 256, (3, 32, 48), dtype=torch.uint8)
     metas = dict(ori_shape=(32, 48), img_shape=(32, 48))
 
     def view(**more: object) -> SegDataSample:
         return SegDataSample(metainfo={**metas, **more})
 
     flipped = view(flip=True, flip_direction="horizontal")
-    data = {"inputs": [[picture], [picture.flip(2)]], "data_samples": [[view()], [flipped]]}
+    data = {"inputs": [[image], [image.flip(2)]], "data_samples": [[view()], [flipped]]}
     with torch.no_grad():
         (merged,) = model.test_step(data)
-        logits = model.module(torch.stack([picture, picture.flip(2)]).float(), mode="predict")
+        logits = model.module(torch.stack([image, image.flip(2)]).float(), mode="predict")
     first, second = (sample.seg_logits.data.softmax(0) for sample in logits)
     torch.testing.assert_close(merged.seg_logits.data, (first + second.flip(2)) / 2)
     assert math.isclose(merged.seg_logits.data.sum().item(), 32 * 48, rel_tol=1e-5)

@@ -68,15 +68,15 @@ PIPELINE_CONFIGS = (
 
 
 def test_transforms(side: Side) -> Results:
-    """Each transform that tests use on each picture, and labels read in three ways."""
+    """Each transform that tests use on each image, and labels read in three ways."""
     side.say("test-time transforms")
     rows = {}
     for name, pipeline in TEST_TRANSFORMS.items():
         transform = _compose(side, pipeline)
         rows[f"{name}: bit for bit"] = {
-            f"{picture} {key}": value
-            for picture in PICTURES
-            for key, value in _shown(transform(_paths(side, picture))).items()
+            f"{image} {key}": value
+            for image in PICTURES
+            for key, value in _shown(transform(_paths(side, image))).items()
         }
     for name, paths in {
         "reduce_zero_label": dict(reduce_zero_label=True),
@@ -85,8 +85,8 @@ def test_transforms(side: Side) -> Results:
     }.items():
         results = _compose(side, LOAD)(_paths(side, "odd", **paths))
         rows[f"LoadAnnotations, {name}: bit for bit"] = _shown(results)
-    picture = np.random.default_rng(4).integers(0, 256, (40, 50, 3), np.uint8)
-    loaded = _compose(side, [dict(type="LoadImageFromNDArray")])({"img": picture})
+    image = np.random.default_rng(4).integers(0, 256, (40, 50, 3), np.uint8)
+    loaded = _compose(side, [dict(type="LoadImageFromNDArray")])({"img": image})
     rows["LoadImageFromNDArray: bit for bit"] = _shown(loaded)
     rows["SegDataPreProcessor, testing: bit for bit"] = _preprocessed(side)
     return {"exact": rows}
@@ -148,10 +148,10 @@ def _compose(side: Side, pipeline: list[dict]) -> Callable[[dict], dict]:
     return run
 
 
-def _paths(side: Side, picture: str, reduce_zero_label: bool = False, label_map=None) -> dict:
+def _paths(side: Side, image: str, reduce_zero_label: bool = False, label_map=None) -> dict:
     return dict(
-        img_path=str(side.folder / "pictures" / f"{picture}.jpg"),
-        seg_map_path=str(side.folder / "labels" / f"{picture}.png"),
+        img_path=str(side.folder / "images" / f"{image}.jpg"),
+        seg_map_path=str(side.folder / "labels" / f"{image}.png"),
         reduce_zero_label=reduce_zero_label,
         label_map=label_map,
         seg_fields=[],
@@ -197,7 +197,7 @@ def _plain(value: object) -> str:
 
 
 def _preprocessed(side: Side) -> dict[str, Tensor | str]:
-    pictures = side.inputs["step pictures"][0]
+    images = side.inputs["step images"][0]
     base = dict(
         type="SegDataPreProcessor",
         mean=[123.675, 116.28, 103.53],
@@ -207,7 +207,7 @@ def _preprocessed(side: Side) -> dict[str, Tensor | str]:
     shown = {}
     for test_cfg in (None, dict(size=(70, 80)), dict(size_divisor=32)):
         preprocessor = side.registry.MODELS.build({**base, "test_cfg": test_cfg})
-        batch = preprocessor(dict(inputs=list(pictures), data_samples=side.samples([(64, 57)] * 2)))
+        batch = preprocessor(dict(inputs=list(images), data_samples=side.samples([(64, 57)] * 2)))
         shown[f"{test_cfg} inputs"] = batch["inputs"]
         for key in ("pad_shape", "img_padding_size"):
             for index, sample in enumerate(batch["data_samples"]):

@@ -54,7 +54,7 @@ def _load_strictly(side: Side, model: nn.Module, depth: int, dataset: str) -> st
 
 @torch.no_grad()
 def logits(side: Side) -> Results:
-    """Scores and labels at the pictures' own size, whole and in windows."""
+    """Scores and labels at the images' own size, whole and in windows."""
     scores, labels = {}, {}
     for depth, dataset, title in side.models:
         side.say(f"logits of {title}")
@@ -83,14 +83,14 @@ def _set_align_corners(model: nn.Module, align_corners: bool) -> None:
         module.align_corners = align_corners
 
 
-def _predict(side: Side, model: nn.Module, pictures: Tensor) -> tuple[Tensor, Tensor]:
-    """Scores and labels (…,) of all pictures, whose files were larger than the input."""
-    count, _, height, width = pictures.shape
+def _predict(side: Side, model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores and labels (…,) of all images, whose files were larger than the input."""
+    count, _, height, width = images.shape
     shapes = [(height * 3 // 2 + i, width + 7) for i in range(count)]
     samples = side.samples(shapes)
     for sample in samples:
         sample.set_metainfo({"img_shape": (height, width)})
-    found = model.predict(pictures.clone(), samples)
+    found = model.predict(images.clone(), samples)
     scores = [sample.seg_logits.data.flatten() for sample in found]
     labels = [sample.pred_sem_seg.data.flatten() for sample in found]
     return torch.cat(scores), torch.cat(labels)
@@ -98,7 +98,7 @@ def _predict(side: Side, model: nn.Module, pictures: Tensor) -> tuple[Tensor, Te
 
 @torch.no_grad()
 def tta(side: Side) -> Results:
-    """Labels of picture files after each side's own ``tta_pipeline`` and `SegTTAModel`."""
+    """Labels of image files after each side's own ``tta_pipeline`` and `SegTTAModel`."""
     rows = {}
     for depth, dataset, title in side.models:
         side.say(f"several scales and flips of {title}")
@@ -114,12 +114,12 @@ def tta(side: Side) -> Results:
 
 
 def dataset_of_files(side: Side, cfg: ConfigDict, pipeline: list):
-    """The data set class of ``cfg`` on the pictures that `prepare` wrote."""
+    """The data set class of ``cfg`` on the images that `prepare` wrote."""
     return side.registry.DATASETS.build(
         dict(
             type=cfg.type,
             data_root=str(side.folder),
-            data_prefix=dict(img_path="pictures", seg_map_path="labels"),
+            data_prefix=dict(img_path="images", seg_map_path="labels"),
             ann_file="names.txt",
             img_suffix=".jpg",
             seg_map_suffix=".png",

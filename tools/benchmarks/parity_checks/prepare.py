@@ -1,4 +1,4 @@
-"""Write the seeded weights, batches and picture files that both sides read."""
+"""Write the seeded weights, batches and image files that both sides read."""
 
 import copy
 import json
@@ -34,7 +34,7 @@ def write_inputs(folder: Path, depths: list[int]) -> None:
 
 
 def smooth_noise(*shape: int) -> Tensor:
-    """Noise with structure at two scales, (N, C, H, W), of variance about 1: like pictures."""
+    """Noise with structure at two scales, (N, C, H, W), of variance about 1: like images."""
     *head, height, width = shape
     coarse = torch.randn(*head, height // 8 + 2, width // 8 + 2)
     coarse = F.interpolate(coarse, (height, width), mode="bilinear")
@@ -88,10 +88,10 @@ def _batches() -> dict[str, Tensor]:
         ignored[:, :, :9] = 255
         batches[f"{dataset} some ignored"] = ignored
         batches[f"{dataset} all ignored"] = torch.full_like(labels, 255)
-        # 20 batches of two pictures, narrower than the crop so that padding takes part.
+        # 20 batches of two images, narrower than the crop so that padding takes part.
         batches[f"{dataset} step labels"] = _labels(classes, 40, 64, 57).view(20, 2, 1, 64, 57)
-    pictures = smooth_noise(40, 3, 64, 57).mul(50).add(120).clamp(0, 255).byte()
-    batches["step pictures"] = pictures.view(20, 2, 3, 64, 57)
+    images = smooth_noise(40, 3, 64, 57).mul(50).add(120).clamp(0, 255).byte()
+    batches["step images"] = images.view(20, 2, 3, 64, 57)
     return batches
 
 
@@ -102,11 +102,11 @@ def _labels(classes: int, n: int, height: int, width: int) -> Tensor:
 
 
 def _write_files(folder: Path) -> None:
-    for name in ("pictures", "labels"):
+    for name in ("images", "labels"):
         (folder / name).mkdir()
     for name, (height, width) in PICTURES.items():
         image = smooth_noise(1, 3, height, width)[0].mul(50).add(120).clamp(0, 255).byte()
-        cv2.imwrite(f"{folder}/pictures/{name}.jpg", image.permute(1, 2, 0).numpy())
+        cv2.imwrite(f"{folder}/images/{name}.jpg", image.permute(1, 2, 0).numpy())
         # Ids that all three data sets know, with or without `reduce_zero_label`.
         label = _labels(19, 1, height, width)[0, 0].numpy().astype(np.uint8)
         label[:4] = 255

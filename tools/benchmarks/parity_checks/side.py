@@ -75,7 +75,7 @@ class Side:
         return model.eval()
 
     def samples(self, shapes: list[tuple[int, int]], labels: Tensor | None = None) -> list:
-        """Data samples of pictures whose files were of ``shapes``, with labels (N, 1, H, W)."""
+        """Data samples of images whose files were of ``shapes``, with labels (N, 1, H, W)."""
         from mmengine.structures import PixelData
 
         sample_class = self.module("structures").SegDataSample
@@ -86,7 +86,7 @@ class Side:
 
     @cached_property
     def inputs(self) -> dict[str, Tensor]:
-        """Pictures and labels of `prepare`."""
+        """Images and labels of `prepare`."""
         return torch.load(self.folder / "inputs.pt", weights_only=True)
 
     @property

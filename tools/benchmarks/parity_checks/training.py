@@ -64,7 +64,7 @@ def _train(
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     cfg = side.own_config(depth, dataset)
     model = side.model(depth, dataset).train()
-    # Pictures are normalised in float32 either way.
+    # Images are normalised in float32 either way.
     for part in (model.backbone, model.decode_head, model.auxiliary_head):
         part.to(dtype)
     preprocessor = model.data_preprocessor
@@ -81,9 +81,9 @@ def _train(
     state, losses = {}, {}
     torch.manual_seed(3)  # dropout
     for step in range(count):
-        pictures = list(side.inputs["step pictures"][step])
+        images = list(side.inputs["step images"][step])
         labels = side.inputs[f"{dataset} step labels"][step]
-        data = dict(inputs=pictures, data_samples=side.samples([(64, 57)] * 2, labels))
+        data = dict(inputs=images, data_samples=side.samples([(64, 57)] * 2, labels))
         found = model.train_step(data, optim_wrapper)
         scheduler.step()
         losses[f"step {step + 1}"] = found["loss"].detach()

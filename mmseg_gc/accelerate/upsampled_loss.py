@@ -9,10 +9,47 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from mmseg_gc.models.layers import resize
+from mmseg_gc.models.losses import CrossEntropyLoss
+from mmseg_gc.models.losses.accuracy import share_right
+from mmseg_gc.models.losses.cross_entropy import mean_divisor
 
 # Logits at full size that exist at one time: what a core's cache holds, and what keeps a GPU busy.
 CHUNK = 1 << 20
 GROUP = 10 << 20
+
+
+class UpsampledCrossEntropyLoss(CrossEntropyLoss):
+    """`CrossEntropyLoss` that also takes logits before they are enlarged to the label's size."""
+
+    def of_small_logits(
+        self, cls_score: Tensor, label: Tensor, *, align_corners: bool, ignore_index: int | None
+    ) -> tuple[Tensor, Tensor]:
+        """The loss and, (1,), the accuracy in percent of logits before they are enlarged.
+
+        ``cls_score`` (N, C, h, w) in float32 or float64, ``label`` (N, H, W). The numbers are those
+        of `forward` and `accuracy` at full size, whose logits exist a few rows at a time here.
+        """
+        class_weight = self._class_weight(cls_score)
+        if ignore_index is None:
+            valid = torch.ones_like(label, dtype=torch.bool)
+        else:
+            valid = label != ignore_index
+            label = label * valid
+        eps = torch.finfo(torch.float32).eps
+        divisor = mean_divisor(label, valid, class_weight, self.avg_non_ignore) + eps
+        total, right = upsampled_cross_entropy(
+            cls_score,
+            label,
+            valid=valid,
+            class_weight=class_weight,
+            align_corners=align_corners,
+        )
+        return self.loss_weight * (total / divisor), share_right(right, valid.sum())
+
+
+def can_upsample(loss: CrossEntropyLoss) -> bool:
+    """Whether enlarging and then calling ``loss`` is what `UpsampledCrossEntropyLoss` computes."""
+    return not loss.use_sigmoid and loss.reduction == "mean"
 
 
 def upsampled_cross_entropy(
