@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -108,7 +109,9 @@ def run_config(args: argparse.Namespace, options: dict[str, Any] | None = None) 
     it all, into one folder.
     """
     from mmseg_gc.config import load_config
+    from mmseg_gc.processes import end_with_launcher
 
+    end_with_launcher()
     several = os.environ.get("WORLD_SIZE", "1") != "1"
     if args.launcher == "none" and several and os.environ.keys() >= TORCHRUN_VARIABLES:
         args.launcher = "pytorch"
@@ -139,7 +142,10 @@ def spread_over_gpus(args: argparse.Namespace) -> None:
         raise UserError("--gpus and --launcher both set the number of processes; leave one out.")
     if torch.cuda.is_available() and args.gpus > torch.cuda.device_count():
         raise UserError(f"--gpus {args.gpus}: this machine has {torch.cuda.device_count()}.")
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={args.gpus}"]
+    from mmseg_gc.processes import COMMAND_VARIABLE
+
+    launcher = ["-m", "mmseg_gc.cli.launch", "--standalone", f"--nproc_per_node={args.gpus}"]
+    os.environ.setdefault(COMMAND_VARIABLE, shlex.join(["python", *sys.argv]))
     program = sys.argv
     if Path(sys.argv[0]).name in ("mmseg_gc", "__main__.py"):  # a command is no script of ours
         program = ["--module", "mmseg_gc", *sys.argv[1:]]

@@ -15,6 +15,8 @@ from mmseg_gc.errors import UserError
 # What `tempfile.mkstemp` makes of the names below.
 TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}", re.DOTALL)
 
+LONGEST_PREFIX = 240  # bytes; file systems take names of 255
+
 
 def write_atomically(
     path: str | Path, write: Callable[[BinaryIO], object], *, durable: bool = True
@@ -30,7 +32,8 @@ def write_atomically(
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        prefix = f".{os.fsdecode(os.fsencode(path.name)[:LONGEST_PREFIX])}."
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=prefix)
         with os.fdopen(handle, "wb") as file:
             write(file)
             if durable:

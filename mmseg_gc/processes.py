@@ -1,12 +1,20 @@
-"""Pools of processes that work on files."""
+"""How processes begin, and that none outlives those that it works for."""
 
+import ctypes
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 
 import cv2
+
+# What `mmseg_gc.cli.launch` and those who start it tell the ranks by.
+LAUNCHER_VARIABLE = "MMSEG_GC_LAUNCHER"  # its process id
+COMMAND_VARIABLE = "MMSEG_GC_COMMAND"  # the command line that a person typed
+PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
 
 
 def process_pool(num_processes: int, *modules: str) -> ProcessPoolExecutor:
@@ -31,3 +39,29 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
     os._exit(1)  # no orphans after a SIGKILL
+
+
+def end_with_launcher() -> None:
+    """Have the system send SIGTERM to this process, if torchrun started it, when torchrun is gone.
+
+    A torchrun that is killed can't stop its ranks, which would train on, holding GPUs and port.
+    With SIGTERM they save and end. Elsewhere than on Linux nothing happens.
+    """
+    if sys.platform != "linux" or "TORCHELASTIC_RUN_ID" not in os.environ:
+        return
+    launcher = os.getppid()
+    with suppress(OSError, AttributeError):  # a C library without it
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    # It may have died before that.
+    if os.getppid() != launcher or not _lives(os.environ.get(LAUNCHER_VARIABLE, "")):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _lives(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except (ValueError, OverflowError, PermissionError):  # not told, or another user's
+        pass
+    return True

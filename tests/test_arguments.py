@@ -17,6 +17,8 @@ def start(monkeypatch):
         monkeypatch.setattr(os, "execv", lambda path, command: started.append(command))
         monkeypatch.setattr(sys, "argv", ["tools/train.py", *arguments])
         monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+        monkeypatch.setenv("MMSEG_GC_COMMAND", "")
+        monkeypatch.delenv("MMSEG_GC_COMMAND")
         monkeypatch.setattr("torch.cuda.is_available", lambda: False)
         spread_over_gpus(run_parser("").parse_args(list(arguments)))
         return started[0] if started else None
@@ -26,9 +28,11 @@ def start(monkeypatch):
 
 def test_several_gpus_start_several_processes(start):
     assert start("c.py", "--gpus", "2", "--work_dir", "w") == [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
+        sys.executable, "-m", "mmseg_gc.cli.launch", "--standalone", "--nproc_per_node=2",
         "tools/train.py", "c.py", "--gpus", "2", "--work_dir", "w", "--launcher", "pytorch",
     ]  # fmt: skip
+    typed = "python tools/train.py c.py --gpus 2 --work_dir w"
+    assert os.environ["MMSEG_GC_COMMAND"] == typed  # by which a stopped training goes on
 
 
 def test_one_process_stays(start):

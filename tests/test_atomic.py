@@ -64,3 +64,9 @@ def test_what_a_killed_program_leaves_is_found(tmp_path, monkeypatch):
         (tmp_path / name).touch()
     (found,) = atomic.left_behind(tmp_path)
     assert found.parent == tmp_path / "x" and found.name.startswith(".a.png.")
+
+
+def test_a_name_may_be_as_long_as_the_file_system_takes_it(tmp_path):
+    name = "é" * 125 + ".png"  # 254 bytes; the unfinished file's name is no longer
+    atomic.put(b"content", str(tmp_path / name))
+    assert os.listdir(tmp_path) == [name]

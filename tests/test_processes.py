@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import cv2
 import pytest
@@ -45,3 +46,53 @@ def test_a_killed_parent_takes_its_processes_along(tmp_path):
             return
         time.sleep(0.05)
     pytest.fail("the worker goes on without its parent")
+
+
+RANK = """
+import os, sys, time
+if sys.argv[1] == "late": time.sleep(0.3)
+from mmseg_gc.processes import end_with_launcher
+end_with_launcher()
+open("ready", "w").close()
+time.sleep(60)
+"""
+LAUNCHER = """
+import os, subprocess, sys, time
+os.environ["MMSEG_GC_LAUNCHER"] = str(os.getpid())
+rank = subprocess.Popen([sys.executable, "rank.py", sys.argv[1]], start_new_session=True)
+print(rank.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def is_running(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system tells it on Linux alone")
+@pytest.mark.parametrize(("when", "told"), [("early", True), ("late", True), ("early", False)])
+def test_a_rank_ends_with_its_launcher(tmp_path, when, told):
+    """Also where that died before it could ask for it; and only what torchrun started does."""
+    (tmp_path / "rank.py").write_text(RANK)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment.pop("TORCHELASTIC_RUN_ID", None)
+    environment |= dict(TORCHELASTIC_RUN_ID="x") if told else {}
+    launcher = subprocess.Popen(
+        [sys.executable, "-c", LAUNCHER, when],
+        cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    rank = int(launcher.stdout.readline())
+    end = time.monotonic() + 20
+    while when == "early" and not (tmp_path / "ready").exists() and time.monotonic() < end:
+        time.sleep(0.01)
+    launcher.kill()
+    launcher.wait()
+    launcher.stdout.close()
+    end = time.monotonic() + (20 if told else 0.2)
+    while is_running(rank) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert is_running(rank) != told
+    assert (tmp_path / "ready").exists() == (when == "early")
+    if not told:
+        os.kill(rank, signal.SIGKILL)

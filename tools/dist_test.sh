@@ -12,7 +12,7 @@ shift 3
 source "$(dirname "$0")/dist_common.sh"
 check_launch "$gpus"
 
-exec "${PYTHON:-python}" -m torch.distributed.run \
+exec "${PYTHON:-python}" -m mmseg_gc.cli.launch \
     --nnodes="${NNODES:-1}" \
     --node_rank="${NODE_RANK:-0}" \
     --master_addr="${MASTER_ADDR:-127.0.0.1}" \

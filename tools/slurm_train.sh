@@ -8,4 +8,5 @@ if [ $# -lt 3 ]; then
 fi
 partition=$1 job=$2 config=$3
 shift 3
+export MMSEG_GC_COMMAND=${MMSEG_GC_COMMAND:-$(printf '%q ' "$0" "$partition" "$job" "$config" "$@")}
 exec "$(dirname "$0")/slurm_run.sh" "$partition" "$job" "$(dirname "$0")/dist_train.sh" "$config" -- "$@"

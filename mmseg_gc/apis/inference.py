@@ -17,6 +17,7 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from mmseg_gc.apis.devices import require_device
+from mmseg_gc.apis.forks import keep_forks_from_hanging, tell_of_fork
 from mmseg_gc.apis.images import Expected, Image, as_array, drawable, test_dataset
 from mmseg_gc.checkpoint import load_checkpoint, load_into
 from mmseg_gc.config import is_detection, load_config
@@ -54,6 +55,8 @@ def init_model(
     one it is the plain model, to load weights into or to train, and takes the defaults only. What
     there is to say goes to stderr.
 
+    Processes that are forked afterwards compute on one thread each: load a model after the fork.
+
     Raises:
         UserError: there is no such device, a file can't be read, the weights don't fit the model,
             the device or an unprepared model can't have that ``precision`` or ``compile``, or it's
@@ -62,6 +65,7 @@ def init_model(
     Source: ``mmseg.apis.init_model``.
     """
     device = require_device(device)
+    keep_forks_from_hanging()
     cfg = load_config(config, cfg_options)
     if is_detection(cfg):
         raise UserError(
@@ -162,6 +166,7 @@ def inference_model(
     images = list(img) if is_list else [img]
     if not images:
         raise UserError("no image to label: the list is empty.")
+    tell_of_fork()
     if aug_test:
         model = tta_model(model)
     with torch.no_grad():

@@ -1,5 +1,6 @@
 """Label files, folders or arrays, and save drawings and label maps."""
 
+import errno
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
@@ -25,6 +26,8 @@ from mmseg_gc.structures import SegDataSample
 from mmseg_gc.visualization import SegLocalVisualizer
 from mmseg_gc.visualization.pictures import write_picture
 
+# What the system says of one file's name, and not of the disk.
+OF_ONE_NAME = (errno.ENAMETOOLONG, errno.EISDIR, errno.EILSEQ, errno.EINVAL)
 NAMED_AT_MOST = 5  # broken images in one sentence
 
 
@@ -210,13 +213,18 @@ class MMSegInferencer:
                 result = Labelled(image.image, error=sentence_of(error, image))
             else:
                 result = Labelled(image.image, sample, picture)
-                if "pred" in targets:
-                    labels.names[image.origin] = image.name
-                    labels.write(
-                        label_file_ids(self.model.dataset_meta)[result.labels], image.origin
-                    )
-                if drawing:
-                    write_picture(picture, str(drawing))
+                try:
+                    if "pred" in targets:
+                        labels.names[image.origin] = image.name
+                        labels.write(
+                            label_file_ids(self.model.dataset_meta)[result.labels], image.origin
+                        )
+                    if drawing:
+                        write_picture(picture, str(drawing))
+                except UserError as error:
+                    if getattr(error.__cause__, "errno", None) not in OF_ONE_NAME:
+                        raise
+                    result = Labelled(image.image, error=sentence_of(error, image))
             yield result
         # What was there before and is still there is a killed program's.
         for path in unfinished:

@@ -98,10 +98,12 @@ def predict_only(cfg, args) -> None:
 @cli
 def main(arguments: Sequence[str] | None = None) -> None:
     args = parse_args(arguments)
+    from mmengine.dist import is_main_process
+
     from mmseg_gc.arguments import run_config, spread_over_gpus
     from mmseg_gc.config import is_detection
     from mmseg_gc.config.prediction import prepare_test
-    from mmseg_gc.engine.detector_options import choose_metrics
+    from mmseg_gc.engine.detector_options import choose_metrics, put_in_place
     from mmseg_gc.engine.runner import SegRunner
     from mmseg_gc.engine.work_dir import check_work_dir
 
@@ -129,3 +131,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
     runner = SegRunner.from_cfg(cfg)
     runner.trust_pickle = args.trust_pickle
     runner.test()
+    if args.out and is_detection(cfg) and is_main_process():
+        put_in_place(args.out)

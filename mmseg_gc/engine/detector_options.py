@@ -1,11 +1,13 @@
 """What the options of ``tools/test.py`` mean for a detector."""
 
 import argparse
+import os
 from pathlib import Path
 
 from mmengine.config import Config
 
 from mmseg_gc.config import is_detection
+from mmseg_gc.engine.work_dir import check_work_dir
 from mmseg_gc.errors import UserError
 
 METRICS = ("bbox", "segm", "proposal", "proposal_fast")
@@ -14,7 +16,7 @@ METRICS = ("bbox", "segm", "proposal", "proposal_fast")
 def apply_test_options(cfg: Config, args: argparse.Namespace) -> None:
     """Let ``cfg`` do what ``--out``, ``--show`` and ``--show-dir`` ask of a detector.
 
-    ``--out FILE.pkl`` gets boxes and run-length masks, beside the scores.
+    ``--out FILE.pkl`` gets boxes and run-length masks, beside the scores, by `put_in_place`.
 
     Raises:
         UserError: an option has no meaning for detectors, or ``--out`` is no writable pickle.
@@ -34,10 +36,21 @@ def apply_test_options(cfg: Config, args: argparse.Namespace) -> None:
         path = Path(args.out)
         if path.suffix not in (".pkl", ".pickle"):
             raise UserError(f"--out {path}: a detector's results are one file; name it FILE.pkl.")
-        if not path.parent.is_dir():
-            raise UserError(f"--out {path}: there is no folder {path.parent}; make it first.")
-        dump = dict(type="DumpDetResults", out_file_path=args.out)
+        if path.is_dir() or not path.parent.is_dir():
+            what = "is a folder" if path.is_dir() else f"there is no folder {path.parent}"
+            raise UserError(f"--out {path}: {what}; name a file in a folder that is there.")
+        check_work_dir(path.parent, "--out")
+        dump = dict(type="DumpDetResults", out_file_path=str(_unfinished(path)))
         cfg.test_evaluator = [*_evaluators(cfg, "test_evaluator"), dump]
+
+
+def _unfinished(path: Path) -> Path:
+    return path.with_name(f".{path.stem}.unfinished{path.suffix}")
+
+
+def put_in_place(out: str) -> None:
+    """Give what was dumped, now that it is whole, the name ``out``."""
+    os.replace(_unfinished(Path(out)), out)
 
 
 def choose_metrics(cfg: Config, metrics: list[str] | None) -> None:

@@ -134,8 +134,8 @@ def _progress_fault(checkpoint: Mapping) -> str | None:
 def _progress_faults(checkpoint: Mapping) -> Iterator[str]:
     meta = checkpoint.get("meta", {})
     for key in ("iter", "epoch"):
-        if key in meta and not _counts(meta[key]):
-            yield f"meta.{key}={meta[key]!r:.40}"
+        if not _counts(meta.get(key)):
+            yield f"meta.{key}={meta[key]!r:.40}" if key in meta else f"no meta.{key}"
     if not _is_seed(meta.get("seed")):
         yield f"meta.seed={meta['seed']!r:.40}"
     hub = checkpoint.get("message_hub", {})
@@ -158,7 +158,7 @@ def _progress_faults(checkpoint: Mapping) -> Iterator[str]:
 
 
 def _counts(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63
 
 
 def _is_seed(value: object) -> bool:

@@ -16,6 +16,11 @@ from mmseg_gc.errors import UserError
 TELLING_OPTIONS = {"momentum", "betas", "alpha", "lambd", "lr_decay", "rho", "etas"}
 # Sums over rows and columns (Adafactor), and counts: the only ones of another shape.
 OF_OTHER_SHAPE = {"row_var", "col_var"}
+# What torch's optimizers have a number of for each of the parameter's, and nothing else.
+OF_ITS_SHAPE = {
+    "momentum_buffer", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "exp_inf", "square_avg",
+    "grad_avg", "acc_delta", "sum", "prev", "ax",
+}  # fmt: skip
 
 
 def require_same_groups(optim_wrapper: OptimWrapper, saved: object, source: str) -> None:
@@ -116,9 +121,14 @@ def _fits(state: Mapping, parameter: nn.Parameter, weight: object) -> bool:
 def _value_fits(key: object, value: object, parameter: nn.Parameter) -> bool:
     if not isinstance(key, str):
         return False
-    if not isinstance(value, Tensor):
-        return value is None or isinstance(value, Real | list | dict)
-    if value.ndim == 0:
+    if key in OF_ITS_SHAPE:
+        if value is None:
+            return True
+        if not isinstance(value, Tensor) or value.shape != parameter.shape:
+            return False
+    elif not isinstance(value, Tensor):
+        return value is None or isinstance(value, Real)
+    elif value.ndim == 0:
         return value.dtype in (torch.float32, torch.float64, torch.int64, parameter.dtype)
     fits = value.is_floating_point() == parameter.is_floating_point()
     return fits and (value.shape == parameter.shape or key in OF_OTHER_SHAPE)

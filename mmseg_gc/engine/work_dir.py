@@ -76,7 +76,8 @@ def hold_work_dir(work_dir: str | Path) -> Iterator[None]:
     """Keep other trainings, of this machine or another, out of ``work_dir``; rank 0 does it.
 
     Within a process it can be held twice, as by a tool and by the runner that it starts. What
-    holds it ends with the process, however that ends.
+    holds it ends with the process, however that ends. The empty file stays: if it were removed, one
+    process could hold the old file and another a new one.
 
     Raises:
         UserError: another training holds it; the message has its process, machine and start.

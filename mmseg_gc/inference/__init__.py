@@ -4,6 +4,7 @@ from mmseg_gc.inference.label_maps import at_original_size, label_image, labels_
 from mmseg_gc.inference.logit_maps import LogitMap, MeanProbabilities, ResampledLogits, Size
 from mmseg_gc.inference.memory_budget import images_at_once, parse_budget
 from mmseg_gc.inference.parallel import two_at_once
+from mmseg_gc.inference.primitives import bound_primitives
 from mmseg_gc.inference.sliding_window import WindowLogits
 
 __all__ = [
@@ -20,3 +21,5 @@ __all__ = [
     "two_at_once",
     "write_result",
 ]
+
+bound_primitives()

@@ -187,3 +187,12 @@ def test_memory_that_does_not_suffice_is_the_image_s(label, pictures, monkeypatc
     monkeypatch.setattr(type(label.model), "test_step", too_large)
     with pytest.raises(UserError, match=r"0\.png doesn't fit into memory .*mode='slide'"):
         label(str(pictures / "0.png"))
+
+
+def test_a_name_that_cannot_be_written_is_the_image_s(label, pictures, tmp_path):
+    out = tmp_path / "out"
+    (out / "pred/0.png").mkdir(parents=True)
+    results = list(label.stream(str(pictures), out_dir=str(out)))
+    assert [bool(result.error) for result in results] == [True, False, True, False, False]
+    assert "pred/0.png can't be written" in results[0].error
+    assert written(out) == [name for name in WHOLE if not name.endswith(("0.png", "0.jpg"))]

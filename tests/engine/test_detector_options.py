@@ -4,7 +4,7 @@ import pytest
 from mmengine.config import Config
 
 from mmseg_gc.config.prediction import prepare_test
-from mmseg_gc.engine.detector_options import apply_test_options, choose_metrics
+from mmseg_gc.engine.detector_options import apply_test_options, choose_metrics, put_in_place
 from mmseg_gc.errors import UserError
 
 
@@ -30,7 +30,16 @@ def options(**given):
 def test_out_dumps_beside_the_scores(cfg, tmp_path):
     apply_test_options(cfg, options(out=str(tmp_path / "r.pkl")))
     assert [evaluator.type for evaluator in cfg.test_evaluator] == ["CocoMetric", "DumpDetResults"]
-    assert cfg.test_evaluator[1].out_file_path == str(tmp_path / "r.pkl")
+    # mmdetection's own writer writes in place, so that it gets another name.
+    unfinished = cfg.test_evaluator[1].out_file_path
+    assert unfinished == str(tmp_path / ".r.unfinished.pkl")
+    (tmp_path / "r.pkl").write_text("old")
+    with open(unfinished, "w") as file:
+        file.write("new")
+    assert (tmp_path / "r.pkl").read_text() == "old"
+    put_in_place(str(tmp_path / "r.pkl"))
+    assert [path.name for path in tmp_path.iterdir()] == ["r.pkl"]
+    assert (tmp_path / "r.pkl").read_text() == "new"
     choose_metrics(cfg, ["bbox"])
     assert cfg.test_evaluator[0].metric == ["bbox"]
 
@@ -48,7 +57,7 @@ def test_images_go_where_they_were_asked_for(cfg, tmp_path, monkeypatch):
     ("given", "message"),
     [
         (dict(out="folder"), "--out folder: .* name it FILE.pkl"),
-        (dict(out="nowhere/r.pkl"), "there is no folder nowhere; make it first"),
+        (dict(out="nowhere/r.pkl"), "there is no folder nowhere; name a file in"),
         (dict(format_only=True), "--format-only is for segmentors; .*outfile_prefix"),
     ],
 )

@@ -17,7 +17,10 @@ def folder(tmp_path):
     """iter_2, iter_4, iter_10, written in this order, the last one named by last_checkpoint."""
     for age, number in enumerate((2, 4, 10)):
         path = tmp_path / f"iter_{number}.pth"
-        state = {"meta": {"iter": number}, "state_dict": {"w": torch.full((1000,), 1.5)}}
+        state = {
+            "meta": {"iter": number, "epoch": 0},
+            "state_dict": {"w": torch.full((1000,), 1.5)},
+        }
         save_checkpoint({**state, "optimizer": {}}, path)
         os.utime(path, (1000 + age, 1000 + age))
     (tmp_path / "last_checkpoint").write_text(str(tmp_path / "iter_10.pth"))
@@ -123,6 +126,8 @@ def test_a_copied_folder_goes_on_from_its_own_files(folder, tmp_path_factory):
 
 ODD_STATES = {
     "a negative iteration": lambda state: state["meta"].update(iter=-5),
+    "no iteration": lambda state: state["meta"].pop("iter"),
+    "an endless iteration": lambda state: state["meta"].update(iter=10**30),
     "no number of epochs": lambda state: state["meta"].update(epoch="2"),
     "no seed": lambda state: state["meta"].update(seed="x"),
     "no hub": lambda state: state.update(message_hub=[1]),
@@ -167,13 +172,19 @@ def misfit(state):
         state["optimizer"]["state"][number]["momentum_buffer"] = torch.ones(2)
 
 
+def other_kinds(state):
+    """A number or a list for a tensor; a fused step would read on behind the number."""
+    states = state["optimizer"]["state"]
+    states[0]["momentum_buffer"], states[3]["momentum_buffer"] = torch.tensor(1.0), [1.0, 2.0]
+
+
 def weights_misfit(state):
     """Momenta that fit, of weights that don't: those of other classes."""
     state["state_dict"]["layers.0.bias"] = torch.zeros(5)
     del state["state_dict"]["layers.1.bias"]
 
 
-@pytest.mark.parametrize("change", [misfit, weights_misfit])
+@pytest.mark.parametrize("change", [misfit, other_kinds, weights_misfit])
 def test_momenta_that_do_not_fit_start_anew(toy, trained, tmp_path, change):
     state = load_checkpoint(trained)
     change(state)
@@ -195,6 +206,7 @@ def test_momenta_that_do_not_fit_start_anew(toy, trained, tmp_path, change):
     runner.train()
     anew = {
         misfit: {"layers.0.weight", "layers.1.bias"},
+        other_kinds: {"layers.0.weight", "layers.1.bias"},
         weights_misfit: {"layers.0.bias", "layers.1.bias"},
     }[change]
     names = [name for name, _ in runner.model.named_parameters()]

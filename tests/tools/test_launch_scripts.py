@@ -18,7 +18,7 @@ def launch(tmp_path):
         (tmp_path / name).write_text(f"#!/bin/bash\n{text}\n")
         (tmp_path / name).chmod(0o755)
 
-    script("show", 'echo "ARGS $*"')
+    script("show", 'echo "ARGS $*"; echo "COMMAND ${MMSEG_GC_COMMAND-}"')
     script("scontrol", "echo node7; echo node8")
     script(
         "srun",
@@ -41,7 +41,8 @@ def launch(tmp_path):
 def test_one_node(launch, free_port):
     out = launch("tools/dist_train.sh", "c.py", "4", "--work_dir", "a b", PORT=free_port).stdout
     assert f"--nnodes=1 --node_rank=0 --master_addr=127.0.0.1 --master_port={free_port}" in out
-    assert "--nproc_per_node=4 --signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1" in out
+    assert "ARGS -m mmseg_gc.cli.launch" in out and "--nproc_per_node=4" in out
+    assert r"COMMAND tools/dist_train.sh c.py 4 --work_dir a\ b" in out
     assert "tools/train.py c.py --launcher pytorch --work_dir a b" in out
 
 
@@ -65,6 +66,7 @@ def test_slurm_starts_one_launcher_a_node(launch):
     assert "--cpus-per-task=40 --kill-on-bad-exit=1 --quotatype=auto --time 10" in out
     assert "--nnodes=2 --node_rank=1 --master_addr=node7 --master_port=29500" in out
     assert "--nproc_per_node=8 " in out and "tools/train.py c.py --launcher pytorch --amp" in out
+    assert "COMMAND tools/slurm_train.sh part job c.py --amp" in out
 
 
 def test_slurm_test_on_fewer_gpus_than_a_node_has(launch):

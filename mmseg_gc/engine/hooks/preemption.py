@@ -14,6 +14,7 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 
 from mmseg_gc.engine.hooks.checkpoint import CheckpointHook
+from mmseg_gc.processes import COMMAND_VARIABLE
 from mmseg_gc.registry import HOOKS
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
@@ -56,7 +57,8 @@ class PreemptionHook(Hook):
         echo = get_world_size() > 1 and time.monotonic() - self._when < ECHO
         if number == signal.SIGINT and self.received and not echo:
             raise KeyboardInterrupt
-        if number == signal.SIGINT and not self.received:
+        speaks = os.environ.get("LOCAL_RANK", "0") == "0"  # one of the ranks at this terminal
+        if number == signal.SIGINT and not self.received and speaks:
             with suppress(OSError):  # not by print: the signal may have come in the midst of one
                 os.write(2, NOTICE)
         if not self.received:
@@ -126,10 +128,13 @@ class PreemptionHook(Hook):
 
 def _resuming() -> str:
     """The command line that goes on, where it is known."""
-    if os.path.basename(sys.argv[0]) != "train.py" or "LOCAL_WORLD_SIZE" in os.environ:
-        return "--resume auto"
-    words = [word for word in sys.argv if word != "--overwrite"]
-    return shlex.join(["python", *words, "--resume", "auto"])
+    words = ["python", *sys.argv]
+    if "LOCAL_WORLD_SIZE" in os.environ:  # several processes, and each has another line
+        words = shlex.split(os.environ.get(COMMAND_VARIABLE, ""))
+    elif os.path.basename(sys.argv[0]) != "train.py":
+        words = []
+    words = [word for word in words if word != "--overwrite"]
+    return shlex.join([*words, "--resume", "auto"])
 
 
 def _checkpoint_hook(runner: Runner) -> CheckpointHook | None:

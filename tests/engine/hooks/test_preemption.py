@@ -85,6 +85,15 @@ def test_the_command_that_goes_on(monkeypatch):
     assert preemption._resuming() == "python tools/train.py 'my config.py' --amp --resume auto"
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")  # another program started this one
     assert preemption._resuming() == "--resume auto"
+    monkeypatch.setenv("MMSEG_GC_COMMAND", "tools/dist_train.sh my\\ config.py 2 --overwrite ")
+    assert preemption._resuming() == "tools/dist_train.sh 'my config.py' 2 --resume auto"
+
+
+def test_one_rank_of_a_machine_says_what_ctrl_c_does(monkeypatch, capfd):
+    for rank, notices in (("0", 1), ("1", 0)):
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        preemption.PreemptionHook()._note(signal.SIGINT, None)
+        assert capfd.readouterr().err.count("Ctrl-C again stops at once") == notices
 
 
 def test_within_an_epoch_the_last_one_stands(toy, tmp_path):
