@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 from mmengine.runner.checkpoint import CheckpointLoader, get_external_models
 
-from mmseg_gc.checkpoint.download import download
-from mmseg_gc.checkpoint.files import read_checkpoint
+from mmseg_gc.checkpoint.download import download, hash_prefix
+from mmseg_gc.checkpoint.files import DamagedCheckpointError, read_checkpoint
+from mmseg_gc.checkpoint.http import shown
 from mmseg_gc.errors import UserError
 
 TORCHVISION_WEIGHTS = "https://download.pytorch.org/models/"
@@ -36,7 +37,22 @@ def load_checkpoint(
 
     ``trust_pickle`` reads what could run code, as `read_checkpoint` does.
     """
-    return read_checkpoint(local_copy(str(filename)), map_location, trust_pickle=trust_pickle)
+    path = local_copy(str(filename))
+    try:
+        return read_checkpoint(path, map_location, trust_pickle=trust_pickle)
+    except DamagedCheckpointError as error:
+        if not is_address(str(filename)) or hash_prefix(path.name):
+            raise
+        path.unlink(missing_ok=True)  # it would be taken for the file for ever
+        raise DamagedCheckpointError(
+            f"{shown(filename)} gave no usable checkpoint, and {path} was thrown away: check the "
+            "address, and try again."
+        ) from error
+
+
+def is_address(filename: str) -> bool:
+    """Whether ``filename`` is to be fetched from the network."""
+    return filename.startswith(("http://", "https://"))
 
 
 def local_copy(filename: str) -> Path:
@@ -45,7 +61,7 @@ def local_copy(filename: str) -> Path:
     Raises:
         UserError: there is no such name, or it can't be fetched.
     """
-    if filename.startswith(("http://", "https://")):
+    if is_address(filename):
         return download(filename)
     if filename.startswith(TORCHVISION):
         urls = {name: TORCHVISION_WEIGHTS + file for name, file in TORCHVISION_FILES.items()}
@@ -53,7 +69,9 @@ def local_copy(filename: str) -> Path:
     if filename.startswith(OPEN_MMLAB):
         return _named(get_external_models(), filename)
     if any(scheme in filename for scheme in ELSEWHERE):
-        raise UserError(f"{filename} can't be read from there; fetch the file and give its path.")
+        raise UserError(
+            f"{shown(filename)} can't be read from there; fetch the file and give its path."
+        )
     return Path(os.path.expanduser(filename))
 
 

@@ -2,22 +2,29 @@
 
 import fcntl
 import hashlib
+import logging
 import os
 import re
+import shutil
+import time
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
 
 import torch
+from mmengine.logging import print_log
 from tqdm import tqdm
 
+from mmseg_gc.checkpoint.http import chunks, open_url, shown
 from mmseg_gc.errors import UserError
 
-CHUNK_BYTES = 1 << 20
-SECONDS_OF_SILENCE = 30
+MAX_BYTES = 16 << 30  # far more than any weights of this package's models
+# A zip or a pickle, as torch writes them, or the length of a safetensors header and its beginning.
+WEIGHTS = re.compile(rb"PK\x03\x04|\x80[\x02-\x05]|.{5}\0\0\0\{", re.DOTALL)
+SECONDS_BEFORE_TELLING = 3  # that another process fetches the same file
+SECONDS_TO_WAIT = 120  # for one that fetches nothing
 
 
 def cache_dir() -> Path:
@@ -43,16 +50,21 @@ def download(url: str, folder: str | Path | None = None) -> Path:
     A file appears under its own name only when it is complete and its SHA-256 begins with the
     digits in its name; a copy that is already there is hashed each time (half a second for 200 MB)
     and refused if it is another file. Without such digits in its name, nothing tells files of one
-    name apart: the copy's name then holds a digest of the address. An interrupted transfer stays as
+    name apart: the copy's name then holds a digest of the address, and what is no weights at all,
+    such as a page that asks to sign in, is thrown away. An interrupted transfer stays as
     ``NAME.part`` and the next call takes it up again. Processes that want one file take turns.
 
     Raises:
-        UserError: the address can't be reached, the transfer broke off, the folder can't be
-            written, or the hash is wrong.
+        UserError: the address can't be reached, the transfer broke off or was too slow or too
+            large, the folder can't be written, another process holds the file and fetches nothing,
+            or the hash is wrong.
     """
-    name = PurePosixPath(urlsplit(url).path).name
+    try:
+        name = PurePosixPath(urlsplit(url).path).name
+    except ValueError:
+        name = ""
     if not name:
-        raise UserError(f"{url} names no file; give the address of a weight file.")
+        raise UserError(f"{shown(url)} names no file; give the address of a weight file.")
     target = Path(folder or cache_dir()) / _local_name(url, name)
     expected = hash_prefix(name)
     try:
@@ -60,14 +72,26 @@ def download(url: str, folder: str | Path | None = None) -> Path:
             _fetch(url, target, expected)
         elif expected:
             _check(target, expected, f"{target} has", "delete it, and it is fetched again")
+    except UserError:
+        raise
     except (OSError, HTTPException, ValueError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(
-            f"{url} can't be fetched to {target.parent} ({error}); mend that and try again, or put "
-            f"the file at {target} yourself."
-        ) from error
-    return target
+        reason = _without_secrets(str(error) or type(error).__name__, url)
+    else:
+        return target
+    # Outside of the block that has the error: whatever it holds of the address stays there.
+    raise UserError(
+        f"{shown(url)} can't be fetched to {target.parent} ({reason}); mend that and try again, or "
+        f"put the file at {target} yourself."
+    )
+
+
+def _without_secrets(text: str, url: str) -> str:
+    parts = urlsplit(url)
+    login = parts.netloc.rpartition("@")[0]
+    for secret in (login, login.partition(":")[2], parts.query, parts.fragment):
+        if secret:
+            text = text.replace(secret, "…")
+    return " ".join(text.split())
 
 
 def _local_name(url: str, name: str) -> str:
@@ -91,30 +115,82 @@ def _fetch(url: str, target: Path, expected: str | None) -> None:
     with open(part, "ab") as file:
         # The lock lies on the file itself, which therefore is emptied and renamed, but not removed
         # as long as the target is missing: a process in the queue would hold on to a ghost.
-        fcntl.flock(file, fcntl.LOCK_EX)
+        _lock(file, target)
         if target.is_file():  # while this process waited
             part.unlink(missing_ok=True)
             return
-        # Two halves are known to belong together by their hash alone.
-        _transfer(url, file, bar_name=target.name, resume=expected is not None)
-        file.flush()
-        os.fsync(file.fileno())
-        if expected:
-            try:
-                _check(part, expected, f"{url} gave", "it was thrown away: try again")
-            except UserError:
-                file.truncate(0)
-                raise
+        try:
+            # Two halves are known to belong together by their hash alone.
+            _transfer(url, file, bar_name=target.name, resume=expected is not None)
+            file.flush()
+            os.fsync(file.fileno())
+            if expected:
+                _check(part, expected, f"{shown(url)} gave", "it was thrown away: try again")
+            else:
+                _require_weights(part, url)
+        except UserError:
+            file.truncate(0)
+            raise
         os.replace(part, target)
+
+
+def _lock(file: BinaryIO, target: Path) -> None:
+    """Wait for one's turn as long as the process before fetches something.
+
+    Raises:
+        UserError: it doesn't.
+    """
+    told, size, changed = False, -1, time.monotonic()
+    begun = changed
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            now = time.monotonic()
+        if os.fstat(file.fileno()).st_size != size:
+            size, changed = os.fstat(file.fileno()).st_size, now
+        if now - changed > SECONDS_TO_WAIT:
+            raise UserError(
+                f"{_holder(file)} holds {target}.part and has fetched nothing for "
+                f"{SECONDS_TO_WAIT} s: stop it and try again."
+            )
+        if not told and now - begun > SECONDS_BEFORE_TELLING:
+            message = f"Waiting for {_holder(file)}, which fetches {target}."
+            print_log(message, logger="current", level=logging.WARNING)
+            told = True
+        time.sleep(0.1)
+
+
+def _holder(file: BinaryIO) -> str:
+    inode = os.fstat(file.fileno()).st_ino
+    try:
+        locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    except OSError:
+        locks = []
+    owners = [
+        line[4]
+        for line in locks
+        if len(line) == 8 and line[1] == "FLOCK" and line[5].endswith(f":{inode}")
+    ]
+    return f"process {owners[0]}" if owners else "another process"
+
+
+def _require_weights(path: Path, url: str) -> None:
+    with open(path, "rb") as file:
+        start = file.read(9)
+    if not WEIGHTS.match(start):
+        kind = "a web page" if start.lstrip().startswith(b"<") else "no weights"
+        raise UserError(
+            f"{shown(url)} gave {kind}, which was thrown away: check the address, and whether this "
+            "network wants you to sign in."
+        )
 
 
 def _transfer(url: str, file: BinaryIO, *, bar_name: str, resume: bool) -> None:
     size = os.fstat(file.fileno()).st_size if resume else 0
-    request = Request(url, headers={"User-Agent": "mmseg_gc"})
-    if size:
-        request.add_header("Range", f"bytes={size}-")
     try:
-        response = urlopen(request, timeout=SECONDS_OF_SILENCE)
+        response = open_url(url, first_byte=size)
     except HTTPError as error:
         if size and error.code == 416:  # nothing follows what is there; its hash will be checked
             return
@@ -123,12 +199,31 @@ def _transfer(url: str, file: BinaryIO, *, bar_name: str, resume: bool) -> None:
         if response.status != 206:  # the whole file comes, whatever was asked for
             size = 0
             file.truncate(0)
-        length = response.headers.get("Content-Length")
-        total = size + int(length) if length else None
+        total = None if response.length is None else size + response.length
+        _require_room(url, Path(file.name).parent, total or 0, size)
         with tqdm(total=total, initial=size, unit="B", unit_scale=True, desc=bar_name) as bar:
-            while chunk := response.read(CHUNK_BYTES):
+            for chunk in chunks(response):
                 file.write(chunk)
                 bar.update(len(chunk))
                 size += len(chunk)
+                _require_size(url, size)
     if total is not None and size != total:
         raise ConnectionError(f"the connection closed after {size} of {total} bytes")
+
+
+def _require_size(url: str, size: int) -> None:
+    if size > MAX_BYTES:
+        raise UserError(
+            f"{shown(url)} gives more than {MAX_BYTES >> 30} GiB, which are no weights of this "
+            "package's models: check the address."
+        )
+
+
+def _require_room(url: str, folder: Path, total: int, size: int) -> None:
+    _require_size(url, total)
+    free = shutil.disk_usage(folder).free
+    if total - size > free:
+        raise UserError(
+            f"{shown(url)} has {total - size:,} bytes to fetch, and {folder} has room for "
+            f"{free:,}: free the disk."
+        )

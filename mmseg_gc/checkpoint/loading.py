@@ -12,6 +12,7 @@ from torch import nn
 from mmseg_gc.checkpoint.addresses import load_checkpoint
 from mmseg_gc.checkpoint.download import sha256_of
 from mmseg_gc.checkpoint.files import save_checkpoint
+from mmseg_gc.checkpoint.http import shown
 from mmseg_gc.checkpoint.names import (
     backbone_weights,
     clean_state_dict,
@@ -35,6 +36,7 @@ def load_into(
     """
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.get_submodule("module")
+    source = shown(source)
     own = model.state_dict()
     weights = clean_state_dict(checkpoint)
     # Counters of BN say how long it trained; nothing is computed from them here.

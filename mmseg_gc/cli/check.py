@@ -139,7 +139,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"\nSettings that fit the labels, as a config of their own:\n{pasted}")
     if args.fix_report:
         page = write_page(diagnosis, Path(args.config).stem, pasted)
-        write_atomically(args.fix_report, lambda file: file.write(page.encode()))
+        content = page.encode(errors="xmlcharrefreplace")  # names may be no UTF-8
+        write_atomically(args.fix_report, lambda file: file.write(content))
         print(f"\nThe page is {args.fix_report}")
     if diagnosis.is_fatal:
         print("\nTraining would fail or be meaningless: mend the errors above.")

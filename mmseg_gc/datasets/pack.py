@@ -4,9 +4,11 @@ A folder ``*.pack`` holds ``pixels.bin``, images and labels one after another as
 ``index.jsonl``: a header, then one line a sample. ``tools/pack_dataset.py`` writes it.
 """
 
+import errno
 import json
 import math
 import os
+import stat
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -106,6 +108,9 @@ class Pack:
         self.folder = Path(folder)
         self.copies = copies
         try:
+            for path in (self.folder / INDEX, self.folder / PIXELS):
+                if not stat.S_ISREG(path.stat().st_mode):  # a pipe's end may never come
+                    raise OSError(errno.EINVAL, f"{path.name} is no regular file")
             lines = (self.folder / INDEX).read_bytes().splitlines()
             size = (self.folder / PIXELS).stat().st_size
         except OSError as error:

@@ -27,6 +27,7 @@ from torch.utils.data import DataLoader
 
 from mmseg_gc.build_errors import explain_builds
 from mmseg_gc.checkpoint import clean_state_dict, load_checkpoint, load_into, save_checkpoint
+from mmseg_gc.checkpoint.http import shown
 from mmseg_gc.config import OWN_HOOKS
 from mmseg_gc.engine.acceleration import prepare_for_training
 from mmseg_gc.engine.averaged_weights import averages_as_weights, require_average_begins
@@ -284,7 +285,7 @@ class SegRunner(Runner):
         checkpoint = load_checkpoint(filename, map_location, trust_pickle=self.trust_pickle)
         checkpoint["state_dict"] = clean_state_dict(checkpoint)  # which hooks may read
         if self._resume:
-            require_resumable(self, checkpoint, filename)
+            require_resumable(self, checkpoint, shown(filename))
         self._saved_schedulers = checkpoint.get("param_schedulers")
         # mmengine's resume would run this text as Python.
         checkpoint.get("meta", {}).pop("config", None)
@@ -295,7 +296,7 @@ class SegRunner(Runner):
             name_by_weights(loop, stored, self.visualizer)
         load_into(self.model, checkpoint, source=filename, strict=strict)
         self._has_loaded = True
-        self.logger.info(f"Load checkpoint from {filename}")
+        self.logger.info(f"Load checkpoint from {shown(filename)}")
         return checkpoint
 
     @master_only

@@ -1,3 +1,4 @@
+import io
 import os
 import subprocess
 import sys
@@ -48,3 +49,16 @@ def test_cli_prints_names_that_the_encoding_lacks():
     ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii:strict", "PYTHONUTF8": "0"}
     done = subprocess.run([sys.executable, "-c", code], env=ascii_only, capture_output=True)
     assert (done.stdout, done.stderr) == (b"stra\\xdfe\n", b"Error: \\u56fe\n")
+
+
+def test_cli_prints_names_that_are_no_utf8(monkeypatch):
+    @cli
+    def main():
+        print("strange\udcff.png")
+
+    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+    monkeypatch.setattr("sys.stdout", out)
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 0
+    assert out.buffer.getvalue() == b"strange\\udcff.png\n"

@@ -54,6 +54,18 @@ def write(path, text):
             r"custom_keys\.head\.lr_mul doesn't exist; did you mean 'lr_mult'",
         ),
         (
+            "optim_wrapper = dict(clip_grad=dict(mxa_norm=1))",
+            r"clip_grad\.mxa_norm doesn't exist; did you mean 'max_norm'",
+        ),
+        (
+            "optim_wrapper = dict(clip_grad=dict(clip_value=1, norm_type=2))",
+            r"clip_grad\.norm_type doesn't exist; known keys: clip_value",
+        ),
+        (
+            "optim_wrapper = dict(clip_grad=dict(norm_type=2))",
+            r"clip_grad\.max_norm is missing",
+        ),
+        (
             "optim_wrapper = dict(clip_grad=dict(max_norm=1, norm_typ=2))",
             r"clip_grad\.norm_typ doesn't exist; did you mean 'norm_type'",
         ),

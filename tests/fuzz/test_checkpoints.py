@@ -1,29 +1,18 @@
-"""Damaged and hostile checkpoints: one sentence or the right content, in time, and no code is run.
-
-Every input follows from its number alone. A child process under limits reads most of them.
-More of them: ``pytest -m slow tests/fuzz``.
-"""
+"""Damaged and hostile checkpoints: one sentence or the right content, and no code is run."""
 
 import io
 import json
 import pickle
 import random
-import resource
-import signal
-import subprocess
-import sys
-import tempfile
-import warnings
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from harness import PLANTED, fuzz, fuzz_in_child, run_child
 
-SECONDS_EACH = 5
-MEMORY_BYTES = 2 << 30  # above what the process has when it begins
-PLANTED = "planted"
+from mmseg_gc.checkpoint import clean_state_dict, read_checkpoint
 
 
 class Payload:
@@ -183,66 +172,26 @@ OPCODES = [
 KINDS = (flipped, cut, restructured, repickled, unlike)
 
 
-def write_case(number: int, folder: Path) -> Path:
+def case(number: int, folder: Path) -> str:
     rng = random.Random(number)
     kind = KINDS[number % len(KINDS)]
     suffix = ".safetensors" if kind is unlike and rng.random() < 0.3 else ".pth"
     path = folder / f"iter_{number}{suffix}"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        path.write_bytes(kind(rng, folder / PLANTED))
-    return path
-
-
-def read_cases(first: int, last: int, seconds: int = 0) -> tuple[dict[str, int], list[str]]:
-    """How many cases had which outcome, and what fell short; after ``seconds`` a case is ended."""
-    from mmseg_gc.checkpoint import clean_state_dict, read_checkpoint
-    from mmseg_gc.errors import UserError
-
-    outcomes, short = {"read": 0, "refused": 0}, []
-    with tempfile.TemporaryDirectory() as folder:
-        for number in range(first, last):
-            path = write_case(number, Path(folder))
-            signal.alarm(seconds)
-            try:
-                clean_state_dict(read_checkpoint(path))
-                outcomes["read"] += 1
-            except UserError as error:
-                outcomes["refused"] += 1
-                if "\n" in str(error) or len(str(error)) > 600:
-                    short.append(f"{number}: no sentence: {error}")
-            except BaseException as error:
-                short.append(f"{number}: {type(error).__name__}: {error}"[:200])
-            signal.alarm(0)
-            if (Path(folder) / PLANTED).exists():
-                short.append(f"{number}: ran code")
-                (Path(folder) / PLANTED).unlink()
-            path.unlink()
-    return outcomes, short
-
-
-def limit_memory() -> None:
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * resource.getpagesize() + MEMORY_BYTES
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    path.write_bytes(kind(rng, folder / PLANTED))
+    clean_state_dict(read_checkpoint(path))
+    return "read"
 
 
 def test_a_sample():
-    outcomes, short = read_cases(0, 60)
-    assert short == []
+    outcomes = fuzz(case, 0, 60)
     assert outcomes["read"] > 3 and outcomes["refused"] > 20
 
 
 @pytest.mark.slow
 def test_eight_hundred():
-    command = [sys.executable, __file__, "60", "860"]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=570)
-    assert run.returncode == 0, (run.returncode, run.stderr[-500:])
-    outcomes, short = json.loads(run.stdout.splitlines()[-1])
-    assert short == []
+    outcomes = fuzz_in_child(__file__, 60, 860)
     assert outcomes["read"] > 40 and outcomes["refused"] > 300
 
 
 if __name__ == "__main__":
-    limit_memory()
-    print(json.dumps(read_cases(int(sys.argv[1]), int(sys.argv[2]), SECONDS_EACH)))
+    run_child(case)

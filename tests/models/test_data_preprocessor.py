@@ -236,8 +236,8 @@ def test_numbers_for_another_range_are_told_once(
     said = []
     monkeypatch.setattr(data_preprocessor, "print_log", lambda text, **_: said.append(text))
     preprocessor = SegDataPreProcessor(mean=[mean] * 3, std=[std] * 3)
-    preprocessor({"inputs": [image(4, 4).float() / 255]})
+    preprocessor({"inputs": [image_of(4, 4).float() / 255]})
     assert said == []
     for _ in range(2):
-        preprocessor({"inputs": [image(4, 4)]})
+        preprocessor({"inputs": [image_of(4, 4)]})
     assert ["multiply mean and std by 255" in text for text in said] == [True] * is_told

@@ -410,3 +410,14 @@ def test_wrong_arguments(check, root):
     finished = check("--split", "train,dev")
     assert finished.status == 1
     assert "has no dev; choose from train, val, test." in finished.err
+
+
+def test_a_column_of_pixels_and_a_name_that_is_no_utf8(check, root, tmp_path):
+    for name, shape in (("column.png", (4000, 1)), ("strange\udcff.png", (36, 48))):
+        for folder, channels in (("train", (3,)), ("trainannot", ())):
+            pixels = np.random.default_rng(0).integers(0, 11, (*shape, *channels), np.uint8)
+            Image.fromarray(pixels).save(root / folder / name)
+    page = tmp_path / "page.html"
+    finished = check("--fix-report", page)
+    assert finished.status == 0 and "train: 6 pictures, 6 labels" in finished.out
+    assert page.stat().st_size < 2_000_000  # and 1.2 million rows of pixels are no JPEG

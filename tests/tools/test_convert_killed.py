@@ -95,6 +95,7 @@ def test_camvid(tmp_path):
 def test_voc_aug(tmp_path):
     savemat = pytest.importorskip("scipy.io").savemat
     names = [f"2008_{number:06d}" for number in range(120)]
+    picture = encoded(np.zeros((180, 240, 3), np.uint8), "JPEG")
     root, sbd = tmp_path / "VOC2012", tmp_path / "dataset"
     lists = root / "ImageSets" / "Segmentation"
     for folder in (root / "JPEGImages", lists, sbd / "cls"):
@@ -103,9 +104,9 @@ def test_voc_aug(tmp_path):
     savemat(tmp_path / "one.mat", {"GTcls": {"Segmentation": labels}}, do_compression=True)
     for name in names:
         os.link(tmp_path / "one.mat", sbd / "cls" / f"{name}.mat")
-        (root / "JPEGImages" / f"{name}.jpg").write_bytes(b"")
-    for path, text in ((lists / "train.txt", "a"), (lists / "val.txt", "b")):
-        path.write_text(text)
+        (root / "JPEGImages" / f"{name}.jpg").write_bytes(picture)
+    for path in (lists / "train.txt", lists / "val.txt"):
+        path.write_text("")
     (sbd / "train.txt").write_text("\n".join(names))
     (sbd / "val.txt").write_text("")
     command = [TOOLS / "voc_aug.py", root, sbd, "--allow-partial"]

@@ -156,7 +156,7 @@ def test_truncated_archive_is_named(convert, voc, sbd, tmp_path, name):
     archive.write_bytes(archive.read_bytes()[: -(archive.stat().st_size // 2)])
     code, _, err = convert(archive, sbd, "-o", tmp_path / "out", "--allow-partial")
     assert code == 1 and len(err.splitlines()) == 1
-    assert f"{archive} is no zip or tar archive, or a truncated one" in err
+    assert f"{archive} is no zip or tar archive, or a truncated or damaged one" in err
     assert not (tmp_path / "out").exists()
 
 

@@ -15,7 +15,6 @@ from mmseg_gc.cli.command import cli
 from mmseg_gc.cli.converters.common import (
     argument_parser,
     check_pair,
-    is_finished,
     place_all,
     read_picture,
     run,
@@ -79,8 +78,6 @@ def split_of(stem: str) -> str:
 def convert(task: Task) -> bool:
     """Turn the owner's colours into class ids."""
     colours = np.asarray(read_picture(task.member, ("RGB", "RGBA", "P")).convert("RGB"))
-    if is_finished(task, colours.shape[:2], IDS):
-        return False
     # Every channel is a multiple of 64, so two bits of each make an index.
     classes = np.full(64, 255, np.uint8)
     for colour, index in COLOURS.items():
@@ -91,8 +88,7 @@ def convert(task: Task) -> bool:
         colour = tuple(colours[stray][0].tolist())
         raise UserError(f"{task.member} has the colour {colour}, which is none of CamVid's 32.")
     labels[stray] = VOID
-    write_labels(task.target, labels)
-    return True
+    return write_labels(task.target, labels)
 
 
 @cli

@@ -5,6 +5,7 @@ owner's gtFine_trainvaltest.zip and leftImg8bit_trainvaltest.zip, which go to da
 """
 
 import contextlib
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from mmseg_gc.cli.converters.common import (
     argument_parser,
     is_finished,
     place_all,
+    require_picture,
     run,
     summarise,
     write_labels,
@@ -28,6 +30,7 @@ from mmseg_gc.cli.converters.common import (
 from mmseg_gc.cli.converters.sources import Member, Task, choose
 from mmseg_gc.errors import UserError
 
+KNOWN = frozenset(name2label)
 TRAIN_IDS = sorted({label.trainId for label in labels if label.id >= 0})
 
 
@@ -38,20 +41,27 @@ def read_polygons(member: Member) -> Annotation:
         UserError: if it is no Cityscapes polygon file or uses an unknown label.
     """
     annotation = Annotation()
+    content = member.read()
     try:
-        annotation.fromJsonText(member.read().decode())
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"{member} is no polygon file ({error!r}): get it again.") from None
-    if not 0 < annotation.imgHeight * annotation.imgWidth < 2**28:
+        annotation.fromJsonText(content.decode())
+    except Exception as error:  # its parser raises what it happens to raise
+        raise UserError(f"{member} is no polygon file ({error!r:.80}): get it again.") from None
+    size = annotation.imgHeight, annotation.imgWidth
+    if not all(type(side) is int and side > 0 for side in size) or math.prod(size) >= 2**28:
         raise UserError(f"{member} has no sensible imgHeight and imgWidth: get it again.")
     for item in annotation.objects:
-        if item.label not in name2label and item.label.removesuffix("group") not in name2label:
+        if item.label not in KNOWN and str(item.label).removesuffix("group") not in KNOWN:
             raise UserError(
-                f"{member} has the label '{item.label}', which Cityscapes does not know."
+                f"{member} has the label {item.label!r:.80}, which Cityscapes does not know."
             )
     return annotation
+
+
+def picture_of(polygons: str) -> str:
+    """The name of the picture that belongs to a polygon file."""
+    return re.sub(
+        r"^gt\w+?/(.*)_gt\w+_polygons\.json$", r"leftImg8bit/\1_leftImg8bit.png", polygons
+    )
 
 
 def convert(task: Task) -> bool:
@@ -61,9 +71,16 @@ def convert(task: Task) -> bool:
     try:
         with contextlib.redirect_stdout(None):  # it would print into the progress bar
             raster = np.asarray(createLabelImage(annotation, "trainIds"))
-    except (ValueError, TypeError) as error:
+    except (Exception, SystemExit) as error:  # it ends a program over what it can't draw
         raise UserError(f"{task.member} has a polygon that can't be drawn: {error}.") from None
     write_labels(task.target, raster)
+    return True
+
+
+def check(task: Task) -> bool:
+    """Check that the picture ``target`` can be read and is as large as its polygons say."""
+    annotation = read_polygons(task.member)
+    require_picture(task.target, (annotation.imgHeight, annotation.imgWidth), task.member)
     return True
 
 
@@ -103,5 +120,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for name in polygons
     ]
     tallies.append(run("labels drawn", convert, tasks, args.nproc, args.dry_run))
+    pictures = [
+        Task(task.member, root / name)
+        for task, name in zip(tasks, map(picture_of, polygons), strict=True)
+        if name in members
+    ]
+    if pictures and not args.dry_run:
+        tallies.append(run("images read", check, pictures, args.nproc))
     tallies.append(write_splits(polygons, root, args.dry_run))
     summarise(tallies, args.dry_run, root)

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import filecmp
 import io
 import itertools
 import os
@@ -9,7 +10,7 @@ import shutil
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,10 @@ LABEL_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 3]
 LABEL_PNG += [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_DEFAULT]
 if hasattr(cv2, "IMWRITE_PNG_FILTER"):  # OpenCV 4.12 or later
     LABEL_PNG += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE]
+
+
+# What the sets are made of, and what their files may turn out to be; others run programs.
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 
 
 @dataclass
@@ -71,20 +76,29 @@ def written_whole(target: Path) -> Iterator[Path]:
 def place(task: Task) -> bool:
     """Put a member at its target, linked where that works; returns whether it was not there yet."""
     member, target = task.member, task.target
-    there = target.is_file() and target.stat().st_size == member.size
-    if there and (member.crc is None or zlib.crc32(target.read_bytes()) == member.crc):
+    if target.is_file() and target.stat().st_size == member.size and _holds(target, member):
         return False
     with written_whole(target) as partial:
         if member.entry:
             partial.write_bytes(member.read())
         else:
+            source = os.path.realpath(member.source)  # a link to a link may lead nowhere
             try:
-                os.link(member.source, partial)
+                os.link(source, partial)
             except OSError:
-                shutil.copyfile(member.source, partial)
+                shutil.copyfile(source, partial)
         if partial.stat().st_size != member.size:
             raise UserError(f"{member} changed while it was read: run the same command again.")
     return True
+
+
+def _holds(target: Path, member: Member) -> bool:
+    """Whether the file ``target``, of the member's size, has its content as well."""
+    if member.crc is not None:
+        return zlib.crc32(target.read_bytes()) == member.crc
+    if member.entry:
+        return target.read_bytes() == member.read()
+    return target.samefile(member.source) or filecmp.cmp(target, member.source, shallow=False)
 
 
 def write_lines(target: Path, lines: Iterable[str], tally: Tally, dry_run: bool) -> None:
@@ -106,26 +120,68 @@ def write_lines(target: Path, lines: Iterable[str], tally: Tally, dry_run: bool)
         ) from None
 
 
+@contextlib.contextmanager
+def _opened(member: Member) -> Iterator[Image.Image]:
+    """A picture whose pixels may still have to be read; what is wrong with it ends in one sentence.
+
+    A PNG's checksums are compared here, which Pillow leaves out when it reads the pixels.
+    """
+    try:
+        content = member.read()
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
+        if image.format == "PNG":
+            image.verify()
+            image = Image.open(io.BytesIO(content), formats=FORMATS)
+        yield image
+    except UserError:
+        raise
+    except Exception as error:  # decoders raise what they happen to raise
+        reason = " ".join(str(error).split()).replace(" <_io.BytesIO object>", "")
+        raise UserError(
+            f"{member} is no readable picture ({reason or type(error).__name__}): get it again."
+        ) from None
+
+
 def read_picture(member: Member, modes: tuple[str, ...]) -> Image.Image:
     """A whole picture in one of Pillow's ``modes``.
 
     Raises:
         UserError: if it can't be read or has another mode.
     """
-    try:
-        image = Image.open(io.BytesIO(member.read()))
+    with _opened(member) as image:
+        if image.mode not in modes:
+            raise UserError(
+                f"{member} has mode {image.mode}, which should be {' or '.join(modes)}."
+            )
         image.load()
-    except UserError:
-        raise
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{member} is no readable picture ({error}): get it again.") from None
-    if image.mode not in modes:
-        raise UserError(f"{member} has mode {image.mode}, which should be {' or '.join(modes)}.")
     return image
 
 
-def write_labels(target: Path, labels: np.ndarray, palette: list[int] | None = None) -> None:
-    """Write ids (H, W) uint8 as a PNG, with a palette if given, and read it back."""
+def require_picture(path: Path, shape: tuple[int, int], label: Member) -> None:
+    """Check that the picture at ``path`` is (H, W) pixels, as its label, and is read to its end.
+
+    Raises:
+        UserError: if it isn't, or can't.
+    """
+    with _opened(Member.at(path)) as image:
+        width, height = image.size
+        if shape != (height, width):
+            size = f"{shape[1]}x{shape[0]}"
+            raise UserError(f"{label} is {size}, its picture {width}x{height}: get both again.")
+        # Of a JPEG all is read, but an eighth of its pixels are computed.
+        image.draft(image.mode, (1, 1))
+        image.load()
+
+
+def write_labels(target: Path, labels: np.ndarray, palette: list[int] | None = None) -> bool:
+    """Write ids (H, W) uint8 as a PNG, with a palette if given, and read it back.
+
+    Returns whether that was to do: not where the target holds these ids.
+    """
+    if target.is_file():
+        with contextlib.suppress(UserError):
+            if np.array_equal(np.asarray(read_picture(Member.at(target), ("L", "P"))), labels):
+                return False
     with written_whole(target) as partial:
         if palette:
             image = Image.fromarray(labels)
@@ -135,14 +191,17 @@ def write_labels(target: Path, labels: np.ndarray, palette: list[int] | None = N
             partial.write_bytes(cv2.imencode(".png", labels, LABEL_PNG)[1])
         if not np.array_equal(np.asarray(Image.open(partial)), labels):
             raise UserError(f"{target} does not read back as it was written: check the disk.")
+    return True
 
 
 def is_finished(task: Task, shape: tuple[int, int], ids: Iterable[int]) -> bool:
     """Whether the target is a whole picture of that shape and ids, no older than its source."""
-    target, source = task.target, task.member.source
+    target = task.target
     if not target.is_file():
         return False
-    if not task.member.entry and target.stat().st_mtime < source.stat().st_mtime:
+    source = task.member.source.stat()
+    # A corrected file may have kept an old time; that at which it was put there tells.
+    if target.stat().st_mtime < max(source.st_mtime, source.st_ctime):
         return False
     try:
         labels = np.asarray(read_picture(Member.at(target), ("L", "P")))
@@ -160,14 +219,7 @@ def check_pair(task: Task, ids: Iterable[int]) -> bool:
     labels = np.asarray(read_picture(task.member, ("L", "P")))
     if wrong := strangers(labels, ids):
         raise UserError(f"{task.member} has the ids {wrong}, which this data set does not have.")
-    try:
-        with Image.open(task.target) as image:
-            width, height = image.size
-    except OSError as error:
-        raise UserError(f"{task.target} is no readable picture ({error}): get it again.") from None
-    if labels.shape != (height, width):
-        size = f"{labels.shape[1]}x{labels.shape[0]}"
-        raise UserError(f"{task.member} is {size}, its picture {width}x{height}: get both again.")
+    require_picture(task.target, labels.shape, task.member)
     return True
 
 
@@ -199,7 +251,7 @@ def run(
         return tally
     _sweep({task.target.parent for task in tasks})
     queue, pending, nproc = stream(tasks), set(), max(1, nproc)
-    pool = process_pool(nproc)
+    pool = process_pool(nproc) if nproc > 1 else _ThisProcess()
     try:
         with tqdm(total=len(tasks), desc=step, unit="file") as bar:
             while True:
@@ -226,6 +278,21 @@ def run(
     finally:
         pool.shutdown(cancel_futures=True)
     return tally
+
+
+class _ThisProcess:
+    """A pool for those who want one process."""
+
+    def submit(self, work: Callable[[Task], bool], task: Task) -> Future:
+        future = Future()
+        try:
+            future.set_result(work(task))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def shutdown(self, cancel_futures: bool) -> None:
+        pass
 
 
 def _sweep(folders: Iterable[Path]) -> None:

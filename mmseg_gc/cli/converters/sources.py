@@ -1,18 +1,17 @@
 """What a converter reads: the files of a folder, a zip or a tar archive, all in one manner."""
 
-import functools
-import io
 import os
 import re
-import stat
-import tarfile
-import zipfile
-import zlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from mmseg_gc.cli.converters.archives import entries_of, read_compressed_tar, read_zip
 from mmseg_gc.errors import UserError
+
+MAX_FILE_BYTES = 256 << 20  # no image, label or list of these data sets comes near it
+MAX_VISITS = 100  # of one folder by ways through links
 
 
 @dataclass(frozen=True)
@@ -31,20 +30,29 @@ class Member:
         """Its bytes.
 
         Raises:
-            UserError: if the archive is damaged there.
+            UserError: if the archive is damaged there, or it is too large.
         """
         if self.content is not None:
             return self.content
         if self.crc is not None:
-            try:
-                return _zip(self.source, os.getpid()).read(self.entry)
-            except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-                raise UserError(
-                    f"{self} is damaged ({error}): download the archive again."
-                ) from None
+            return read_zip(self.source, self.entry, self.size)
         with open(self.source, "rb") as file:
+            size = self.size if self.entry else os.fstat(file.fileno()).st_size
+            self.require_size(size)
             file.seek(self.offset or 0)
-            return file.read(self.size)  # -1 reads it all
+            return file.read(size)
+
+    def require_size(self, size: int) -> None:
+        """Refuse more bytes than an image, label or list has.
+
+        Raises:
+            UserError: ``size`` is too large.
+        """
+        if size > MAX_FILE_BYTES:
+            raise UserError(
+                f"{self} has {size:,} bytes, more than the {MAX_FILE_BYTES:,} of any file of this "
+                "data set: get it again."
+            )
 
     @classmethod
     def at(cls, path: Path) -> "Member":
@@ -68,8 +76,10 @@ class Task:
         return not self.member.entry and self.target.exists() and self.target.samefile(source)
 
 
-def open_source(path: Path) -> list[Member]:
+def open_source(path: Path, out_dir: Path | None = None) -> list[Member]:
     """Every regular file of a folder, a zip or a tar archive, in its order, hidden ones left out.
+
+    An ``out_dir`` inside of a folder is no part of the source.
 
     Raises:
         UserError: if there is no such source, it can't be read, or a path in it leads out of it.
@@ -77,87 +87,72 @@ def open_source(path: Path) -> list[Member]:
     if not path.exists():
         raise UserError(f"{path} does not exist: give the folder or archive that you downloaded.")
     if path.is_dir():
-        members = list(_walk(path))
-    elif zipfile.is_zipfile(path):
-        members = list(_zip_members(path))
+        try:
+            members = list(_walk(path, out_dir))
+        except OSError as error:
+            raise UserError(
+                f"{error.filename or path} can't be read ({error.strerror}): mend its rights, or "
+                "take it out of the folder."
+            ) from None
+    elif path.is_file():
+        members = [
+            Member(entry.name, entry.size, path, entry.spelled, entry.crc, entry.offset)
+            for entry in entries_of(path)
+        ]
     else:
-        members = list(_tar_members(path))
+        raise UserError(f"{path} is no regular file: give the archive that you downloaded.")
     return [member for member in members if not PurePosixPath(member.name).name.startswith(".")]
 
 
-def _walk(root: Path) -> Iterator[Member]:
-    for folder, subfolders, names in os.walk(root, followlinks=True):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in sorted(names):
-            path = Path(folder, name)
-            if path.is_file():
-                yield Member(path.relative_to(root).as_posix(), path.stat().st_size, path)
+def _walk(root: Path, out_dir: Path | None) -> Iterator[Member]:
+    """The files below ``root``, also through links, but not round in circles."""
+    visits: Counter[tuple[int, int]] = Counter()
+    left_out = _identity(out_dir) if out_dir and out_dir.is_dir() else None
+    if left_out == _identity(root):
+        left_out = None
+    stack = [(root, (_identity(root),))]
+    while stack:
+        folder, way = stack.pop()
+        visits[way[-1]] += 1
+        if visits[way[-1]] > MAX_VISITS:
+            raise UserError(f"Links lead to {folder} again and again: take them out of {root}.")
+        subfolders = []
+        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+            path = Path(entry)
+            if entry.is_file():
+                yield Member(path.relative_to(root).as_posix(), entry.stat().st_size, path)
+            elif entry.is_dir() and not entry.name.startswith("."):
+                identity = _identity(path)
+                if identity != left_out and identity not in way:
+                    subfolders.append((path, (*way, identity)))
+        stack.extend(reversed(subfolders))
 
 
-@functools.lru_cache(maxsize=4)
-def _zip(path: Path, process: int) -> zipfile.ZipFile:  # processes must not share a file position
-    return zipfile.ZipFile(path)
-
-
-def _zip_members(path: Path) -> Iterator[Member]:
-    with zipfile.ZipFile(path) as archive:
-        for info in archive.infolist():
-            if stat.S_ISLNK(info.external_attr >> 16):
-                raise UserError(f"{path} holds the link {info.filename}: unpack it by hand.")
-            name = _safe_name(path, info.filename)
-            if not info.is_dir():
-                yield Member(name, info.file_size, path, info.filename, crc=info.CRC)
-
-
-def _tar_members(path: Path) -> Iterator[Member]:
-    try:
-        with tarfile.open(path) as archive:
-            plain = isinstance(archive.fileobj, io.BufferedReader)
-            for info in archive:
-                if info.issym() or info.islnk():
-                    raise UserError(f"{path} holds the link {info.name}: unpack it by hand.")
-                name = _safe_name(path, info.name)
-                if info.isfile():
-                    offset = info.offset_data if plain else None
-                    yield Member(name, info.size, path, info.name, offset=offset)
-        if plain and _tail(path).strip(b"\0"):
-            raise EOFError("its closing blocks are missing")
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(
-            f"{path} is no zip or tar archive, or a truncated one ({reason}): download it again."
-        ) from None
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 def stream(tasks: list[Task]) -> Iterator[Task]:
-    """The tasks, with contents for members of compressed tars, which read well in order only."""
-    waiting = {}
+    """The tasks, with contents for members of compressed tars, which read well in order only.
+
+    Raises:
+        UserError: an archive changed since it was opened.
+    """
+    waiting: dict[Path, dict[str, Task]] = {}
     for task in tasks:
         if task.member.entry and task.member.crc is None and task.member.offset is None:
             waiting.setdefault(task.member.source, {})[task.member.entry] = task
         else:
             yield task
     for path, wanted in waiting.items():
-        with tarfile.open(path) as archive:
-            for info in archive:
-                if task := wanted.pop(info.name, None):
-                    content = archive.extractfile(info).read()
-                    yield replace(task, member=replace(task.member, content=content))
-                if not wanted:
-                    break
-
-
-def _tail(path: Path) -> bytes:
-    with open(path, "rb") as file:
-        file.seek(-512, os.SEEK_END)
-        return file.read()
-
-
-def _safe_name(archive: Path, name: str) -> str:
-    path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name):
-        raise UserError(f"{archive} holds {name}, which leads out of the target: don't trust it.")
-    return path.as_posix()
+        for name, content in read_compressed_tar(path, frozenset(wanted)):
+            task = wanted.pop(name)
+            yield replace(task, member=replace(task.member, content=content))
+            if not wanted:
+                break
+        if wanted:
+            raise UserError(f"{path} changed while it was read: run the same command again.")
 
 
 def choose(
@@ -169,15 +164,20 @@ def choose(
     begin, or ``default`` for archives.
 
     Raises:
-        UserError: if nothing matches or two files match alike.
+        UserError: if nothing matches, two files match alike, or a match has an odd name or size.
     """
     chosen: dict[str, Member] = {}
     root = out_dir
     for source in sources:
-        for member in open_source(source):
-            match = re.search(rf"(?:^|/)({pattern})$", member.name)
+        for member in open_source(source, out_dir):
+            match = re.search(rf"(?:^|/)({pattern})\Z", member.name)
             if match is None:
                 continue
+            if not match[1].isprintable():  # nor is what was no UTF-8
+                raise UserError(
+                    f"{source} holds {ascii(member.name)}, a name that lists can't hold: rename it."
+                )
+            member.require_size(member.size)
             if match[1] in chosen:
                 raise UserError(
                     f"{chosen[match[1]]} and {member} are the same file twice: give one."

@@ -4,6 +4,7 @@ SOURCE is the VOC2012 folder, or VOCtrainval_11-May-2012.tar, which goes to data
 SBD is benchmark.tgz or the folder unpacked from it.
 """
 
+import functools
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from mmseg_gc.cli.command import cli
 from mmseg_gc.cli.converters.common import (
     Tally,
     argument_parser,
-    is_finished,
+    check_pair,
     place_all,
     run,
     strangers,
@@ -44,20 +45,20 @@ def convert(task: Task) -> bool:
     from scipy.io import loadmat
 
     try:
-        matrix = loadmat(io.BytesIO(task.member.read()))["GTcls"]["Segmentation"][0, 0]
+        content = io.BytesIO(task.member.read())
+        matrix = loadmat(content, variable_names=["GTcls"])["GTcls"]["Segmentation"][0, 0]
         labels = np.ascontiguousarray(matrix, np.uint8)
-        if labels.ndim != 2 or (labels != matrix).any():
+        if labels.ndim != 2 or not labels.size or (labels != matrix).any():
             raise ValueError("Segmentation is no matrix of ids")
     except UserError:
         raise
     except Exception as error:  # scipy raises what its parsers happen to raise
-        raise UserError(f"{task.member} is no SBD class file ({error!r}): get it again.") from None
+        raise UserError(
+            f"{task.member} is no SBD class file ({error!r:.80}): get it again."
+        ) from None
     if wrong := strangers(labels, IDS):
         raise UserError(f"{task.member} has the ids {wrong}; VOC goes from 0 to 20.")
-    if is_finished(task, labels.shape, IDS):
-        return False
-    write_labels(task.target, labels, palette())
-    return True
+    return write_labels(task.target, labels, palette())
 
 
 def read_lists(members: dict[str, Member], names: list[str]) -> list[set[str]]:
@@ -71,7 +72,37 @@ def read_lists(members: dict[str, Member], names: list[str]) -> list[set[str]]:
             raise UserError(f"{name} is missing beside the labels: download the data set again.")
     wanted = [Task(members[name], Path()) for name in names]
     content = {task.member.name: task.member.read() for task in stream(wanted)}
-    return [set(content[members[name].name].decode().split()) for name in names]
+    try:
+        return [set(content[members[name].name].decode().split()) for name in names]
+    except UnicodeDecodeError:
+        raise UserError(f"{' or '.join(names)} is no text: download the data set again.") from None
+
+
+def require_files(kind: str, names: set[str], members: dict[str, Member], files: list[str]) -> None:
+    """Check that each of ``names`` has all of ``files``, as in ``cls/*.mat``.
+
+    Raises:
+        UserError: with the first that lacks one.
+    """
+    for name in sorted(names):
+        for file in files:
+            if file.replace("*", name) not in members:
+                raise UserError(
+                    f"{kind} names {name}, which lacks {file.replace('*', name)}: get both sets."
+                )
+
+
+def pairs_of(root: Path, own: set[str], aug: list[str]) -> list[Task]:
+    """Every listed label of VOC and every one that was added, with its picture."""
+    labels = dict.fromkeys(sorted(own), "SegmentationClass")
+    labels |= dict.fromkeys(aug, "SegmentationClassAug")
+    return [
+        Task(Member.at(root / folder / f"{name}.png"), root / "JPEGImages" / f"{name}.jpg")
+        for name, folder in labels.items()
+    ]
+
+
+check = functools.partial(check_pair, ids=IDS)
 
 
 @cli
@@ -101,9 +132,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"{args.source} and {args.sbd} make {len(trainaug)} training pictures instead of "
             f"{TRAINAUG}: download both again, or pass --allow-partial."
         )
-    for name in aug:
-        if f"cls/{name}.mat" not in sbd or f"JPEGImages/{name}.jpg" not in voc:
-            raise UserError(f"{name} lacks cls/{name}.mat or JPEGImages/{name}.jpg: get both sets.")
+    picture = "JPEGImages/*.jpg"
+    require_files(LISTS, train | val, voc, [picture, "SegmentationClass/*.png"])
+    require_files("SBD", set(aug), voc | sbd, [picture, "cls/*.mat"])
 
     tallies = place_all(voc, root, args.nproc, args.dry_run)
     tasks = [
@@ -112,6 +143,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if name.endswith(".mat")
     ]
     tallies.append(run("labels converted", convert, tasks, args.nproc, args.dry_run))
+    if not args.dry_run and not tallies[-1].failures:
+        tallies.append(run("pairs checked", check, pairs_of(root, train | val, aug), args.nproc))
     lists = Tally("lists")
     write_lines(root / LISTS / "aug.txt", aug, lists, args.dry_run)
     write_lines(root / LISTS / "trainaug.txt", trainaug, lists, args.dry_run)

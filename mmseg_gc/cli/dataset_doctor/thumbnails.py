@@ -11,7 +11,7 @@ from mmseg_gc.errors import UserError
 from mmseg_gc.visualization.displayable import displayable
 from mmseg_gc.visualization.local_visualizer import overlay
 
-WIDTH = 300
+WIDTH, MAX_HEIGHT = 300, 600  # a column of pixels would make a page of gigabytes
 UNKNOWN = (255, 0, 255)  # what is neither a class nor ignored
 
 
@@ -23,7 +23,7 @@ def thumbnail(pair: Pair, palette: list[list[int]]) -> str:
         picture = None
     label = _ids(pair)
     shape = picture if picture is not None else label if label is not None else np.empty((3, 4))
-    height = max(1, round(WIDTH * shape.shape[0] / shape.shape[1]))
+    height = min(max(1, round(WIDTH * shape.shape[0] / shape.shape[1])), MAX_HEIGHT)
     left = _shrunk(picture, height, cv2.INTER_AREA)
     if label is None:
         return _as_address(np.hstack([left, _shrunk(None, height, 0)]))

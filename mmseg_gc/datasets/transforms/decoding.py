@@ -12,12 +12,19 @@ import numpy as np
 from mmengine import fileio
 from PIL import Image
 
-from mmseg_gc.datasets.transforms.headers import TIFF_STARTS, Header, lacks, read_header
-from mmseg_gc.datasets.transforms.png import decode_png
+from mmseg_gc.datasets.transforms.headers import (
+    TIFF_STARTS,
+    Header,
+    lacks,
+    read_header,
+    require_whole_png,
+)
+from mmseg_gc.datasets.transforms.png import SIGNATURE, decode_png
 from mmseg_gc.errors import UserError
 
 # OpenCV's own limit, unless OPENCV_IO_MAX_IMAGE_PIXELS is set before it is imported.
 MAX_PIXELS = 1 << 30
+POSTSCRIPT = (b"%!PS", b"\xc5\xd0\xd3\xc6")
 KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a pipe"),
@@ -79,6 +86,8 @@ def decode(content: bytes, path: str, flag: str, backend: str) -> np.ndarray:
         else:
             image = decode_png(content, flag)
             if image is None:
+                if backend == "pillow":
+                    _require_of_pillow(content, header, flag)
                 image = _decode_by(backend, content, flag)
         if backend == "cv2" and _may_be_cut_short(content):
             _load_by_pillow(content)
@@ -124,6 +133,18 @@ def _decode_by(backend: str, content: bytes, flag: str) -> np.ndarray | None:
     except Image.DecompressionBombError:
         with _pillow_takes_large_images():
             return mmcv.imfrombytes(content, flag=flag, backend=backend)
+
+
+def _require_of_pillow(content: bytes, header: Header, flag: str) -> None:
+    if content.startswith(SIGNATURE):
+        require_whole_png(content, header)
+    if content.startswith(POSTSCRIPT):
+        raise ValueError("PostScript is a program, which isn't run")
+    if flag != "unchanged" and header.bits == 16 and header.channels == 1:
+        raise ValueError(
+            "Pillow makes 255 of all levels above it: set imdecode_backend='cv2', or color_type="
+            "'unchanged' in LoadImageFromFile to keep all bits"
+        )
 
 
 def _load_by_pillow(content: bytes) -> None:

@@ -1,6 +1,7 @@
 """What an image file says of its pixels before they are decoded."""
 
 import io
+import zlib
 from typing import NamedTuple
 
 from PIL.Image import Exif
@@ -12,6 +13,7 @@ TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 PNG_END_AT_MOST = 4096  # bytes from the end, where it is looked for first
 MAX_DEFLATE = 1032  # bytes that one byte of a PNG's data can become at most
+MAX_JPEG = 512  # pixels in a byte of a JPEG at most: one bit for each block of 8 x 8
 BMP_PLAIN = (0, 3)  # without compression, and that with bit masks
 PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 # Tags of TIFF and two of their values.
@@ -40,7 +42,7 @@ class Header(NamedTuple):
 
 
 def read_header(content: bytes) -> Header:
-    """The header of a PNG or TIFF, a BMP's size, and of a JPEG or WebP whether it is lossy."""
+    """The header of a PNG or TIFF, a BMP's or JPEG's size, and of a WebP whether it is lossy."""
     if content.startswith(SIGNATURE) and len(content) > 25:
         size = (int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big"))
         bits, kind = content[24], content[25]
@@ -51,7 +53,7 @@ def read_header(content: bytes) -> Header:
         )
         return Header(size=(abs(width), abs(height)))  # rows from the top have a negative height
     if content.startswith(b"\xff\xd8"):
-        return Header(lossy="JPEG")
+        return Header(lossy="JPEG", size=_jpeg_size(content))
     if content.startswith(b"RIFF") and content[8:16] == b"WEBPVP8 ":
         return Header(lossy="lossy WebP")
     if content.startswith(TIFF_STARTS):
@@ -75,7 +77,7 @@ def orientation(content: bytes) -> int:
 
 
 def lacks(content: bytes, header: Header) -> str:
-    """What a PNG or BMP hasn't that it ought to; "" for whole ones and other formats.
+    """What a PNG, BMP or JPEG hasn't that it ought to; "" for whole ones and other formats.
 
     Their decoders don't agree on files that were cut short, and may make room for all pixels that
     a few bytes speak of. Those of other formats do agree.
@@ -95,7 +97,54 @@ def lacks(content: bytes, header: Header) -> str:
         row = (width * bits + 31) // 32 * 4
         if compression in BMP_PLAIN and start + height * row > len(content):
             return "its end is missing"
+    elif header.lossy == "JPEG" and width * height > len(content) * MAX_JPEG:
+        return f"it's too short for the {width} x {height} pixels that it claims"
     return ""
+
+
+def require_whole_png(content: bytes, header: Header) -> None:
+    """Compare a PNG's checksums, and see that it has all rows; Pillow does neither.
+
+    Raises:
+        ValueError: a checksum is wrong, or rows are missing.
+        zlib.error: the rows can't be unpacked.
+    """
+    at, rows = len(SIGNATURE), bytearray()
+    while at + 12 <= len(content):
+        end = at + 8 + int.from_bytes(content[at : at + 4], "big")
+        name = content[at + 4 : at + 8]
+        is_critical = not name[0] & 32
+        if (
+            is_critical
+            and zlib.crc32(content[at + 4 : end]).to_bytes(4, "big") != (content[end : end + 4])
+        ):
+            raise ValueError(f"the checksum of its {name.decode('latin-1')!r} is wrong")
+        if name == b"IDAT":
+            rows += content[at + 8 : end]
+        elif name == b"IEND":
+            break
+        at = end + 4
+    width, height = header.size
+    bits = width * header.bits * header.channels
+    # Rows begin with a byte of their own; interlaced ones lie otherwise, and are no fewer bytes.
+    expected = height * bits // 8 if content[28] else height * (1 + (bits + 7) // 8)
+    if len(zlib.decompressobj().decompress(rows, expected or 1)) < expected:
+        raise ValueError("rows are missing")
+
+
+def _jpeg_size(content: bytes) -> tuple[int, int]:
+    """(w, h) as a JPEG's frame header says; (0, 0) where none is found."""
+    at = 2
+    while at + 9 <= len(content) and content[at] == 0xFF:
+        marker = content[at + 1]
+        if marker == 0xFF:  # what fills the space between two segments
+            at += 1
+            continue
+        if 0xC0 <= marker <= 0xC7 and marker != 0xC4:  # of those with Huffman's codes
+            height, width = (int.from_bytes(content[i : i + 2], "big") for i in (at + 5, at + 7))
+            return width, height
+        at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+    return 0, 0
 
 
 def _read_tiff_header(content: bytes) -> Header:
@@ -105,7 +154,7 @@ def _read_tiff_header(content: bytes) -> Header:
         file.seek(tags.next)
         tags.load(file)
         lossy = tags.get(COMPRESSION) in LOSSY_COMPRESSIONS
-        return Header(
+        header = Header(
             bits=max(tags.get(BITS) or (1,)),
             channels=tags.get(SAMPLES, 1),
             is_grey=tags.get(PHOTOMETRIC) == BLACK_IS_ZERO,
@@ -115,5 +164,7 @@ def _read_tiff_header(content: bytes) -> Header:
             lossy="TIFF with lossy compression" if lossy else "",
             size=(tags.get(WIDTH, 0), tags.get(HEIGHT, 0)),
         )
+        numbers = (header.bits, header.channels, *header.size)
+        return header if all(type(number) is int for number in numbers) else Header()
     except Exception:  # what is wrong with the file, its decoder says
         return Header()

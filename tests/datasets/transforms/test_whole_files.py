@@ -141,3 +141,75 @@ def test_memory_that_does_not_suffice_is_not_the_file_s_fault(monkeypatch):
     monkeypatch.setattr(decoding, "decode_png", no_memory)
     with pytest.raises(UserError, match="a: memory doesn't suffice for its 3 x 2 pixels; cut it"):
         decode(claiming(3, 2, bytes(2 * 10)), "a", "color", "cv2")
+
+
+def encoded(image: Image.Image, kind: str, **options) -> bytes:
+    content = io.BytesIO()
+    image.save(content, kind, **options)
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGB", "1"])
+@pytest.mark.parametrize("backend", ["pillow", "cv2"])
+def test_a_png_whose_checksum_is_wrong_is_refused_by_all(mode, backend):
+    pixels = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(6, 8)).convert(mode)
+    content = bytearray(encoded(pixels, "PNG", compress_level=0))
+    at = content.index(b"IDAT") + 4 + 12  # a pixel: the data are not compressed
+    content[at] ^= 1
+    with pytest.raises(UserError, match="is no readable image"):
+        decode(bytes(content), "a.png", "unchanged", backend)
+
+
+@pytest.mark.parametrize("interlaced", [0, 1])
+def test_a_png_that_lacks_rows_is_refused_by_all(interlaced):
+    head = struct.pack(">IIBBBBB", 16, 64, 8, 0, 0, 0, interlaced)
+    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head)
+    content += chunk(b"IDAT", zlib.compress(bytes(17 * 40))) + chunk(b"IEND", b"")
+    for backend in ("pillow", "cv2"):
+        with pytest.raises(UserError, match="is no readable image"):
+            decode(content, "a.png", "unchanged", backend)
+
+
+def test_an_interlaced_png_is_whole():
+    """Two black pixels a row, in seven passes: written by hand, as Pillow can't."""
+    head = struct.pack(">IIBBBBB", 2, 2, 8, 0, 0, 0, 1)
+    # Of 2 x 2 pixels the first pass has one, the sixth one and the seventh a row of two.
+    rows = b"\0\x01" + b"\0\x02" + b"\0\x03\x04"
+    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head)
+    content += chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    for backend in ("pillow", "cv2"):
+        assert decode(content, "a.png", "unchanged", backend).tolist() == [[1, 2], [3, 4]]
+
+
+def test_pillow_does_not_clip_16_bits():
+    content = encoded(Image.fromarray(np.array([[100, 40_000]], np.uint16)), "PNG")
+    assert decode(content, "a.png", "color", "cv2")[0, :, 0].tolist() == [0, 156]  # of 256 levels
+    assert decode(content, "a.png", "unchanged", "pillow").tolist() == [[100, 40_000]]
+    with pytest.raises(UserError, match="set imdecode_backend='cv2'"):
+        decode(content, "a.png", "color", "pillow")
+
+
+@pytest.mark.parametrize("start", [b"%!PS-Adobe-3.0 EPSF-3.0\n", b"\xc5\xd0\xd3\xc6"])
+def test_postscript_is_not_run(start, monkeypatch):
+    monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("it was opened"))
+    with pytest.raises(UserError, match="PostScript is a program"):
+        decode(start + b"%%BoundingBox: 0 0 9 9\n", "a.png", "color", "pillow")
+
+
+def test_no_room_is_made_for_a_jpeg_that_claims_too_much(monkeypatch):
+    content = bytearray(encoded(Image.new("RGB", (640, 480)), "JPEG", quality=1))
+    assert read_header(bytes(content)).size == (640, 480)
+    assert lacks(bytes(content), read_header(bytes(content))) == ""
+    at = content.index(b"\xff\xc0")
+    content[at + 5 : at + 9] = struct.pack(">HH", 30_000, 20_000)
+    monkeypatch.setattr(decoding, "_decode_by", lambda *_: pytest.fail("it was decoded"))
+    with pytest.raises(UserError, match="too short for the 20000 x 30000 pixels"):
+        decode(bytes(content), "a.jpg", "color", "cv2")
+
+
+def test_a_tiff_whose_size_is_no_number():
+    content = bytearray(encoded(Image.new("L", (9, 7)), "TIFF"))
+    entry = content.index(struct.pack("<HHI", 256, 4, 1))
+    content[entry + 2] = 7  # bytes
+    with pytest.raises(UserError, match="is no readable image"):
+        decode(bytes(content), "a.tif", "color", "cv2")
