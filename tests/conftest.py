@@ -2,6 +2,7 @@
 
 import logging
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -188,3 +189,12 @@ def free_port() -> str:
     """A port that nobody listens on, for the PORT of the launch scripts."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return str(server.getsockname()[1])
+
+
+@pytest.fixture(autouse=True)
+def _screen_tells_all_again():
+    """A command leaves the log's screen quiet, for its own process."""
+    yield
+    console = sys.modules.get("mmseg_gc.engine.console")
+    for handler in console.screen_handlers() if console else ():
+        handler.setLevel(logging.INFO)
