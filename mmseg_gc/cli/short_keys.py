@@ -18,6 +18,12 @@ ABOUT = {
     "seed": "of the random numbers",
     "data": "folder of the data set (data_root)",
 }
+# What `iters` brings along, and who sets it otherwise keeps it.
+BROUGHT_ALONG = {
+    "train_cfg.val_interval",
+    "default_hooks.checkpoint.interval",
+    "default_hooks.logger.interval",
+}
 AMP = "mmseg_gc.AmpOptimWrapper"  # whatever the config's scope
 
 
@@ -30,6 +36,7 @@ def short_options(words: Sequence[str], cfg: Mapping) -> dict[str, Any]:
     from mmseg_gc.config import did_you_mean
 
     options: dict[str, Any] = {}
+    brought: dict[str, Any] = {}
     for word in words:
         key, equals, text = word.partition("=")
         if key not in ABOUT or not equals:
@@ -37,8 +44,11 @@ def short_options(words: Sequence[str], cfg: Mapping) -> dict[str, Any]:
                 key, ABOUT, f"known: {', '.join(ABOUT)}; others go by --cfg-options."
             )
             raise UserError(f"{word!r} is no KEY=VALUE that train takes{hint}")
-        options |= SETTERS[key](text, cfg)
-    return options
+        found = SETTERS[key](text, cfg)
+        if key == "iters":
+            brought = {name: found.pop(name) for name in BROUGHT_ALONG & found.keys()}
+        options |= found
+    return brought | options
 
 
 def _model_options(text: str, cfg: Mapping) -> dict[str, Any]:

@@ -64,14 +64,17 @@ def own_options(args: argparse.Namespace) -> dict[str, Any]:
     """What the short keys of the command line stand for in its config."""
     if not args.settings:
         return {}
-    from mmseg_gc.cli.short_keys import short_options
+    from mmseg_gc.cli.short_keys import BROUGHT_ALONG, short_options
     from mmseg_gc.config import load_config
 
     if args.no_validate and any(word.startswith("val_interval=") for word in args.settings):
         raise UserError("val_interval would do nothing with --no-validate; leave one out.")
     plain = load_config(args.config, args.cfg_options, check=False)
     for word in args.settings:
-        twice = short_options([word], plain).keys() & (args.cfg_options or {}).keys()
+        asked_for = short_options([word], plain).keys()
+        if word.startswith("iters="):
+            asked_for -= BROUGHT_ALONG
+        twice = asked_for & (args.cfg_options or {}).keys()
         if twice:
             raise UserError(f"{word} and --cfg-options both set {min(twice)}; leave one out.")
     return short_options(args.settings, plain)

@@ -175,6 +175,8 @@ def _check_clipping(clip_grad: Mapping) -> None:
     path, kind = "optim_wrapper.clip_grad", clip_grad.get("type", "norm")
     if kind not in CLIPPING:
         raise UserError(f"config key {path}.type={kind!r} has to be 'norm' or 'value'.")
+    if kind == "norm" and "clip_value" in clip_grad:
+        raise UserError(f"config key {path}.clip_value needs {path}.type='value' beside it.")
     check_keys(clip_grad, path, {"type", *CLIPPING[kind]})
     if CLIPPING[kind][0] not in clip_grad:
         raise UserError(f"config key {path} has no {CLIPPING[kind][0]}; add it.")

@@ -1,5 +1,6 @@
 """Which of the processes of a job this one is, by the variables of whoever started it."""
 
+import atexit
 import os
 
 import torch
@@ -61,6 +62,17 @@ def read_launcher(launcher: str) -> None:
             )
         os.environ["MASTER_ADDR"] = "127.0.0.1"
     os.environ.setdefault("MASTER_PORT", "29500")
+
+
+def join_process_group(launcher: str) -> None:
+    """Let this process take part in its group, until the interpreter shuts down.
+
+    On GPUs mmengine starts the group, which sets the device first.
+    """
+    read_launcher(launcher)
+    if not torch.cuda.is_available():
+        torch.distributed.init_process_group("gloo")
+    atexit.register(leave_process_group)
 
 
 def leave_process_group() -> None:

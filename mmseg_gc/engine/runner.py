@@ -1,6 +1,5 @@
 """mmengine's runner with safe reading, atomic writing, and processes that may have no GPU."""
 
-import atexit
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -42,7 +41,7 @@ from mmseg_gc.engine.follow_config import (
     warn_of_idle_schedule,
 )
 from mmseg_gc.engine.hooks.preemption import PreemptionHook
-from mmseg_gc.engine.launchers import leave_process_group, read_launcher
+from mmseg_gc.engine.launchers import join_process_group
 from mmseg_gc.engine.names_of_weights import name_by_weights
 from mmseg_gc.engine.on_cpu import on_cpu
 from mmseg_gc.engine.optim_wrapper import AmpOptimWrapper
@@ -103,11 +102,7 @@ class SegRunner(Runner):
         if compiling is not None:
             check_compiler(compiling, get_device())
         if self.distributed and not is_distributed():
-            read_launcher(self.launcher)
-            if not torch.cuda.is_available():
-                # mmengine sets a CUDA device before it starts any process group.
-                torch.distributed.init_process_group("gloo")
-            atexit.register(leave_process_group)
+            join_process_group(self.launcher)
         super().setup_env(env_cfg)
         set_tf32(self.cfg.get("tf32"))
 

@@ -81,20 +81,17 @@ class SegDataPreProcessor(BaseDataPreprocessor):
                     "in both, each std above 0."
                 )
             # Given for images of 0 to 1, as torchvision has them.
-            unit = float(self.std.max()) <= 1 and bool((self.mean != 0).any() or self.std.min() < 1)
-            self._is_for_unit_range = unit
+            self._is_for_unit_range = max(std) <= 1 and (any(mean) or min(std) < 1)
         self.size = size
         self.size_divisor = size_divisor
         self.pad_val = pad_val
         self.seg_pad_val = seg_pad_val
         self.swaps_channels = bgr_to_rgb or rgb_to_bgr
         if self.swaps_channels and self.normalises and self.mean.numel() not in (1, 3):
-            print_log(
+            _warn(
                 f"data_preprocessor turns the order of three channels alone, and mean has "
                 f"{self.mean.numel()} numbers: channels stay as they are read, and bgr_to_rgb or "
-                "rgb_to_bgr has no effect; leave it out.",
-                logger="current",
-                level=logging.WARNING,
+                "rgb_to_bgr has no effect; leave it out."
             )
         self.batch_augments = batch_augments
         self.test_cfg = test_cfg
@@ -214,14 +211,16 @@ class SegDataPreProcessor(BaseDataPreprocessor):
 
     def _tell_range(self) -> None:
         self._is_for_unit_range = False  # said once
-        print_log(
-            f"data_preprocessor.std is up to {self.std.max():g}, as for images of 0 to 1, but "
-            "images have levels of 0 to 255: multiply mean and std by 255.",
-            logger="current",
-            level=logging.WARNING,
+        _warn(
+            "data_preprocessor.std is 1 at most, as for images of 0 to 1, but images have levels "
+            "of 0 to 255: multiply mean and std by 255."
         )
 
     def _pad_label(self, sample: SegDataSample, padding: tuple[int, int, int, int]) -> None:
         if "gt_sem_seg" in sample and any(padding):
             label = F.pad(sample.gt_sem_seg.data, padding, value=self.seg_pad_val)
             sample.gt_sem_seg = PixelData(data=label)
+
+
+def _warn(text: str) -> None:
+    print_log(text, logger="current", level=logging.WARNING)

@@ -59,11 +59,11 @@ def write(path, text):
         ),
         (
             "optim_wrapper = dict(clip_grad=dict(clip_value=1, norm_type=2))",
-            r"clip_grad\.norm_type doesn't exist; known keys: clip_value",
+            r"clip_grad\.clip_value needs optim_wrapper\.clip_grad\.type='value'",
         ),
         (
             "optim_wrapper = dict(clip_grad=dict(norm_type=2))",
-            r"clip_grad\.max_norm is missing",
+            r"clip_grad has no max_norm; add it",
         ),
         (
             "optim_wrapper = dict(clip_grad=dict(max_norm=1, norm_typ=2))",
