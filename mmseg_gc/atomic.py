@@ -3,7 +3,7 @@
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -89,3 +89,23 @@ def left_behind(folder: str | Path) -> Iterator[Path]:
     for path in Path(folder).rglob(".*"):
         if TEMPORARY.fullmatch(path.name) and path.is_file():
             yield path
+
+
+def put_together(contents: Mapping[Path, bytes]) -> None:
+    """Write all of ``contents``, bytes by local path, or none of them.
+
+    Raises:
+        UserError: one of them can't be written; what stood there before stays as it was.
+    """
+    staged: dict[Path, Path] = {}
+    try:
+        for path, content in contents.items():
+            if path.is_dir():
+                raise UserError(f"{path} is a folder; name another file or move it away.")
+            staged[path] = path.with_name(f".{path.name}.{os.getpid():08d}")
+            write_atomically(staged[path], lambda file, content=content: file.write(content))
+        for path, temporary in staged.items():
+            os.replace(temporary, path)
+    finally:
+        for temporary in staged.values():
+            temporary.unlink(missing_ok=True)

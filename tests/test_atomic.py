@@ -6,6 +6,7 @@ import os
 import pytest
 
 from mmseg_gc import atomic
+from mmseg_gc.atomic import left_behind, put_together
 from mmseg_gc.errors import UserError
 
 
@@ -70,3 +71,15 @@ def test_a_name_may_be_as_long_as_the_file_system_takes_it(tmp_path):
     name = "é" * 125 + ".png"  # 254 bytes; the unfinished file's name is no longer
     atomic.put(b"content", str(tmp_path / name))
     assert os.listdir(tmp_path) == [name]
+
+
+def test_all_of_several_files_or_none(tmp_path):
+    (tmp_path / "a").write_text("old")
+    (tmp_path / "c").mkdir()
+    with pytest.raises(UserError, match="c is a folder"):
+        put_together({tmp_path / "a": b"new", tmp_path / "b": b"new", tmp_path / "c": b"new"})
+    assert (tmp_path / "a").read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "c"]
+    put_together({tmp_path / "a": b"new", tmp_path / "new" / "b": b"too"})
+    assert (tmp_path / "a").read_text() == "new" and (tmp_path / "new/b").read_text() == "too"
+    assert not list(left_behind(tmp_path))

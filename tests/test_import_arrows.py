@@ -20,13 +20,14 @@ LEVELS = (
     {"models", "datasets", "evaluation", "visualization", "config"},
     {"accelerate"},
     {"engine"},
-    {"apis"},
+    {"apis", "report"},
     {"arguments"},
     {"cli"},
     {"__main__"},
 )  # fmt: skip
 BESIDE = {
     "checkpoint": {"finite", "detector_names", "atomic"},
+    "cli": {"arguments"},
 }
 INSIDE_MODELS = {
     "layers": {"layers"},
@@ -222,3 +223,9 @@ def test_models_ask_little_about_devices():
 def test_models_stay_small():
     files = (PACKAGE / "models").rglob("*.py")
     assert sum(len(path.read_text().splitlines()) for path in files) <= 2500
+
+
+def test_the_report_is_asked_for_by_command_lines_alone():
+    for path in PACKAGE.rglob("*.py"):
+        if path.relative_to(PACKAGE).parts[0] not in ("report", "cli"):
+            assert not any(n.startswith("mmseg_gc.report") for n in imported_modules(path)), path

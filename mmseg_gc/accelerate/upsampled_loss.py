@@ -11,7 +11,6 @@ from torch.autograd.function import once_differentiable
 from mmseg_gc.models.layers import resize
 from mmseg_gc.models.losses import CrossEntropyLoss
 from mmseg_gc.models.losses.accuracy import share_right
-from mmseg_gc.models.losses.cross_entropy import mean_divisor
 
 # Logits at full size that exist at one time: what a core's cache holds, and what keeps a GPU busy.
 CHUNK = 1 << 20
@@ -29,19 +28,13 @@ class UpsampledCrossEntropyLoss(CrossEntropyLoss):
         ``cls_score`` (N, C, h, w) in float32 or float64, ``label`` (N, H, W). The numbers are those
         of `forward` and `accuracy` at full size, whose logits exist a few rows at a time here.
         """
-        class_weight = self._class_weight(cls_score)
-        if ignore_index is None:
-            valid = torch.ones_like(label, dtype=torch.bool)
-        else:
-            valid = label != ignore_index
-            label = label * valid
-        eps = torch.finfo(torch.float32).eps
-        divisor = mean_divisor(label, valid, class_weight, self.avg_non_ignore) + eps
+        valid = label != (-100 if ignore_index is None else ignore_index)
+        divisor = self.divisor(cls_score, label, ignore_index)
         total, right = upsampled_cross_entropy(
             cls_score,
-            label,
+            label * valid,
             valid=valid,
-            class_weight=class_weight,
+            class_weight=self._class_weight(cls_score),
             align_corners=align_corners,
         )
         return self.loss_weight * (total / divisor), share_right(right, valid.sum())

@@ -51,6 +51,9 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
         action="store_true",
         help="write the maps of --out as the benchmark's server takes them, and score nothing",
     )
+    parser.add_argument(
+        "--report", metavar="FILE.html", help="write a page on the test, and figures beside it"
+    )
     parser.add_argument("--show-dir", help="folder for pictures with the predictions laid over")
     parser.add_argument("--show", action="store_true", help="show each picture in a window")
     parser.add_argument("--wait-time", type=float, default=2, help="seconds a window stays open")
@@ -68,10 +71,21 @@ def apply_options(cfg, args) -> None:
         return
     if args.show or args.show_dir:
         draw_results(cfg, args)
+    if args.report:
+        report(cfg, args)
     if args.format_only or not has_labels(cfg.test_dataloader.dataset):
         predict_only(cfg, args)
     elif args.out:
         write_predictions(cfg, args.out)
+
+
+def report(cfg, args) -> None:
+    from mmseg_gc.report import request_report
+
+    if args.format_only:
+        raise UserError("--report needs labels, which --format-only doesn't read: leave one out.")
+    names = dict(config=args.config, checkpoint=args.checkpoint)
+    request_report(cfg, args.report, **names, option="--report")
 
 
 def draw_results(cfg, args) -> None:

@@ -13,6 +13,7 @@ FOREIGN_SCOPE = "mmseg"
 # Part of every training, of detectors too, beside mmengine's own default hooks.
 OWN_HOOKS = {
     "cudnn_benchmark": f"{SCOPE}.CudnnBenchmarkHook",
+    "curves": f"{SCOPE}.CurvesHook",
     "label_check": f"{SCOPE}.LabelCheckHook",
     "nonfinite_loss": f"{SCOPE}.NonFiniteLossHook",
     "preemption": f"{SCOPE}.PreemptionHook",

@@ -78,7 +78,7 @@ PARTS = {
 }
 MMENGINE_HOOKS = (
     *("runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint"),
-    *("visualization", "nonfinite_loss", "preemption"),
+    *("visualization", "nonfinite_loss", "preemption", "curves"),
 )
 # Names that a data set reads, and that are free beside: only slips are refused.
 DATASET_NAMES = {

@@ -1,6 +1,7 @@
 from mmseg_gc.engine.hooks import (
     CheckpointHook,
     CudnnBenchmarkHook,
+    CurvesHook,
     EarlyStoppingHook,
     IterTimerHook,
     NonFiniteLossHook,
@@ -24,6 +25,7 @@ __all__ = [
     "AmpOptimWrapper",
     "CheckpointHook",
     "CudnnBenchmarkHook",
+    "CurvesHook",
     "DefaultOptimWrapperConstructor",
     "EarlyStoppingHook",
     "InfiniteSampler",

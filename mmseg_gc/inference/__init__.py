@@ -1,6 +1,12 @@
 """From a network's logits to the labels of an image."""
 
-from mmseg_gc.inference.label_maps import at_original_size, label_image, labels_of, write_result
+from mmseg_gc.inference.label_maps import (
+    Watch,
+    at_original_size,
+    label_image,
+    labels_of,
+    write_result,
+)
 from mmseg_gc.inference.logit_maps import LogitMap, MeanProbabilities, ResampledLogits, Size
 from mmseg_gc.inference.memory_budget import images_at_once, parse_budget
 from mmseg_gc.inference.parallel import two_at_once
@@ -12,6 +18,7 @@ __all__ = [
     "MeanProbabilities",
     "ResampledLogits",
     "Size",
+    "Watch",
     "WindowLogits",
     "at_original_size",
     "images_at_once",

@@ -1,5 +1,8 @@
 """From a network's logits to the labels of the image that it was shown."""
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+
 import torch
 from mmengine.structures import PixelData
 from torch import Tensor
@@ -18,6 +21,10 @@ CHUNK_BYTES = {"cpu": 4 << 20}
 GPU_CHUNK_BYTES = 128 << 20
 WORK = 4  # times the size of a chunk's logits that making and labelling it takes
 DEFAULT_THRESHOLD = 0.3  # of a single channel, as mmsegmentation has it
+
+# Is shown the logits (C, h, W) of a chunk of rows, and the first row's number, while labels are
+# made of them; all chunks of an image once, from the top down. It must not change or keep them.
+Watch = Callable[[Tensor, int], None]
 
 
 def at_original_size(logits: ResampledLogits, meta: dict, align_corners: bool) -> LogitMap:
@@ -44,24 +51,31 @@ def write_result(
     threshold: float | None,
     with_logits: bool = False,
     budget: int | None = None,
+    watches: Sequence[Watch] = (),
 ) -> None:
     """Set ``pred_sem_seg`` (1, H, W), and ``seg_logits`` (C, H, W) if asked for, of ``sample``.
 
-    ``threshold`` and ``budget`` are as in `label_image`.
+    ``threshold``, ``budget`` and ``watches`` are as in `label_image`.
     """
     if with_logits:
-        whole = logits.all_rows()
-        sample.seg_logits = PixelData(data=whole)
-        labels = labels_of(whole, threshold)
+        with _watched(logits, 0, logits.size[0], watches, kept=True) as whole:
+            sample.seg_logits = PixelData(data=whole)
+            labels = labels_of(whole, threshold)
     else:
-        labels = label_image(logits, threshold, budget)
+        labels = label_image(logits, threshold, budget, watches)
     sample.pred_sem_seg = PixelData(data=labels)
 
 
-def label_image(logits: LogitMap, threshold: float | None, budget: int | None = None) -> Tensor:
+def label_image(
+    logits: LogitMap,
+    threshold: float | None,
+    budget: int | None = None,
+    watches: Sequence[Watch] = (),
+) -> Tensor:
     """Labels (1, H, W) of a whole map, made chunk by chunk, as `labels_of` makes them.
 
-    ``budget`` bounds the bytes that a chunk's work takes.
+    ``budget`` bounds the bytes that a chunk's work takes. ``watches`` are shown each chunk: logits
+    also of a single channel, but probabilities where the map is a mean of them.
     """
     height, width = logits.size
     step = chunk_height(logits, budget)
@@ -69,9 +83,22 @@ def label_image(logits: LogitMap, threshold: float | None, budget: int | None = 
     labels = torch.empty(1, height, width, dtype=dtype, device=logits.device)
     for top in range(0, height, step):
         bottom = min(top + step, height)
-        with logits.chunk(top, bottom) as rows:
+        with _watched(logits, top, bottom, watches) as rows:
             labels[:, top:bottom] = labels_of(rows, threshold, in_place=True)
     return labels
+
+
+@contextmanager
+def _watched(
+    logits: LogitMap, top: int, bottom: int, watches: Sequence[Watch], kept: bool = False
+) -> Iterator[Tensor]:
+    """`LogitMap.chunk`, or with ``kept`` `LogitMap.rows`, that ``watches`` have been shown."""
+    single = bool(watches) and isinstance(logits, SigmoidProbabilities)
+    shown = logits.source if single else logits
+    with nullcontext(shown.rows(top, bottom)) if kept else shown.chunk(top, bottom) as rows:
+        for watch in watches:
+            watch(rows, top)
+        yield rows.sigmoid() if single else rows
 
 
 def chunk_height(logits: LogitMap, budget: int | None = None) -> int:

@@ -20,6 +20,8 @@ Size = tuple[int, int]
 class LogitMap:
     """Base of maps of ``num_channels`` logits a pixel, ``size`` (h, w), on ``device``."""
 
+    holds_probabilities = False  # else logits
+
     def __init__(self, num_channels: int, size: Size, device: torch.device) -> None:
         self.num_channels = num_channels
         self.size = size
@@ -166,6 +168,8 @@ class SigmoidProbabilities(LogitMap):
 
 class MeanProbabilities(LogitMap):
     """Mean of the class probabilities of ``views``; a single channel is one already."""
+
+    holds_probabilities = True
 
     def __init__(self, views: Sequence[LogitMap]) -> None:
         super().__init__(views[0].num_channels, views[0].size, views[0].device)

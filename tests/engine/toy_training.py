@@ -126,6 +126,7 @@ def build(
         default_hooks=dict(
             logger=dict(type="LoggerHook", interval=1, log_metric_by_epoch=False),
             checkpoint=dict(type="CheckpointHook", by_epoch=False, interval=2, save_best="mIoU"),
+            curves=None,  # whose drawing would take longer than the training
         ),
         custom_hooks=list(hooks),
         log_processor=dict(by_epoch=False),

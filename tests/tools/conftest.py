@@ -56,4 +56,5 @@ def camvid_options(camvid_root) -> list[str]:
         "train_cfg.val_interval=2",
         "default_hooks.checkpoint.interval=2",
         "default_hooks.logger.interval=1",
+        "default_hooks.curves=None",
     ]

@@ -48,7 +48,7 @@ def test_resumed_numbers_take_the_place_of_the_killed_ones(run_tool, logs):
     ("arguments", "parts"),
     [
         (["nowhere"], ["nowhere has no scalars.json"]),
-        (["killed", "--keys", "mDice"], ["--keys mDice", "loss, lr, mIoU"]),
+        (["killed", "--keys", "mDice"], ["no log has 'mDice'", "loss, lr, mIoU"]),
         (["killed", "--legend", "a", "b"], ["2 names for 1 logs"]),
         (["killed", "--out", "c.doc"], ["c.doc can't be written"]),
     ],

@@ -50,6 +50,17 @@ FLAGS = {
         "--accelerate": ("none", {"accelerate": "none"}),
         "--batch-size": ("3", {"test_dataloader.batch_size": 3}),
         "--out": ("W/o", {"test_evaluator.output_dir": "W/o"}),
+        "--report": (
+            "W/r.html",
+            {
+                "custom_hooks.0": dict(
+                    type="mmseg_gc.ReportHook",
+                    path="W/r.html",
+                    config=str(CONFIG),
+                    checkpoint="w.pth",
+                )
+            },
+        ),
         "--show-dir": (
             "W/s",
             {

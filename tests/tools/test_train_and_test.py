@@ -294,3 +294,33 @@ def test_another_run_s_checkpoints_are_overwritten_only_on_request(run_tool, mon
     monkeypatch.setenv("RANK", "1")  # the first process has looked
     assert run_tool(*arguments, "--launcher", "pytorch").status == 0
     assert OWNER_NAME not in ran[-1]
+
+
+def test_validation_loss_and_classes_are_figures_to_go_by(train, camvid_options, tmp_path):
+    camvid_options.remove("default_hooks.curves=None")
+    save_best = "default_hooks.checkpoint.save_best=IoU.Sky"
+    own = f"visualizer.name={tmp_path.name}"  # a name's visualizer is made once in a process
+    finished = train(options=["val_cfg.loss=True", save_best, own])
+    assert finished.status in (0, None), finished.err
+    [log] = (tmp_path / "work").rglob("scalars.json")
+    logged = {}
+    for line in log.read_text().splitlines():
+        logged |= json.loads(line)
+    of_classes = [value for key, value in logged.items() if key.startswith("IoU.")]
+    assert np.mean(of_classes) == pytest.approx(logged["mIoU"], abs=0.01)
+    assert logged["val_loss"] == pytest.approx(np.log(11), rel=0.5)
+    assert (tmp_path / "work/best_IoU.Sky_iter_2.pth").is_file()
+    assert (tmp_path / "work/curves.png").is_file()
+    assert "mIoU: " in finished.out and "IoU.Building: " not in finished.out
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["default_hooks.checkpoint.save_best=val_loss"], "set val_cfg.loss=True"),
+        (["default_hooks.checkpoint.save_best=IoU.sea"], "the classes are Bicyclist, Building"),
+    ],
+)
+def test_figures_that_a_validation_lacks(train, options, sentence):
+    finished = train(options=options)
+    assert finished.status == 1 and sentence in finished.err

@@ -1,5 +1,6 @@
 from mmseg_gc.engine.hooks.checkpoint import CheckpointHook
 from mmseg_gc.engine.hooks.cudnn_benchmark import CudnnBenchmarkHook
+from mmseg_gc.engine.hooks.curves import CurvesHook
 from mmseg_gc.engine.hooks.early_stopping import EarlyStoppingHook
 from mmseg_gc.engine.hooks.iter_timer import IterTimerHook
 from mmseg_gc.engine.hooks.label_check import LabelCheckHook
@@ -15,6 +16,7 @@ from mmseg_gc.engine.hooks.visualization import SegVisualizationHook
 __all__ = [
     "CheckpointHook",
     "CudnnBenchmarkHook",
+    "CurvesHook",
     "EarlyStoppingHook",
     "IterTimerHook",
     "LabelCheckHook",

@@ -1,5 +1,8 @@
 """The figures of a validation, by which a hook keeps the best weights or stops."""
 
+from itertools import product
+
+from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner
 
 from mmseg_gc.errors import UserError
@@ -27,13 +30,39 @@ def require_figure(runner: Runner, figure: str, config_key: str) -> None:
     if not metrics or any(type(metric) is not IoUMetric for metric in metrics):
         return
     known: dict[str, None] = {}
+    of_classes: set[str] = set()
     for metric in metrics:
-        means = [f"m{name}" for kind in metric.metrics for name in FIGURES[kind]]
+        names = [name for kind in metric.metrics for name in FIGURES[kind]]
         prefix = f"{metric.prefix}/" if metric.prefix else ""
-        known |= dict.fromkeys(f"{prefix}{name}" for name in ("aAcc", *means))
-    if figure not in (*known, "auto"):
+        means = ("aAcc", *(f"m{name}" for name in names))
+        known |= dict.fromkeys(f"{prefix}{name}" for name in means)
+        classes = (metric.dataset_meta or {}).get("classes") or ()
+        of_classes |= {f"{prefix}{name}.{label}" for name, label in product(names, classes)}
+    if getattr(runner.val_loop, "with_loss", False):
+        known["val_loss"] = None
+    if figure == "val_loss" and "val_loss" not in known:
+        raise UserError(f"config key {config_key} is 'val_loss': set val_cfg.loss=True as well.")
+    if figure.rpartition("/")[2].startswith("IoU.") and of_classes and figure not in of_classes:
+        raise UserError(
+            f"config key {config_key} is {figure!r}, but the classes are "
+            f"{', '.join(sorted(name.partition('.')[2] for name in of_classes if 'IoU.' in name))}."
+        )
+    if figure not in (*known, *of_classes, "auto"):
         raise UserError(
             f"config key {config_key} is {figure!r}, but the validation computes "
             f"{', '.join(known)}: choose one of these, or name {' or '.join(FIGURES)} in "
             "val_evaluator.iou_metrics."
         )
+
+
+def class_scalars(evaluator: Evaluator) -> dict[str, float]:
+    """``IoU.<class>`` and its like, in percent, of each class that occurred in a validation."""
+    scalars = {}
+    for metric in getattr(evaluator, "metrics", ()):
+        if isinstance(metric, IoUMetric):
+            prefix = f"{metric.prefix}/" if metric.prefix else ""
+            for figure, values in metric.class_values.items():
+                for name, value in zip(metric.dataset_meta["classes"], values, strict=True):
+                    if value == value:  # NaN: the class is in no label and no prediction
+                        scalars[f"{prefix}{figure}.{name}"] = round(value, 2)
+    return scalars

@@ -14,6 +14,7 @@ from mmseg_gc.errors import UserError
 from mmseg_gc.registry import MODELS
 
 REDUCTIONS = ("none", "mean", "sum")
+EPS = torch.finfo(torch.float32).eps
 
 
 def cross_entropy(
@@ -213,6 +214,15 @@ class CrossEntropyLoss(nn.Module):
                 f"{cls_score.size(1)} output channels; give one a class."
             )
         return self.class_weight.to(cls_score)
+
+    def divisor(self, cls_score: Tensor, label: Tensor, ignore_index: int | None) -> float | Tensor:
+        """What the softmax loss's mean over ``label`` (N, H, W) divides by.
+
+        Of ``cls_score`` (N, C, ...) type, device and channels count.
+        """
+        valid = label != (-100 if ignore_index is None else ignore_index)
+        weight = self._class_weight(cls_score)
+        return mean_divisor(label, valid, weight, self.avg_non_ignore) + EPS
 
 
 def _check_reduction(reduction: str) -> None:

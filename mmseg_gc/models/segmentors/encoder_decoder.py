@@ -1,6 +1,6 @@
 """The segmentor: a backbone, a decode head, and auxiliary heads while training."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -12,9 +12,11 @@ from mmseg_gc.inference import (
     LogitMap,
     ResampledLogits,
     Size,
+    Watch,
     WindowLogits,
     at_original_size,
     images_at_once,
+    label_image,
     parse_budget,
     write_result,
 )
@@ -82,6 +84,8 @@ class EncoderDecoder(BaseSegmentor):
         # Both are set by `prepare_for_inference`.
         self.compute_dtype: torch.dtype | None = None
         self.runs_in_parallel = False
+        # Each gives, of a sample and what its labels are made from, who is to see the logits.
+        self.watchers: list[Callable[[SegDataSample, LogitMap], Watch | None]] = []
         ignore_index = self.decode_head.ignore_index
         if ignore_index is not None and hasattr(self.data_preprocessor, "seg_pad_val"):
             self.data_preprocessor.seg_pad_val = ignore_index
@@ -195,7 +199,9 @@ class EncoderDecoder(BaseSegmentor):
         samples = data_samples or [SegDataSample() for _ in inputs]
         metas = [sample.metainfo for sample in samples]
         if overrides(self, EncoderDecoder, *WHOLE_IMAGE_METHODS):
-            return self.postprocess_result(self.inference(inputs, metas), samples)
+            logits = self.inference(inputs, metas)
+            self._show(logits, samples)
+            return self.postprocess_result(logits, samples)
         for sample, logits in zip(samples, self.logit_maps(inputs, metas), strict=True):
             self.write_result(sample, logits)
         return samples
@@ -244,13 +250,26 @@ class EncoderDecoder(BaseSegmentor):
 
     def write_result(self, sample: SegDataSample, logits: LogitMap) -> None:
         """Write what ``test_cfg`` asks for into ``sample``, from ``logits`` of its whole image."""
+        watches = [watcher(sample, logits) for watcher in self.watchers]
         write_result(
             sample,
             logits,
             threshold=getattr(self.decode_head, "threshold", None),
             with_logits=self.test_cfg.get("return_logits", False),
             budget=self.memory_budget,
+            watches=[watch for watch in watches if watch is not None],
         )
+
+    def _show(self, logits: Tensor, samples: list[SegDataSample]) -> None:
+        """Let `watchers` see logits (N, C, H, W) that a subclass labels in its own way."""
+        for watcher in self.watchers:
+            for one, sample in zip(logits, samples, strict=True):
+                at_size = at_original_size(
+                    ResampledLogits(one), sample.metainfo, self.align_corners
+                )
+                watch = watcher(sample, at_size)
+                if watch is not None:
+                    label_image(at_size, None, self.memory_budget, [watch])
 
     def _forward(self, inputs: Tensor, data_samples: list[SegDataSample] | None = None) -> Tensor:
         return self.decode_head(self.extract_feat(inputs))

@@ -3,9 +3,10 @@
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from mmseg_gc.engine.hooks import CheckpointHook, EarlyStoppingHook
-from mmseg_gc.engine.hooks.figures import require_figure
+from mmseg_gc.engine.hooks.figures import class_scalars, require_figure
 from mmseg_gc.errors import UserError
 from mmseg_gc.evaluation import IoUMetric
 
@@ -38,6 +39,29 @@ def test_a_figure_that_is_not_computed_is_refused():
         UserError, match=r"key is 'mDice', but .* computes aAcc, mIoU, mAcc: choose"
     ):
         require_figure(runner(IoUMetric()), "mDice", "key")
+
+
+def test_figures_of_classes_and_the_loss():
+    metric = IoUMetric(prefix="a")
+    metric.dataset_meta = {"classes": ["sky", "road"]}
+    run = runner(metric)
+    require_figure(run, "a/IoU.sky", "key")
+    require_figure(run, "a/Acc.road", "key")
+    with pytest.raises(UserError, match=r"key is 'a/IoU.car', but the classes are road, sky\."):
+        require_figure(run, "a/IoU.car", "key")
+    with pytest.raises(UserError, match=r"key is 'val_loss': set val_cfg.loss=True"):
+        require_figure(run, "val_loss", "key")
+    run.val_loop.with_loss = True
+    require_figure(run, "val_loss", "key")
+    metric.process({}, [dict(pred_sem_seg=dict(data=torch.tensor([[[0, 1, 1, 1]]])),
+                             gt_sem_seg=dict(data=torch.tensor([[[0, 0, 1, 1]]])))])  # fmt: skip
+    metric.evaluate(1)
+    assert class_scalars(run.val_loop.evaluator) == {
+        "a/IoU.sky": 50.0,
+        "a/IoU.road": 66.67,
+        "a/Acc.sky": 50.0,
+        "a/Acc.road": 100.0,
+    }
 
 
 def test_other_metrics_and_no_validation_are_not_judged():

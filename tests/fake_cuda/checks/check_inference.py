@@ -8,8 +8,10 @@ from fake_cuda.models import batch, gcnet, prepared, views
 from mmengine.structures import PixelData
 
 from mmseg_gc.apis import inference_model, init_model
+from mmseg_gc.engine.validation_loss import ValidationLoss
 from mmseg_gc.evaluation import IoUMetric
 from mmseg_gc.models import SegTTAModel
+from mmseg_gc.report.calibration import CalibrationWatcher
 from mmseg_gc.structures import SegDataSample
 
 CONFIG = "configs/gcnet/gcnet_r18-d8_1xb4-demo_scenes-128x256.py"
@@ -132,6 +134,25 @@ def test_the_api(gpu: FakeGpu):
         model = prepared(model, precision)
         for aug_test in (False, True):
             assert_labelled([inference_model(model, image, aug_test=aug_test)], (64, 96))
+
+
+@pytest.mark.parametrize("way", ["whole", "windows", "one channel"])
+def test_what_sees_the_logits_waits_for_nothing(gpu: FakeGpu, way: str):
+    of_model, of_batch = WAYS[way]
+    model = gcnet(**of_model).eval()
+    watcher = CalibrationWatcher(255, None)
+    size = of_batch.get("original") or of_batch["shape"]
+    data = batch(**of_batch)
+    for one in data["data_samples"]:
+        one.gt_sem_seg = PixelData(data=torch.zeros(1, *size, dtype=torch.uint8))
+    with torch.no_grad(), gpu.record() as record, ValidationLoss(model) as loss:
+        model.watchers.append(watcher)
+        [done] = model.test_step(data)
+    assert not record.waits and not record.blocking_copies
+    assert watcher.take(done).is_cuda and watcher.take(done) is None
+    with gpu.record() as record:
+        loss.read()
+    assert len(record.waits) == 1
 
 
 def test_the_metric_reads_once(gpu: FakeGpu):

@@ -111,7 +111,7 @@ def _config(work_dir: Path, iterations: int) -> dict:
         ),
         val_evaluator=dict(type="IoUMetric"),
         train_cfg=dict(type="IterBasedTrainLoop", max_iters=iterations, val_interval=iterations),
-        val_cfg=dict(type="ValLoop", fp16=True),
+        val_cfg=dict(type="ValLoop", fp16=True, loss=True),
         optim_wrapper=dict(
             type="mmseg_gc.AmpOptimWrapper",
             optimizer=dict(type="SGD", lr=0.01, momentum=0.9, weight_decay=0.0005),
@@ -179,12 +179,19 @@ def test_convolutions_of_the_training(iterations: list[Record]):
 
 
 def test_validation(validations: list[Record]):
-    """In the training's precision and layout, without a wait."""
+    """In the training's precision and layout, without a wait, its loss included."""
     assert len(validations) == 2 * 2
     for record in validations:
         assert {each.dtype for each in record.convolutions} == {torch.float16}
         assert all(each.channels_last for each in record.convolutions)
         assert not record.waits and not record.blocking_copies
+
+
+def test_the_loss_of_a_validation_is_read_once(trainings: list[Training]):
+    for training in trainings:
+        waits = [wait.place.function for wait in training.record.waits]
+        assert waits.count("ValidationLoss.read") == 1
+        assert "val/val_loss" in training.runner.message_hub.log_scalars
 
 
 def test_checkpoints_hold_host_memory(trainings: list[Training]):
