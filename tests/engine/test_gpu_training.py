@@ -7,7 +7,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmseg_gc.accelerate import training
-from mmseg_gc.engine import SGD
+from mmseg_gc.engine import SGD, launchers
 from mmseg_gc.engine import runner as running
 from mmseg_gc.engine.runner import SegRunner
 
@@ -72,18 +72,18 @@ def test_every_process_group_is_left_at_the_end(bare, monkeypatch, gpu):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
     monkeypatch.setattr(running, "get_device", lambda: "cuda" if gpu else "cpu")
     monkeypatch.setattr(running, "is_distributed", lambda: False)
-    monkeypatch.setattr(running.atexit, "register", done.append)
+    monkeypatch.setattr(launchers.atexit, "register", done.append)
     monkeypatch.setattr(
         torch.distributed, "init_process_group", lambda backend: done.append(backend)
     )
     monkeypatch.setattr(Runner, "setup_env", lambda self, env_cfg: done.append("env"))
     bare().setup_env({})
-    assert done == [*([] if gpu else ["gloo"]), running.leave_process_group, "env"]
+    assert done == [*([] if gpu else ["gloo"]), launchers.leave_process_group, "env"]
 
     left = []
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: left.append(1))
-    running.leave_process_group()
+    launchers.leave_process_group()
     assert left == [1]
 
 
