@@ -1,11 +1,23 @@
 """Convolution, batch norm, addition and ReLU as one operation on any device."""
 
+from collections.abc import Callable
+from functools import cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmseg_gc.accelerate.cpu import operators, winograd
 from mmseg_gc.accelerate.kernels import BATCH_NORMS, Kernels, folded
+
+
+@cache
+def _untraced() -> Callable[..., Tensor]:
+    """Winograd's convolution for compiled networks, which call it as it is.
+
+    Made when there is one: it imports torch's compiler, which takes 25 MiB.
+    """
+    return torch.compiler.disable(winograd.convolve)
 
 
 def unhooked(module: nn.Module) -> bool:
@@ -90,7 +102,8 @@ def convolve(
     )
     on_cpu = x.device.type == "cpu"
     if on_cpu and winograd.suits_winograd(conv) and winograd.enough_tiles(x, conv.dilation[0]):
-        return winograd.convolve(
+        by_winograd = _untraced() if torch.compiler.is_compiling() else winograd.convolve
+        return by_winograd(
             x,
             kernels,
             dilation=conv.dilation[0],

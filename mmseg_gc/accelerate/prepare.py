@@ -11,11 +11,13 @@ from mmseg_gc.accelerate import comparison
 from mmseg_gc.accelerate.cpu import operators
 from mmseg_gc.accelerate.cpu.memory import give_back_memory
 from mmseg_gc.accelerate.kernels import BATCH_NORMS
-from mmseg_gc.accelerate.modules import FAST, Classifier
+from mmseg_gc.accelerate.modules import FAST, READING_ONE_MAP, Classifier
 from mmseg_gc.accelerate.replacement import Replacement, as_subclass, replace
 from mmseg_gc.environment import require_bf16, require_compiler
 from mmseg_gc.errors import UserError
+from mmseg_gc.models.backbones import ResNet
 from mmseg_gc.models.layers.compiled_ops import has_ops
+from mmseg_gc.models.segmentors.base import overrides
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 ACCELERATE = ("auto", "none")
@@ -68,6 +70,8 @@ def prepare_for_inference(
         model.compute_dtype = dtype
     if device == "cpu":
         give_back_memory()
+    if accelerate == "auto" and not compile:
+        model.stages_read = _stages_read(model)
     # Compiled code keeps its number of threads.
     model.runs_in_parallel = accelerate == "auto" and device == "cpu" and not compile
     return model
@@ -94,6 +98,16 @@ def _network(model: nn.Module) -> dict[str, nn.Module]:
     """The parts of a segmentor that make logits of an image."""
     names = ("backbone", "neck", "decode_head")
     return {name: part for name, part in model.named_children() if name in names}
+
+
+def _stages_read(model: nn.Module) -> tuple[int, ...] | None:
+    """Stages of the backbone whose maps the decode head reads; None if that isn't known."""
+    backbone, head = getattr(model, "backbone", None), getattr(model, "decode_head", None)
+    known = isinstance(backbone, ResNet) and not overrides(backbone, ResNet, "forward")
+    known = known and type(head) in READING_ONE_MAP and "forward" not in head.__dict__
+    if not known or getattr(model, "with_neck", True) or head.input_transform is not None:
+        return None
+    return (backbone.out_indices[head.in_index],)
 
 
 def _accelerate(model: nn.Module, dtype: torch.dtype) -> str:

@@ -6,6 +6,10 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+# A kept buffer may be so many times as large as what is asked for, or of so many bytes.
+TIMES_AS_LARGE = 1.5
+SMALL = 64 << 20
+
 _idle: list[Tensor] = []  # as many as were needed at one time, by several threads
 
 
@@ -14,7 +18,8 @@ def scratch(count: int, like: Tensor) -> Iterator[Tensor]:
     """A flat tensor of ``count`` numbers of ``like``'s type, whatever they are, on its device.
 
     On a CPU it is kept for the next: fresh memory costs more than the arithmetic done in it here,
-    since the system clears every page. On a GPU torch's allocator keeps it anyway.
+    since the system clears every page. What is far larger than the next needs is let go: layers
+    of one width follow each other. On a GPU torch's allocator keeps it anyway.
     """
     if like.device.type != "cpu":
         yield like.new_empty(count)
@@ -24,7 +29,7 @@ def scratch(count: int, like: Tensor) -> Iterator[Tensor]:
         buffer = _idle.pop()
     except IndexError:
         buffer = torch.empty(0, dtype=torch.uint8)
-    if len(buffer) < wanted:
+    if not wanted <= len(buffer) <= max(TIMES_AS_LARGE * wanted, SMALL):
         del buffer  # before the larger one, not beside it
         with torch.inference_mode(False):  # or the next one could not write to it outside
             buffer = torch.empty(wanted, dtype=torch.uint8)

@@ -1,5 +1,7 @@
 import copy
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -214,3 +216,61 @@ def test_compiled_equals_plain(gcnet_cfg: Cfg) -> None:
         for size in ((64, 64), (48, 80)):
             picture = torch.randn(1, 3, *size)
             torch.testing.assert_close(fast(picture), plain(picture), rtol=1e-4, atol=1e-5)
+
+
+def test_maps_that_the_head_does_not_read_are_let_go(gcnet_cfg: Cfg) -> None:
+    plain = gcnet(gcnet_cfg)
+    model = prepare_for_inference(copy.deepcopy(plain))
+    image = torch.randn(1, 3, 64, 64)
+    assert plain.stages_read is None and model.stages_read == (3,)
+    seen: list[tuple] = []
+    forward = model.decode_head.forward
+
+    def look(inputs: tuple) -> torch.Tensor:
+        seen.append(inputs)
+        return forward(inputs)
+
+    model.decode_head.forward = look
+    with torch.no_grad():
+        model.encode_decode(image, [{}])
+        assert [one is None for one in seen[0]] == [True, True, True, False]
+        assert all(one is not None for one in model.extract_feat(image))
+        model.backbone.register_forward_hook(lambda *_: None)  # somebody looks at them
+        model.encode_decode(image, [{}])
+    assert all(one is not None for one in seen[1])
+
+
+def test_of_a_head_that_may_read_more_all_maps_are_kept(gcnet_cfg: Cfg) -> None:
+    model = gcnet(gcnet_cfg)
+    model.decode_head.forward = model.decode_head.forward
+    assert prepare_for_inference(model).stages_read is None
+
+
+def test_a_compiled_network_calls_winograd_as_it_is(gcnet_cfg: Cfg) -> None:
+    model = prepare_for_inference(gcnet(gcnet_cfg))
+    image = torch.randn(1, 3, 65, 49)
+    expected = output(model, image)
+    calls, original = [], winograd._Image.convolve
+
+    def convolve(self: object, kernels: list) -> None:
+        calls.append(torch.compiler.is_compiling())
+        original(self, kernels)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(winograd, "MIN_TILES", 1)
+        patch.setattr(winograd._Image, "convolve", convolve)
+        model.backbone.layer4.compile(backend="eager")
+        found = output(model, image)
+    assert calls and not any(calls)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_preparing_leaves_the_compiler_out() -> None:
+    """It takes 25 MiB."""
+    code = (
+        "import sys, mmengine.model; before = 'torch._dynamo' in sys.modules; "
+        "import mmseg_gc.apis; print(before, 'torch._dynamo' in sys.modules)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    before, after = out.stdout.split()
+    assert before == after

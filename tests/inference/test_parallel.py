@@ -57,3 +57,17 @@ def test_a_failure_is_the_caller_s() -> None:
         two_at_once(work, range(40))
     assert torch.get_num_threads() == 2
     assert len(done) < 39  # what had not begun never does
+
+
+def test_the_two_largest_never_meet() -> None:
+    """Items come by their size: one thread begins with the largest, the other with the smallest."""
+    met, first = threading.Barrier(2, timeout=30), []
+
+    def work(number: int) -> None:
+        if len(first) < 2:
+            first.append(number)
+            met.wait()
+
+    torch.set_num_threads(2)
+    two_at_once(work, range(6))
+    assert sorted(first[:2]) == [0, 5]

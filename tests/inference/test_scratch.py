@@ -40,3 +40,13 @@ def test_what_inference_mode_made_can_be_written_to_outside() -> None:
         pass
     with scratch(10, torch.zeros(0)) as memory:
         memory.fill_(1)
+
+
+def test_what_is_far_larger_than_the_next_needs_is_let_go(monkeypatch) -> None:
+    monkeypatch.setattr(module, "_idle", [])
+    monkeypatch.setattr(module, "SMALL", 0)
+    like = torch.empty(0)
+    for wanted, held in [(90, 90), (80, 90), (50, 50)]:
+        with scratch(wanted, like) as pool:
+            assert len(pool) == wanted
+        assert [len(buffer) for buffer in module._idle] == [4 * held]

@@ -38,8 +38,11 @@ class Side:
         if not self.ours:
             importlib.import_module("mmseg.utils").register_all_modules(init_default_scope=True)
 
-    def load(self, row: str) -> None:
-        """Build the model of a row and prepare its image."""
+    def load(self, row: str) -> tuple:
+        """Build the model of a row and its picture; a `measures.Peak` of that."""
+        return memory_peak(lambda: self._load(row), self.device)
+
+    def _load(self, row: str) -> None:
         name, (height, width) = PICTURES[row]
         cfg = Config.fromfile(self.configs / name)
         cfg.model.pretrained = None

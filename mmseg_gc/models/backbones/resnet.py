@@ -1,6 +1,6 @@
 """ResNet, dilated or not, as an encoder for segmentation and detection."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from mmcv.cnn import build_conv_layer, build_norm_layer
 from mmengine.model import BaseModule
@@ -207,14 +207,15 @@ class ResNet(BaseModule):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Feature maps of images (N, C, H, W), one an entry of ``out_indices``."""
+        return tuple(x for i, x in enumerate(self.stage_maps(x)) if i in self.out_indices)
+
+    def stage_maps(self, x: Tensor) -> Iterator[Tensor]:
+        """The feature maps of all stages, of which none is held on to here."""
         x = self.stem(x) if self.deep_stem else self.relu(self.norm1(self.conv1(x)))
         x = self.maxpool(x)
-        outs = []
-        for i, name in enumerate(self.res_layers):
+        for name in self.res_layers:
             x = getattr(self, name)(x)
-            if i in self.out_indices:
-                outs.append(x)
-        return tuple(outs)
+            yield x
 
     def _freeze_stages(self) -> None:
         if self.frozen_stages < 0:

@@ -81,11 +81,12 @@ class EncoderDecoder(BaseSegmentor):
         self.train_cfg = train_cfg
         self.test_cfg = ConfigDict(test_cfg or {"mode": "whole"})
         _ = self._windows, self.memory_budget  # Complain now rather than after training.
-        # Both are set by `prepare_for_inference`.
+        # All are set by `prepare_for_inference`.
         self.compute_dtype: torch.dtype | None = None
         self.runs_in_parallel = False
         # Each gives, of a sample and what its labels are made from, who is to see the logits.
         self.watchers: list[Callable[[SegDataSample, LogitMap], Watch | None]] = []
+        self.stages_read: tuple[int, ...] | None = None  # by the decode head, of a known backbone
         ignore_index = self.decode_head.ignore_index
         if ignore_index is not None and hasattr(self.data_preprocessor, "seg_pad_val"):
             self.data_preprocessor.seg_pad_val = ignore_index
@@ -144,7 +145,7 @@ class EncoderDecoder(BaseSegmentor):
 
     def _network_logits(self, inputs: Tensor, metas: list[dict]) -> list[ResampledLogits]:
         """Logits of each of ``inputs``, at the size of the inputs."""
-        features = self.extract_feat(inputs)
+        features = self._head_features(inputs)
         if overrides(self.decode_head, BaseDecodeHead, "predict", "predict_by_feat"):
             logits = self.decode_head.predict(features, metas, self.test_cfg)
         else:
@@ -152,6 +153,17 @@ class EncoderDecoder(BaseSegmentor):
         del features
         size = (inputs.shape[2], inputs.shape[3])
         return [ResampledLogits(one).resized(size, self.align_corners) for one in upcast(logits)]
+
+    def _head_features(self, inputs: Tensor) -> tuple[Tensor | None, ...]:
+        """`extract_feat`, where nobody else can see it without the maps that the head leaves."""
+        head, backbone = self.decode_head, self.backbone
+        seen = backbone._forward_hooks or head._forward_hooks or head._forward_pre_hooks
+        seen = seen or len(backbone._forward_pre_hooks) > 1  # the first sees to the dtype
+        if self.stages_read is None or seen or overrides(self, EncoderDecoder, "extract_feat"):
+            return self.extract_feat(inputs)
+        inputs = inputs.to(next(backbone.parameters()).dtype)
+        read, stages = self.stages_read, enumerate(backbone.stage_maps(inputs))
+        return tuple(x if i in read else None for i, x in stages if i in backbone.out_indices)
 
     def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
         """Losses and accuracies of all heads as ``decode.*``, ``aux.*`` or ``aux_<i>.*``."""

@@ -18,6 +18,12 @@ def by_winograd(conv: nn.Conv2d, x: torch.Tensor, **options: object) -> torch.Te
         return convolve(x, [Kernels(conv)], dilation=conv.dilation[0], relu=False, **options)
 
 
+def apart(found: torch.Tensor, expected: torch.Tensor) -> float:
+    """The norm of the difference as a share of what is expected."""
+    found, expected = found.detach().double(), expected.detach().double()
+    return ((found - expected).norm() / expected.norm()).item()
+
+
 @pytest.mark.parametrize(("rows", "columns"), [(2, 2), (4, 4), (4, 6)])
 def test_transforms_convolve_exactly(rows: int, columns: int) -> None:
     """One tile against the definition, in float64."""
@@ -89,20 +95,25 @@ def test_several_kernels_side_by_side_norm_residual_and_relu() -> None:
 
 
 def test_filters_are_kept_within_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
-    convs = [nn.Conv2d(8, 8, 3, padding=1) for _ in range(3)]
-    one = 48 * 8 * 8 * 4
+    convs = [nn.Conv2d(8, 8, 3, padding=1).bfloat16() for _ in range(3)]
+    one = 48 * 8 * 8 * 2
     monkeypatch.setattr(winograd._kept, "max_bytes", 2 * one)
-    x = torch.randn(1, 8, 8, 12)
+    x = torch.randn(1, 8, 8, 12).bfloat16()
     for _ in range(2):
         for conv in convs:
-            torch.testing.assert_close(by_winograd(conv, x), conv(x).detach(), atol=1e-5, rtol=1e-5)
+            assert apart(by_winograd(conv, x), conv(x)) < 0.05
         assert winograd._kept._kept_bytes() == 2 * one
+
+
+def test_filters_in_float32_are_not_kept() -> None:
+    by_winograd(nn.Conv2d(8, 8, 3, padding=1), torch.randn(1, 8, 8, 12))
+    assert winograd._kept._kept_bytes() == 0
 
 
 @pytest.mark.parametrize("way", ["in place", "through data", "another tensor", "state dict"])
 def test_kept_filters_follow_the_weights(way: str) -> None:
-    conv = nn.Conv2d(8, 8, 3, padding=1)
-    x = torch.randn(1, 8, 8, 12)
+    conv = nn.Conv2d(8, 8, 3, padding=1).bfloat16()
+    x = torch.randn(1, 8, 8, 12).bfloat16()
     before = by_winograd(conv, x)
     assert winograd._kept._kept_bytes() > 0
     with torch.no_grad():
@@ -115,8 +126,8 @@ def test_kept_filters_follow_the_weights(way: str) -> None:
         else:
             conv.load_state_dict({k: v * 2 for k, v in conv.state_dict().items()})
     after = by_winograd(conv, x)
-    assert not torch.allclose(before, after, atol=1e-2)
-    torch.testing.assert_close(after, conv(x).detach(), rtol=1e-5, atol=5e-5)
+    assert apart(before, after) > 0.3
+    assert apart(after, conv(x)) < 0.05
 
 
 @pytest.mark.parametrize("most", [0, 1, 3, 7, 100])

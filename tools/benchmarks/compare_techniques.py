@@ -1,0 +1,102 @@
+"""What each technique of acceleration gives on a CPU, by switching it off alone."""
+
+import sys
+import tempfile
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+from mmseg_gc.cli import cli
+
+ROOT = Path(__file__).resolve().parents[2]
+ALL = ""  # nothing is switched off
+
+
+def parse_args():
+    from inference_worker import PICTURES
+
+    from mmseg_gc.arguments import ArgumentParser
+
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("--row", choices=PICTURES, default="whole", help="work, and its model")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
+    parser.add_argument("--rounds", type=int, default=5, help="times that each is asked")
+    return parser.parse_args()
+
+
+def start(stack: ExitStack, off: str, args, weights: Path):
+    from side_by_side import Worker
+
+    worker = stack.enter_context(Worker(off or "all", sys.executable, "techniques_worker", [ROOT]))
+    worker.ask(
+        "start",
+        off=off,
+        configs=str(ROOT / "configs/gcnet"),
+        weights=str(weights),
+        precision=args.precision,
+    )
+    return worker
+
+
+def logits(worker, folder: Path):
+    import numpy as np
+
+    worker.ask("save_logits", path=str(folder / "logits.npy"))
+    return np.load(folder / "logits.npy")
+
+
+def measure(workers: dict, args, folder: Path) -> list[list]:
+    import numpy as np
+    from measures import Peak
+    from side_by_side import alternate, medians
+
+    peaks = {}
+    for off, worker in workers.items():
+        loading = Peak(*worker.ask("load", row=args.row))
+        peaks[off] = max(loading.whole, Peak(*worker.ask("memory")).whole) / 2**20
+    seconds = medians(
+        alternate(
+            {off: partial(worker.ask, "seconds") for off, worker in workers.items()},
+            args.rounds,
+            lambda text: print(text, file=sys.stderr, flush=True),
+        )
+    )
+    expected = logits(workers[ALL], folder)
+    lines = []
+    for off, worker in workers.items():
+        apart = np.abs(logits(worker, folder) - expected).max() / np.abs(expected).max()
+        ratios = (seconds[off] / seconds[ALL], peaks[off] / peaks[ALL])
+        lines.append(
+            [
+                off or "(all on)",
+                worker.ask("num_lines"),
+                f"{seconds[off]:.2f} ({ratios[0]:.2f})",
+                f"{peaks[off]:.0f} ({ratios[1]:.2f})",
+                f"{apart:.1e}",
+            ]
+        )
+    return lines
+
+
+@cli
+def main() -> None:
+    args = parse_args()
+    from compare_inference import make_weights
+    from prettytable import PrettyTable
+    from techniques_worker import TECHNIQUES
+
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        weights = Path(folder) / "weights.pth"
+        make_weights(weights)
+        workers = {off: start(stack, off, args, weights) for off in (ALL, *TECHNIQUES)}
+        lines = measure(workers, args, Path(folder))
+    table = PrettyTable(
+        ["without", "lines", "seconds (ratio)", "peak MiB (ratio)", "logits unlike those with all"]
+    )
+    table.add_rows(lines)
+    print(f"{args.row}, {args.precision}")
+    print(table)
+
+
+if __name__ == "__main__":
+    main()
