@@ -21,6 +21,7 @@ LEVELS = (
     {"accelerate"},
     {"engine"},
     {"apis", "report"},
+    {"serve"},
     {"arguments"},
     {"cli"},
     {"__main__"},

@@ -149,7 +149,7 @@ class FileWriter:
                 path = self._path("areas", name)
                 if path.is_file():
                     rows += [{"image": name, **row} for row in json.loads(path.read_text())[key]]
-            _put_table(rows, self.out_dir / target)
+            put_table(rows, self.out_dir / target)
 
     def _video(self, video: Video) -> Written:
         moving = [output for output in self.outputs if output in ("overlay", "colour")]
@@ -199,11 +199,12 @@ class FileWriter:
             for sink in sinks:
                 sink.close(keep=whole)
         if "areas" in self.outputs:
-            _put_table(rows, table)
+            put_table(rows, table)
         return Written(video.source, num_frames=num_frames)
 
 
-def _put_table(rows: list[dict], path: Path) -> None:
+def put_table(rows: list[dict], path: Path) -> None:
+    """Write ``rows`` as CSV, with a line of their names first."""
     text = io.StringIO()
     names = list(dict.fromkeys(chain.from_iterable(rows)))
     table = csv.DictWriter(text, names, lineterminator="\n")

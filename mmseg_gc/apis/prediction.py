@@ -44,6 +44,7 @@ class Prediction:
     scale: float | None = None  # metres a pixel's side
     opacity: float = OPACITY
     all_in_legend: bool = field(default=False, repr=False)
+    drawn: frozenset[int] | None = field(default=None, repr=False)  # of overlays; None: all
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -100,7 +101,7 @@ class Prediction:
         return self.palette[self.labels]
 
     def overlay(self, opacity: float | None = None, legend: bool = True) -> np.ndarray:
-        """The colours over the image, RGB uint8 (h, w, 3), the background undrawn.
+        """The colours of ``drawn`` over the image, RGB uint8 (h, w, 3), the background undrawn.
 
         Raises:
             UserError: the image wasn't kept.
@@ -109,13 +110,16 @@ class Prediction:
             raise UserError(f"{self.name}: the image wasn't kept; ask for the output 'overlay'.")
         shown = self.palette
         labels = self.labels.astype(np.int64)
-        if self.background:
-            labels = np.where(np.isin(labels, list(self.background)), len(shown), labels)
+        hidden = self.background
+        if self.drawn is not None:
+            hidden = frozenset(range(len(shown))) - self.drawn
+        if hidden:
+            labels = np.where(np.isin(labels, list(hidden)), len(shown), labels)
         drawn = overlay(self.image, labels, shown, self.opacity if opacity is None else opacity)
         if not legend:
             return drawn
         ids = range(len(self.classes)) if self.all_in_legend else np.unique(self.labels).tolist()
-        ids = [number for number in ids if number not in self.background]
+        ids = [number for number in ids if number not in hidden]
         return with_legend(drawn, self.classes, shown, ids)
 
     def save(self, path: str | Path, output: str | None = None) -> Path:

@@ -13,6 +13,7 @@ from mmseg_gc.errors import UserError
 
 SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
 STREAM = re.compile(r"(rtsp|rtmp|udp|tcp)://", re.IGNORECASE)
+CODECS = {".mp4": "mp4v", ".webm": "VP80"}  # browsers show the latter; of others MJPG
 DEFAULT_RATE = 25.0  # frames a second, where a source doesn't tell
 
 
@@ -28,15 +29,25 @@ class Video:
     """The frames of a file, a webcam (``"0"``) or a stream, once.
 
     Raises:
-        UserError: it can't be opened, or has no frames.
+        UserError: it can't be opened, has no frames, or claims more than ``max_pixels`` for each.
     """
 
-    def __init__(self, source: str | Path):
+    def __init__(self, source: str | Path, max_pixels: int | None = None):
         self.source = str(source)
         self.is_live = self.source.isdigit() or bool(STREAM.match(self.source))
         if not self.is_live and "://" not in self.source and not os.path.isfile(self.source):
             raise UserError(f"video {source} doesn't exist; check the path.")
         self._capture = cv2.VideoCapture(int(source) if self.source.isdigit() else self.source)
+        width, height = (
+            int(self._capture.get(what))
+            for what in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
+        )
+        if max_pixels is not None and width * height > max_pixels:  # before room is made for them
+            self._capture.release()
+            raise UserError(
+                f"video {source} has frames of {width} x {height} pixels and at most "
+                f"{max_pixels / 1e6:g} million are read here; make it smaller."
+            )
         opened, self._first = self._capture.read() if self._capture.isOpened() else (False, None)
         if not opened:
             self._capture.release()
@@ -91,7 +102,8 @@ class VideoFile:
         if self._writer is None:
             height, width = frame.shape[:2]
             self._size = (width - width % 2, height - height % 2)  # most codecs want even sizes
-            code = cv2.VideoWriter_fourcc(*("mp4v" if self.path.suffix == ".mp4" else "MJPG"))
+            codec = CODECS.get(self.path.suffix, "MJPG")
+            code = cv2.VideoWriter_fourcc(*codec)
             self._writer = cv2.VideoWriter(self._temporary, code, self.rate, self._size)
             if not self._writer.isOpened():
                 raise UserError(f"video {self.path} can't be written by this OpenCV; name .avi.")

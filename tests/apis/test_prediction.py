@@ -67,3 +67,13 @@ def test_the_image_has_to_be_kept(prediction):
     prediction.image = None
     with pytest.raises(UserError, match="the image wasn't kept"):
         prediction.overlay()
+
+
+def test_only_what_is_drawn_is_in_overlay_and_legend(prediction):
+    shown = int(max(set(np.unique(prediction.labels)) - prediction.background))
+    prediction.drawn = frozenset({shown})
+    drawn, image = prediction.overlay(legend=False), prediction.image
+    changed = (drawn != image).any(axis=2)
+    assert changed.any() and not changed[prediction.labels != shown].any()
+    prediction.drawn = frozenset()
+    assert np.array_equal(prediction.overlay(), image)  # and no legend

@@ -42,7 +42,7 @@ class Header(NamedTuple):
 
 
 def read_header(content: bytes) -> Header:
-    """The header of a PNG or TIFF, a BMP's or JPEG's size, and of a WebP whether it is lossy."""
+    """The header of a PNG or TIFF, and the size of a BMP, JPEG or WebP."""
     if content.startswith(SIGNATURE) and len(content) > 25:
         size = (int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big"))
         bits, kind = content[24], content[25]
@@ -55,7 +55,9 @@ def read_header(content: bytes) -> Header:
     if content.startswith(b"\xff\xd8"):
         return Header(lossy="JPEG", size=_jpeg_size(content))
     if content.startswith(b"RIFF") and content[8:16] == b"WEBPVP8 ":
-        return Header(lossy="lossy WebP")
+        return Header(lossy="lossy WebP", size=_webp_size(content))
+    if content.startswith(b"RIFF") and content[8:12] == b"WEBP":
+        return Header(size=_webp_size(content))
     if content.startswith(TIFF_STARTS):
         return _read_tiff_header(content)
     return Header()
@@ -144,6 +146,21 @@ def _jpeg_size(content: bytes) -> tuple[int, int]:
             height, width = (int.from_bytes(content[i : i + 2], "big") for i in (at + 5, at + 7))
             return width, height
         at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+    return 0, 0
+
+
+def _webp_size(content: bytes) -> tuple[int, int]:
+    """(w, h) as a WebP's first chunk says; (0, 0) where there is none that is known."""
+    kind = content[12:16]
+    if kind == b"VP8X" and len(content) >= 30:  # of the canvas
+        width, height = (int.from_bytes(content[i : i + 3], "little") + 1 for i in (24, 27))
+        return width, height
+    if kind == b"VP8L" and len(content) >= 25:
+        both = int.from_bytes(content[21:25], "little")
+        return (both & 0x3FFF) + 1, (both >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 " and len(content) >= 30:
+        width, height = (int.from_bytes(content[i : i + 2], "little") & 0x3FFF for i in (26, 28))
+        return width, height
     return 0, 0
 
 

@@ -88,3 +88,11 @@ def test_orientation_of_a_jpeg(how):
     file = io.BytesIO()
     Image.new("RGB", (8, 8)).save(file, "JPEG")
     assert orientation(file.getvalue()) == 1
+
+
+@pytest.mark.parametrize("options", [dict(quality=80), dict(lossless=True), dict(exif=b"Exif")])
+def test_size_of_a_webp(options):
+    content = io.BytesIO()
+    Image.new("RGB", (300, 17)).save(content, "WEBP", **options)
+    assert read_header(content.getvalue()).size == (300, 17)
+    assert read_header(content.getvalue()[:18]).size == (0, 0)
