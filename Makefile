@@ -32,9 +32,9 @@ demo: $(READY)
 	$(BIN)/python tools/test.py $(DEMO_CONFIG) $(DEMO_WEIGHTS) --work-dir $(DEMO)/slide \
 	    --show-dir $(DEMO)/pictures
 	$(BIN)/python tools/test.py $(DEMO_CONFIG) $(DEMO_WEIGHTS) --work-dir $(DEMO)/ms_flip --aug-test
-	@echo "Done: pictures (labels left, prediction right) are in $(DEMO)/pictures." \
-	    "Next, label a picture of yours:" \
-	    "$(BIN)/python tools/label.py $(DEMO_CONFIG) $(DEMO_WEIGHTS) PICTURE"
+	@echo "Done: images (labels left, prediction right) are in $(DEMO)/pictures." \
+	    "Next, label an image of yours:" \
+	    "$(BIN)/python tools/label.py $(DEMO_CONFIG) $(DEMO_WEIGHTS) IMAGE"
 
 test: $(READY)
 	$(BIN)/ruff check .

@@ -4,33 +4,31 @@ import torch
 from mmengine.structures import BaseDataElement, PixelData
 
 
-def _pixel_field(name: str, doc: str) -> property:
-    private = f"_{name}"
+class _Field:
+    """What a sample says of a field that it lacks; one that it has hides this."""
 
-    def getter(self: "SegDataSample") -> PixelData:
-        if private not in self:
-            hint = "; set model.test_cfg.return_logits=True" if name == "seg_logits" else ""
-            raise AttributeError(f"this sample has no {name}{hint}.")
-        return getattr(self, private)
+    def __init__(self, cure: str = "") -> None:
+        self.cure = cure
 
-    def setter(self: "SegDataSample", value: PixelData) -> None:
-        self.set_field(value, private, dtype=PixelData)
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
 
-    def deleter(self: "SegDataSample") -> None:
-        delattr(self, private)
-
-    return property(getter, setter, deleter, doc)
+    def __get__(self, sample: "SegDataSample | None", owner: type) -> PixelData:
+        raise AttributeError(f"this sample has no {self.name}{self.cure}.")
 
 
 class SegDataSample(BaseDataElement):
     """Ground truth, prediction and meta information of one image.
 
+    ``gt_sem_seg`` and ``pred_sem_seg`` hold labels (1, H, W), ``seg_logits`` the logits (C, H, W)
+    before argmax.
+
     Source: ``mmseg.structures.SegDataSample``.
     """
 
-    gt_sem_seg = _pixel_field("gt_sem_seg", "True labels: ``PixelData`` of shape (1, H, W).")
-    pred_sem_seg = _pixel_field("pred_sem_seg", "Predicted labels: ``PixelData`` (1, H, W).")
-    seg_logits = _pixel_field("seg_logits", "Logits before argmax: ``PixelData`` (C, H, W).")
+    gt_sem_seg = _Field()
+    pred_sem_seg = _Field()
+    seg_logits = _Field("; set model.test_cfg.return_logits=True")
 
     def pin_memory(self) -> "SegDataSample":
         """A sample whose tensors are in pinned memory, as a data loader asks of its batches."""

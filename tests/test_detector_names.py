@@ -2,7 +2,7 @@ import torch
 
 from mmseg_gc.checkpoint import clean_state_dict
 
-# One picture's worth of mmdetection 1.x: the background is class 0 of three classes.
+# One image's worth of mmdetection 1.x: the background is class 0 of three classes.
 OLD = {
     "backbone.layer2.0.context_block.conv_mask.weight": torch.ones(1, 2, 1, 1),
     "backbone.layer2.0.conv2_offset.weight": torch.ones(2),

@@ -205,20 +205,15 @@ def test_no_file_passes_350_lines(folder):
         assert len(path.read_text().splitlines()) <= 350, path
 
 
-def test_models_ask_little_about_devices():
-    """What is faster on one of them is an acceleration; what stays only looks where it is free."""
+def test_models_ask_nothing_about_devices():
+    """What is faster on one of them is an acceleration."""
     asks = re.compile(r"is_cuda|device\.type|is_available\(")
     found = {
         path.relative_to(PACKAGE / "models").as_posix()
         for path in (PACKAGE / "models").rglob("*.py")
         if asks.search(path.read_text())
     }
-    # Labels that are no class, while a look makes no GPU wait; a trial on zeros, on a CPU alone.
-    assert found == {
-        "losses/cross_entropy.py",
-        "segmentors/check_shapes.py",
-        "segmentors/encoder_decoder.py",
-    }
+    assert not found
 
 
 def test_models_stay_small():

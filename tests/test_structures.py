@@ -1,3 +1,7 @@
+import pickle
+from copy import deepcopy
+
+import pytest
 import torch
 from mmengine.structures import PixelData
 
@@ -24,3 +28,18 @@ def test_a_data_loader_can_pin_all_of_it(monkeypatch):
     assert found.gt_sem_seg.data is not label and sample.gt_sem_seg.data is label
     assert torch.equal(found.seg_logits.data, logits)
     assert "pred_sem_seg" not in found
+
+
+def test_what_is_missing_is_said_with_the_cure():
+    sample = SegDataSample(metainfo=dict(img_path="a.png"))
+    with pytest.raises(AttributeError, match="no seg_logits; set .*return_logits=True"):
+        _ = sample.seg_logits
+    with pytest.raises(AttributeError, match=r"no pred_sem_seg\.$"):
+        _ = sample.pred_sem_seg
+    assert sample.get("gt_sem_seg") is None
+    sample.pred_sem_seg = PixelData(data=torch.arange(6).view(1, 2, 3))
+    for copy in (deepcopy(sample), pickle.loads(pickle.dumps(sample)), sample.cpu(), sample.new()):
+        assert copy.keys() == ["pred_sem_seg"] and copy.img_path == "a.png"
+        assert torch.equal(copy.pred_sem_seg.data, sample.pred_sem_seg.data)
+    del sample.pred_sem_seg
+    assert "pred_sem_seg" not in sample

@@ -1,4 +1,4 @@
-"""Label pictures or whole folders; `mmseg_gc predict` has more outputs."""
+"""Label images or whole folders; `mmseg_gc predict` has more outputs."""
 
 from mmseg_gc.cli.label import main
 

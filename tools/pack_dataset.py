@@ -1,11 +1,10 @@
 """Decode a data set once and for all: a packed copy that training maps into memory.
 
 Stopped at any moment, the same command goes on where it was; a copy bears its name only when it is
-whole and has been read back. It takes 8 MB for each 2048 x 1024 picture with its label.
+whole and has been read back. It takes 8 MB for each 2048 x 1024 image with its label.
 """
 
 import contextlib
-import fcntl
 import itertools
 import json
 import os
@@ -15,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from mmseg_gc.cli import cli
@@ -41,7 +41,7 @@ def parse_args():
 
 
 def loaders(dataset_cfg: dict, key: str) -> list:
-    """The transforms that read a picture and its label, built from the pipeline."""
+    """The transforms that read an image and its label, built from the pipeline."""
     from mmseg_gc.datasets.transforms import LoadAnnotations, LoadImageFromFile
     from mmseg_gc.registry import TRANSFORMS
 
@@ -57,7 +57,7 @@ def loaders(dataset_cfg: dict, key: str) -> list:
 
 
 def read(info: dict, steps: list) -> tuple[np.ndarray, np.ndarray | None]:
-    """Picture and label of a sample as training reads them."""
+    """Image and label of a sample as training reads them."""
     results = info
     for step in steps:
         results = step(results)
@@ -76,12 +76,15 @@ def read(info: dict, steps: list) -> tuple[np.ndarray, np.ndarray | None]:
 def locked(folder: Path) -> Iterator[None]:
     """Keep a second run out of ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(f"{folder} is being written by another run: wait for it.") from None
+    lock = FileLock(folder / "lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError(f"{folder} is being written by another run: wait for it.") from None
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def named(dataset) -> Iterator[tuple[str, list[str], dict]]:
@@ -129,13 +132,13 @@ def write(dataset, steps: list, first_line: str, partial: Path) -> None:
     with open(partial / PIXELS, "ab") as pixels, open(partial / INDEX, "a") as index:
         for name, paths, info in bar:
             sources = tuple(map(Source.of, paths))
-            picture, label = read(info, steps)
-            content = picture.tobytes() + (b"" if label is None else label.tobytes())
+            image, label = read(info, steps)
+            content = image.tobytes() + (b"" if label is None else label.tobytes())
             offset = pixels.tell()
             pixels.write(content)
             pixels.flush()  # before the line that says so
             crc = zlib.crc32(content)
-            record = Record(name, offset, picture.shape, label is not None, crc, sources)
+            record = Record(name, offset, image.shape, label is not None, crc, sources)
             index.write(json.dumps(record) + "\n")
             index.flush()
         for file in (pixels, index):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache
+from typing import Any, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +27,7 @@ def unhooked(module: nn.Module) -> bool:
     return not (hooks or module._backward_pre_hooks or "forward" in module.__dict__)
 
 
-def is_conv(module: nn.Module | None) -> bool:
+def is_conv(module: nn.Module | None) -> TypeGuard[nn.Conv2d]:
     """Whether ``module`` is torch's own convolution, and may be computed in another way."""
     return type(module) is nn.Conv2d and module.padding_mode == "zeros" and unhooked(module)
 
@@ -34,7 +35,8 @@ def is_conv(module: nn.Module | None) -> bool:
 def is_norm(module: nn.Module | None) -> bool:
     """Whether ``module`` is a batch norm that keeps to its running statistics."""
     return (
-        type(module) in BATCH_NORMS
+        module is not None
+        and type(module) in BATCH_NORMS
         and not module.training
         and module.running_mean is not None
         and unhooked(module)
@@ -73,8 +75,7 @@ def conv_norm_act(
 
     ``overwrite`` lets the result be written over ``residual``.
     """
-    folds = is_conv(conv) and (norm is None or is_norm(norm)) and takes(x, conv)
-    if not folds:
+    if not (is_conv(conv) and (norm is None or is_norm(norm)) and takes(x, conv)):
         x = conv(x)
         x = x if norm is None else norm(x)
         x = x if residual is None else x + residual
@@ -97,7 +98,7 @@ def convolve(
     ``overwrite`` lets the result be written over ``residual``.
     """
     conv = kernels[0].conv
-    geometry = dict(
+    geometry: dict[str, Any] = dict(
         padding=conv.padding, stride=conv.stride, dilation=conv.dilation, groups=conv.groups
     )
     on_cpu = x.device.type == "cpu"

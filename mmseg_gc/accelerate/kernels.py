@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from mmseg_gc.models.layers import AllReduceBatchNorm2d
 
+Made = TypeVar("Made", bound=tuple[Tensor | None, ...])
 BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm, AllReduceBatchNorm2d)
 
 
@@ -22,7 +24,7 @@ class Kernels:
     """
 
     conv: nn.Conv2d
-    norm: nn.Module | None = None
+    norm: Any = None  # one of `BATCH_NORMS`
     first: int = 0
     last: int | None = None
     with_bias: bool = True
@@ -80,9 +82,7 @@ class Derived:
         self._of_conv: WeakKeyDictionary[nn.Module, dict] = WeakKeyDictionary()
         self._lock = Lock()  # views of an image may go through a model in two threads
 
-    def get(
-        self, kernels: list[Kernels], num_bytes: int, make: Callable[[], tuple[Tensor | None, ...]]
-    ) -> tuple[Tensor | None, ...] | None:
+    def get(self, kernels: list[Kernels], num_bytes: int, make: Callable[[], Made]) -> Made | None:
         """What ``make`` makes, which takes ``num_bytes``; None if there is no room to keep it."""
         key = tuple((id(one.conv), one.first, one.last, one.with_bias) for one in kernels)
         state = [_state(tensor) for one in kernels for tensor in one.sources()]

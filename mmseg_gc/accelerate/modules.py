@@ -1,6 +1,7 @@
 """The known modules, computed faster: of the same parts, and the same function of their input."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -117,7 +118,7 @@ class FastResLayer(ResLayer):
         return x
 
 
-class _ReadsInputOnce:
+class _ReadsInputOnce(FCNHead):
     """A head whose first and last convolution see the input as one, side by side.
 
     The last one sees the features too, which are added then in place of being put behind the input.
@@ -127,7 +128,7 @@ class _ReadsInputOnce:
         if not self._convs_are_alike():
             return super().forward(inputs)
         x = self._transform_inputs(inputs)
-        first, last = self.convs[0], self.conv_cat
+        first, last = self._first_and_last
         if not (takes(x, first.conv) and x.shape[1] == self.in_channels):
             return super().forward(inputs)
         width = self.in_channels
@@ -137,13 +138,17 @@ class _ReadsInputOnce:
         feats = self._after_first(feats.relu_())
         return self.cls_seg(convolve(feats, [on_features], relu=True, residual=seen))
 
+    @property
+    def _first_and_last(self) -> tuple[Any, Any]:
+        return self.convs[0], self.conv_cat
+
     def _after_first(self, feats: Tensor) -> Tensor:
         raise NotImplementedError
 
     def _convs_are_alike(self) -> bool:
         if not self.concat_input or len(self.convs) == 0:
             return False
-        first, last = self.convs[0], self.conv_cat
+        first, last = self._first_and_last
         return first.conv.padding == last.conv.padding and all(
             type(part) is FastConvModule
             and is_conv(part.conv)
@@ -159,7 +164,7 @@ class FastFCNHead(_ReadsInputOnce, FCNHead):
     """`FCNHead` that reads its input once."""
 
     def _after_first(self, feats: Tensor) -> Tensor:
-        for conv in self.convs[1:]:
+        for conv in list(self.convs)[1:]:
             feats = conv(feats)
         return feats
 

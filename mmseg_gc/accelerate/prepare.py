@@ -1,10 +1,11 @@
 """The one switch: what makes a trained segmentor ready for fast inference."""
 
 import logging
+from typing import Any
 
 import torch
 from mmengine.logging import print_log
-from mmengine.model import BaseTTAModel
+from mmengine.model import BaseModel, BaseTTAModel
 from torch import Tensor, nn
 
 from mmseg_gc.accelerate import comparison
@@ -24,7 +25,7 @@ ACCELERATE = ("auto", "none")
 
 
 def prepare_for_inference(
-    model: nn.Module, *, precision: str = "fp32", compile: bool = False, accelerate: str = "auto"
+    model: BaseModel, *, precision: str = "fp32", compile: bool = False, accelerate: str = "auto"
 ) -> nn.Module:
     """Make ``model``, a segmentor or a `SegTTAModel` of one, fast; it learns no more.
 
@@ -46,8 +47,9 @@ def prepare_for_inference(
     """
     check_accelerate(accelerate)
     if isinstance(model, BaseTTAModel):
-        options = dict(precision=precision, compile=compile, accelerate=accelerate)
-        prepare_for_inference(model.module, **options)
+        prepare_for_inference(
+            model.module, precision=precision, compile=compile, accelerate=accelerate
+        )
         return model
     if getattr(model, "compute_dtype", None) is not None:
         return model  # prepared before
@@ -110,7 +112,7 @@ def _stages_read(model: nn.Module) -> tuple[int, ...] | None:
     return (backbone.out_indices[head.in_index],)
 
 
-def _accelerate(model: nn.Module, dtype: torch.dtype) -> str:
+def _accelerate(model: BaseModel, dtype: torch.dtype) -> str:
     """Put fast modules in where they say the same, cast all, and tell what was done."""
     parts = {name: part for name, part in _network(model).items() if not has_ops(part)}
     image = comparison.small_image(model)
@@ -121,7 +123,8 @@ def _accelerate(model: nn.Module, dtype: torch.dtype) -> str:
         size = "x".join(map(str, comparison.SIZE))
         return f"the plain modules, which can't be tried on an image of {size} ({error})"
     auxiliary = getattr(model, "auxiliary_head", None)
-    for part in (*parts.values(), auxiliary):  # mmcv's ops, such as DCN, take NCHW alone
+    heads: list[Any] = [*parts.values(), auxiliary]
+    for part in heads:  # mmcv's ops, such as DCN, take NCHW alone
         if part is not None:
             part.to(memory_format=torch.channels_last)
     replaced = replace(model, FAST, parts)
@@ -146,12 +149,12 @@ def _accelerate(model: nn.Module, dtype: torch.dtype) -> str:
 def _fall_back(
     model: nn.Module,
     image: Tensor,
-    expected: list[Tensor],
+    expected: list[Tensor] | None,
     replaced: list[Replacement],
     dtype: torch.dtype,
 ) -> None:
     """Undo, and empty, ``replaced`` if ``model`` doesn't give the ``expected`` logits any more."""
-    if not replaced:
+    if not replaced or expected is None:
         return
     try:
         wrong = comparison.differs(comparison.logits(model, image), expected, dtype)
@@ -171,7 +174,7 @@ def _fall_back(
     replaced.clear()
 
 
-def _cast(model: nn.Module, dtype: torch.dtype) -> None:
+def _cast(model: BaseModel, dtype: torch.dtype) -> None:
     """Let the network and auxiliary heads of ``model`` compute in ``dtype``, layer by layer."""
     if "backbone" in dict(model.named_children()):
         model.backbone.register_forward_pre_hook(_as_weights)
@@ -186,7 +189,7 @@ def _cast(model: nn.Module, dtype: torch.dtype) -> None:
                 _cast_one(module, dtype)
 
 
-def _classify_exactly(head: nn.Module) -> None:
+def _classify_exactly(head: Any) -> None:
     """Keep the classifying convolution in float32: rounded, logits would tie at many a border."""
     if type(getattr(head, "conv_seg", None)) is nn.Conv2d:
         head.conv_seg = as_subclass(head.conv_seg, Classifier)

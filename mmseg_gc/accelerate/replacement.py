@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -38,7 +39,7 @@ def replace(
     root: nn.Module,
     kinds: Mapping[type[nn.Module], type[nn.Module]],
     parts: Collection[str] | None = None,
-    where: Callable[[nn.Module], bool] = unhooked,
+    where: Callable[[Any], bool] = unhooked,
 ) -> list[Replacement]:
     """Put the subclass that ``kinds`` names into the place of each module below ``root``.
 

@@ -2,6 +2,7 @@
 
 import torch
 from mmengine.logging import print_log
+from mmengine.model import BaseModel
 from torch import nn
 
 from mmseg_gc.accelerate.cpu import operators
@@ -15,7 +16,7 @@ from mmseg_gc.models.losses import CrossEntropyLoss
 
 
 def prepare_for_training(
-    model: nn.Module, *, device_type: str, tensor_cores: bool = False, accelerate: str = "auto"
+    model: BaseModel, *, device_type: str, tensor_cores: bool = False, accelerate: str = "auto"
 ) -> nn.Module:
     """Make ``model`` ready to be trained on ``device_type``; parameters stay the same objects.
 

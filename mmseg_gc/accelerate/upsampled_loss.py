@@ -128,7 +128,7 @@ def _by_rows(
             x = x.sub_(best).exp_()
             norm = x.sum(dim=0)
             total += ((norm.log() + best - of_target) * weight).sum()
-            if needs_grad:
+            if grad is not None:
                 x = x.mul_(weight / norm).scatter_add_(0, target, -weight[None])
                 grad[i] += rows[part].T @ (x @ cols)
     return total, right, grad
@@ -173,7 +173,7 @@ def _by_images(
         torch.gather(x, 1, target[part], out=of_target[part])
         p = F.softmax(x, dim=1)
         torch.gather(p, 1, chosen[part], out=p_of_best[part])
-        if needs_grad:
+        if grad is not None:
             p.scatter_add_(1, target[part], minus_one.expand_as(target[part]))
             (grad[part],) = torch.autograd.grad(full, small, p.mul_(weight[part].unsqueeze(1)))
         del full, x, p  # before the next ones, not beside them

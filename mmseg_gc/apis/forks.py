@@ -7,7 +7,7 @@ import os
 import torch
 from mmengine.logging import print_log
 
-_kept_alone = False  # whether this process was put on one thread, and hasn't said so yet
+kept_alone = False  # whether this process was put on one thread, and hasn't said so yet
 
 
 @functools.cache
@@ -22,17 +22,17 @@ def keep_forks_from_hanging() -> None:
 
 
 def _compute_alone() -> None:
-    global _kept_alone
+    global kept_alone
     if torch.get_num_threads() > 1:
         torch.set_num_threads(1)
-        _kept_alone = True
+        kept_alone = True
 
 
 def tell_of_fork() -> None:
     """Warn once that this process was put on one thread."""
-    global _kept_alone
-    if _kept_alone:
-        _kept_alone = False
+    global kept_alone
+    if kept_alone:
+        kept_alone = False
         print_log(
             "This process was forked from one that had loaded a model, and so it computes on one "
             "thread: load the model after the fork to use all.",

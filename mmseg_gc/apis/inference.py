@@ -1,148 +1,46 @@
-"""Build a trained model from a config and a checkpoint, and label images with it."""
+"""Label images with a trained model: files, or what people hold in memory."""
 
-import logging
-from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 from weakref import WeakKeyDictionary
 
+import mmcv
 import numpy as np
 import torch
 from mmcv.transforms import Compose
 from mmengine.config import Config
-from mmengine.logging import print_log
-from mmengine.model import BaseTTAModel
-from mmengine.registry import init_default_scope
+from mmengine.model import BaseModel, BaseTTAModel
+from PIL import Image as PILImage
+from PIL import ImageOps
 from torch import nn
 
-from mmseg_gc.apis.devices import require_device
-from mmseg_gc.apis.forks import keep_forks_from_hanging, tell_of_fork
-from mmseg_gc.apis.images import Expected, Image, as_array, drawable, test_dataset
-from mmseg_gc.checkpoint import load_checkpoint, load_into
-from mmseg_gc.config import is_detection, load_config
-from mmseg_gc.config.leaf_datasets import leaf_datasets
+from mmseg_gc.apis import forks
+from mmseg_gc.apis.building import init_model
+from mmseg_gc.apis.expected import Expected, test_dataset
 from mmseg_gc.config.prediction import views_pipeline
 from mmseg_gc.config.unlabelled import without_labels
-from mmseg_gc.engine.acceleration import prepare_for_inference
-from mmseg_gc.engine.console import off_stdout
-from mmseg_gc.engine.names_of_weights import tell_other_classes
 from mmseg_gc.engine.out_of_memory import explain_memory, test_cfg_of
-from mmseg_gc.engine.sync_bn import adapt_sync_bn
-from mmseg_gc.engine.tf32 import set_tf32
 from mmseg_gc.errors import UserError
-from mmseg_gc.evaluation.label_files import NUMBERING
-from mmseg_gc.registry import DATASETS, MODELS, SCOPE
+from mmseg_gc.registry import MODELS, TRANSFORMS
 from mmseg_gc.structures import SegDataSample
 from mmseg_gc.visualization import SegLocalVisualizer
+from mmseg_gc.visualization.displayable import displayable
+
+__all__ = ["inference_model", "init_model", "show_result_pyplot"]
+
+Image = str | Path | np.ndarray | PILImage.Image
+KINDS = "a path, an array (h, w, c) in BGR order or a PIL image"
 
 
-@off_stdout()
-def init_model(
-    config: str | Path | Config,
-    checkpoint: str | Path | None = None,
-    device: str | torch.device = "cpu",
-    cfg_options: dict[str, Any] | None = None,
-    precision: str = "fp32",
-    compile: bool = False,
-    accelerate: str = "auto",
-) -> nn.Module:
-    """Build the segmentor of ``config`` on ``device``, with the weights of ``checkpoint``.
-
-    The model comes back in eval mode with ``cfg`` and ``dataset_meta`` (classes, palette) on it.
-    With a ``checkpoint`` it is prepared for inference alone, in ``precision`` fp32, bf16 or fp16
-    compiled or not, and with ``accelerate`` auto or none, as `prepare_for_inference` says. Without
-    one it is the plain model, to load weights into or to train, and takes the defaults only. What
-    there is to say goes to stderr.
-
-    Processes that are forked afterwards compute on one thread each: load a model after the fork.
-
-    Raises:
-        UserError: there is no such device, a file can't be read, the weights don't fit the model,
-            the device or an unprepared model can't have that ``precision`` or ``compile``, or it's
-            a detector.
-
-    Source: ``mmseg.apis.init_model``.
-    """
-    device = require_device(device)
-    keep_forks_from_hanging()
-    cfg = load_config(config, cfg_options)
-    if is_detection(cfg):
-        raise UserError(
-            f"{cfg.filename} is of a detector, and init_model is for segmentors: use "
-            "mmdet.apis.init_detector."
-        )
-    set_tf32(cfg.get("tf32"))
-    init_default_scope(SCOPE)
-    # The weights that training began from would be overwritten, and may need the network.
-    cfg.model.pretrained = None
-    cfg.model.backbone.pop("init_cfg", None)
-    cfg.model.train_cfg = None
-    model = MODELS.build(cfg.model)
-    meta = {}
-    if checkpoint is not None:
-        loaded = load_checkpoint(str(checkpoint))
-        load_into(model, loaded, source=checkpoint)
-        meta = loaded.get("meta", {})
-        del loaded  # as large as the model
-    model.dataset_meta = _dataset_meta(cfg, meta)
-    model.cfg = cfg
-    model = adapt_sync_bn(model, device_type=device.type, world_size=1)
-    model = model.to(device).eval()
-    if checkpoint is not None:
-        return prepare_for_inference(
-            model, precision=precision, compile=compile, accelerate=accelerate
-        )
-    if precision != "fp32" or compile:
-        raise UserError(
-            "init_model: precision and compile need a checkpoint; without one, load the weights "
-            "and call mmseg_gc.accelerate.prepare_for_inference."
-        )
-    return model
-
-
-def _dataset_meta(cfg: Config, meta: dict) -> dict[str, Any]:
-    """Classes, palette and the numbers of label files: the config's, else the checkpoint's."""
-    dataset = (cfg.get("test_dataloader") or {}).get("dataset") or {}
-    dataset = leaf_datasets(dataset)[0]
-    stored = meta.get("dataset_meta") or {
-        "classes": meta.get("CLASSES"),
-        "palette": meta.get("PALETTE"),
-    }
-    if dataset.get("metainfo"):
-        names = dict(dataset["metainfo"])
-        if isinstance(names.get("classes"), list | tuple):
-            tell_other_classes(names["classes"], stored.get("classes"))
-    else:
-        known = getattr(DATASETS.get(dataset["type"]), "METAINFO", {}) if "type" in dataset else {}
-        names = {key: known.get(key) or stored.get(key) for key in ("classes", "palette")}
-    return {**_numbering(dataset, stored), **names}
-
-
-def _numbering(dataset: Mapping, stored: Mapping) -> dict[str, Any]:
-    """What `label_file_ids` needs of a data set's config, else of a checkpoint's metainfo."""
-    of_weights = {key: stored.get(key) for key in NUMBERING}
-    if "type" not in dataset:
-        return of_weights
-    try:
-        # No file is looked at, but the class may do anything.
-        built = DATASETS.build({**dataset, "pipeline": [], "lazy_init": True, "test_mode": False})
-    except Exception as error:
-        print_log(
-            f"test_dataloader.dataset can't be built ({error}), so that label files are numbered "
-            "as the checkpoint says.",
-            logger="current",
-            level=logging.WARNING,
-        )
-        return of_weights
-    numbering = {key: built.metainfo.get(key) for key in NUMBERING}
-    if getattr(built, "may_hold_grey_levels", False):
-        numbering["file_label_map"] = of_weights["file_label_map"]
-    return numbering
-
-
+@overload
+def inference_model(model: nn.Module, img: Image, aug_test: bool = False) -> SegDataSample: ...
+@overload
 def inference_model(
-    model: nn.Module, img: Image | Sequence[Image], aug_test: bool = False
+    model: nn.Module, img: list[Image] | tuple[Image, ...], aug_test: bool = False
+) -> list[SegDataSample]: ...
+def inference_model(
+    model: nn.Module, img: Image | list[Image] | tuple[Image, ...], aug_test: bool = False
 ) -> SegDataSample | list[SegDataSample]:
     """Label one image or several.
 
@@ -163,10 +61,11 @@ def inference_model(
     Source: ``mmseg.apis.inference_model``.
     """
     is_list = isinstance(img, list | tuple)
-    images = list(img) if is_list else [img]
+    images: list[Image] = list(img) if isinstance(img, list | tuple) else [img]
     if not images:
         raise UserError("no image to label: the list is empty.")
-    tell_of_fork()
+    if forks.kept_alone:
+        forks.tell_of_fork()
     if aug_test:
         model = tta_model(model)
     with torch.no_grad():
@@ -174,7 +73,7 @@ def inference_model(
     return results if is_list else results[0]
 
 
-def _label(model: nn.Module, image: Image, aug_test: bool) -> SegDataSample:
+def _label(model: BaseModel, image: Image, aug_test: bool) -> SegDataSample:
     segmentor = model.module if isinstance(model, BaseTTAModel) else model
     try:
         return model.test_step(_reader(segmentor, aug_test).batch(image))[0]
@@ -212,7 +111,7 @@ class _Reader:
 _readers: WeakKeyDictionary[nn.Module, dict[bool, _Reader]] = WeakKeyDictionary()
 
 
-def _reader(model: nn.Module, aug_test: bool) -> _Reader:
+def _reader(model: BaseModel, aug_test: bool) -> _Reader:
     of_model = _readers.setdefault(model, {})
     reader = of_model.get(aug_test)
     # People change the pipeline of a model's `cfg` between two images.
@@ -227,10 +126,110 @@ def _said_of_images(cfg: Config) -> list[Any]:
     return [cfg.get("test_dataloader"), cfg.get("tta_pipeline"), preprocessor]
 
 
-def tta_model(model: nn.Module) -> BaseTTAModel:
+def tta_model(model: BaseModel) -> BaseTTAModel:
     """``model`` behind what averages over the scales and flips of its config, in eval mode."""
     tta = MODELS.build({**model.cfg.get("tta_model", dict(type="SegTTAModel")), "module": model})
     return tta.eval()
+
+
+def as_array(image: np.ndarray | PILImage.Image, expected: Expected) -> np.ndarray:
+    """``image`` as the pipeline's loader would give it: (h, w) or (h, w, c), writable, contiguous.
+
+    Grey images serve a network of three channels, and bits become 0 and 255, as from files. Types
+    that files don't have become uint8 or float32.
+
+    Raises:
+        UserError: it has another type, shape, number of channels or range than the network's.
+    """
+    if isinstance(image, PILImage.Image):
+        if not str(expected.loader.get("color_type", "color")).endswith(("changed", "orientation")):
+            image = ImageOps.exif_transpose(image)  # as from its file
+        image = _of_pil(image, expected)
+    if not isinstance(image, np.ndarray):
+        raise UserError(f"an image is {_described(image)}; give {KINDS}.")
+    image = np.asarray(image)  # without what a subclass, such as a masked array, does
+    if image.dtype.kind not in "buif":
+        raise UserError(f"an image array has dtype {image.dtype}; make it uint8 or float32.")
+    if image.ndim not in (2, 3) or image.size == 0:
+        raise UserError(
+            f"an image array has shape {image.shape}; give one image (h, w, c) that isn't empty, "
+            "or a list of them."
+        )
+    image = _of_channels(image, expected)
+    _require_range(image, expected)
+    if image.dtype.kind == "b":
+        image = image.astype(np.uint8) * np.uint8(255)
+    elif image.dtype.kind == "f":
+        image = image.astype(np.float32, copy=False)
+    elif expected.reads_8_bits:
+        image = image.astype(np.uint8, copy=False)
+    elif image.dtype not in (np.uint8, np.uint16, np.int16):  # OpenCV resizes no others
+        image = image.astype(np.float32)
+    return np.require(image, requirements=("C", "W"))
+
+
+def _described(image: object) -> str:
+    if image is None:
+        return "None, as cv2.imread gives for a file that it can't read"
+    if isinstance(image, torch.Tensor):
+        return (
+            "a torch tensor, whose order of channels is unknown (of RGB (3, h, w) from 0 to 255 "
+            "take tensor.flip(0).permute(1, 2, 0).cpu().numpy())"
+        )
+    return f"of type {type(image).__name__}"
+
+
+def _of_pil(image: PILImage.Image, expected: Expected) -> np.ndarray:
+    if image.mode.startswith(("I", "F")):  # one channel of more than 8 bits
+        return np.asarray(image)
+    if image.mode == "RGBA" and expected.channels == 4:
+        return np.asarray(image)[..., [2, 1, 0, 3]]
+    if expected.channels == 1 and (image.mode in ("1", "L") or expected.reads_8_bits):
+        return np.asarray(image.convert("L"))
+    return np.asarray(image.convert("RGB"))[..., ::-1]
+
+
+def _of_channels(image: np.ndarray, expected: Expected) -> np.ndarray:
+    found, wanted = 1 if image.ndim == 2 else image.shape[2], expected.channels
+    if wanted is None or found == wanted:
+        return image[..., 0] if image.ndim == 3 and found == 1 else image
+    if found == 1 and wanted == 3:
+        return np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
+    if found == 3 and wanted == 1 and expected.reads_8_bits and image.dtype == np.uint8:
+        return mmcv.bgr2gray(np.ascontiguousarray(image))
+    cure = f"give {wanted}, as mean or in_channels of the config has it"
+    if image.ndim == 3 and image.shape[0] in (wanted, 1) and found > 4:
+        cure = "turn it by array.transpose(1, 2, 0), so that channels come last"
+    elif found == 4 and wanted == 3:
+        cure = "leave out transparency by array[..., :3]"
+    raise UserError(
+        f"an image array of shape {image.shape} has {found} channels and the network takes "
+        f"{wanted}; {cure}."
+    )
+
+
+def _require_range(image: np.ndarray, expected: Expected) -> None:
+    if image.dtype.kind == "b":
+        return
+    finite = image[np.isfinite(image)] if image.dtype.kind == "f" else image
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    told = f"an image array of {image.dtype} has values from {low:g} to {high:g}"
+    if image.dtype.kind == "f" and low >= 0 and 0 < high <= 2:  # resizing may overshoot 1
+        if expected.reads_8_bits:
+            raise UserError(f"{told}, and the network takes 0 to 255; multiply it by 255.")
+        if expected.largest_level > 1:
+            raise UserError(
+                f"{told}, and the config's mean and std are up to {expected.largest_level:g}; give "
+                "the values that the files have."
+            )
+    if expected.reads_8_bits and (low < 0 or high > 255):
+        cure = "by array // 256" if image.dtype == np.uint16 else "to that range"
+        raise UserError(f"{told}, and the network takes 0 to 255; scale it {cure}.")
+    if image.dtype == np.uint8 and expected.largest_level > 256:
+        raise UserError(
+            f"{told}, and the config's mean and std are up to {expected.largest_level:g}; give the "
+            "values that the files have."
+        )
 
 
 def show_result_pyplot(
@@ -272,3 +271,17 @@ def show_result_pyplot(
 def _names_and_colors(model: nn.Module) -> dict[str, Any]:
     meta = getattr(model, "dataset_meta", None) or {}
     return {key: meta.get(key) for key in ("classes", "palette")}
+
+
+def drawable(image: Image, expected: Expected) -> np.ndarray:
+    """``image``, of a file or in memory, as a screen shows it: RGB, uint8, (h, w, 3)."""
+    if isinstance(image, str | Path):
+        loader = TRANSFORMS.build(dict(expected.loader))
+        pixels = loader({"img_path": str(image)})["img"]
+    else:
+        pixels = as_array(image, expected)
+    if pixels.dtype.kind == "f":
+        pixels = np.nan_to_num(pixels, posinf=0, neginf=0)
+    if expected.reads_8_bits:
+        pixels = pixels.astype(np.uint8)
+    return displayable(pixels)

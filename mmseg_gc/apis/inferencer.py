@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.model import BaseModel
 from tqdm import tqdm
 
-from mmseg_gc.apis.images import Expected, Image, drawable
-from mmseg_gc.apis.inference import inference_model, init_model
+from mmseg_gc.apis.expected import Expected
+from mmseg_gc.apis.inference import Image, drawable, inference_model, init_model
 from mmseg_gc.apis.predict import sentence_of
 from mmseg_gc.apis.sources import Named, find
 from mmseg_gc.atomic import left_behind
@@ -24,7 +25,7 @@ from mmseg_gc.evaluation.label_files import LabelFiles, is_whole, label_file_ids
 from mmseg_gc.registry import DATASETS, INFERENCERS
 from mmseg_gc.structures import SegDataSample
 from mmseg_gc.visualization import SegLocalVisualizer
-from mmseg_gc.visualization.pictures import write_picture
+from mmseg_gc.visualization.drawings import write_drawing
 
 # What the system says of one file's name, and not of the disk.
 OF_ONE_NAME = (errno.ENAMETOOLONG, errno.EISDIR, errno.EILSEQ, errno.EINVAL)
@@ -37,13 +38,14 @@ class Labelled:
 
     image: Image
     data_sample: SegDataSample | None = None
-    picture: np.ndarray | None = None  # RGB uint8 (H, W, 3), if one was drawn
+    drawing: np.ndarray | None = None  # RGB uint8 (H, W, 3), if one was drawn
     error: str = ""
     skipped: bool = False
 
     @property
     def labels(self) -> np.ndarray:
         """Ids of classes, (H, W)."""
+        assert self.data_sample is not None, self.error
         return self.data_sample.pred_sem_seg.data.squeeze(0).cpu().numpy()
 
 
@@ -74,7 +76,7 @@ class MMSegInferencer:
         accelerate: str = "auto",
     ):
         device = device or ("cuda:0" if torch.cuda.is_available() else "cpu")
-        self.model = init_model(
+        self.model: BaseModel = init_model(
             model,
             weights,
             device=device,
@@ -85,7 +87,9 @@ class MMSegInferencer:
         self.show_progress = show_progress
         self._unnamed = count()  # images without a file that results were named for
         self._written: dict[tuple[str, str], str] = {}  # folder and name of a result: its image
-        known = DATASETS.get(dataset_name).METAINFO if dataset_name else self.model.dataset_meta
+        known: Any = self.model.dataset_meta
+        if dataset_name:
+            known = DATASETS.get(dataset_name).METAINFO
         self.visualizer = SegLocalVisualizer(
             classes=classes or known.get("classes"), palette=palette or known.get("palette")
         )
@@ -115,7 +119,7 @@ class MMSegInferencer:
             UserError: as `stream`; or an image can't be used. With ``out_dir`` the others are
                 labelled before that is said.
         """
-        predictions, pictures, errors = [], [], []
+        predictions, drawings, errors = [], [], []
         for result in self.stream(
             inputs,
             return_vis=return_vis,
@@ -134,13 +138,13 @@ class MMSegInferencer:
                     break  # nothing else would remain of the others
             elif not errors:
                 predictions.append(result.data_sample if return_datasamples else result.labels)
-                pictures.append(result.picture)
+                drawings.append(result.drawing)
         if errors:
             raise UserError("; ".join(errors[:NAMED_AT_MOST]) + _further(errors))
         single = len(predictions) == 1
         return {
             "predictions": predictions[0] if single else predictions,
-            "visualization": (pictures[0] if single else pictures) if return_vis else [],
+            "visualization": (drawings[0] if single else drawings) if return_vis else [],
         }
 
     def stream(
@@ -198,29 +202,29 @@ class MMSegInferencer:
         for image in tqdm(images, unit=" images", total=total, disable=not self.show_progress):
             if out_dir:
                 self._claim(image, out_dir)
-            drawing = targets["vis"] / f"{image.name}.jpg" if "vis" in targets else None
+            drawing_file = targets["vis"] / f"{image.name}.jpg" if "vis" in targets else None
             wanted = [targets["pred"] / f"{image.name}.png"] if "pred" in targets else []
-            wanted += [drawing] if drawing else []
+            wanted += [drawing_file] if drawing_file else []
             if skip_existing and wanted and all(map(is_whole, wanted)):
                 yield Labelled(image.image, skipped=True)
                 continue
-            picture = None
+            drawing = None
             try:
                 sample = inference_model(self.model, image.image, aug_test=aug_test)
                 if draws:
-                    picture = self._draw(image, sample, show, wait_time, with_labels)
+                    drawing = self._draw(image, sample, show, wait_time, with_labels)
             except Exception as error:  # whatever it is, the next image may be well
                 result = Labelled(image.image, error=sentence_of(error, image))
             else:
-                result = Labelled(image.image, sample, picture)
+                result = Labelled(image.image, sample, drawing)
                 try:
                     if "pred" in targets:
                         labels.names[image.origin] = image.name
                         labels.write(
                             label_file_ids(self.model.dataset_meta)[result.labels], image.origin
                         )
-                    if drawing:
-                        write_picture(picture, str(drawing))
+                    if drawing_file and drawing is not None:
+                        write_drawing(drawing, str(drawing_file))
                 except UserError as error:
                     if getattr(error.__cause__, "errno", None) not in OF_ONE_NAME:
                         raise

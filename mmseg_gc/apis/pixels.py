@@ -12,7 +12,8 @@ from mmengine.structures import BaseDataElement
 from PIL import Image as PILImage
 from torch import nn
 
-from mmseg_gc.apis.images import Expected, as_array, test_dataset
+from mmseg_gc.apis.expected import Expected, test_dataset
+from mmseg_gc.apis.inference import as_array
 from mmseg_gc.config.prediction import views_pipeline
 from mmseg_gc.config.unlabelled import without_labels
 from mmseg_gc.datasets.transforms.decoding import decode

@@ -2,8 +2,8 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain, count
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from mmengine.model import BaseModel
 from PIL import Image as PILImage
 from torch import nn
 
@@ -64,7 +65,9 @@ def predict(
         UserError: an image can't be used, or there is none.
     """
     needs = needs_of(outputs)
-    options = dict(batch_size=batch_size, aug_test=aug_test, scale=scale, opacity=opacity)
+    options: dict[str, Any] = dict(
+        batch_size=batch_size, aug_test=aug_test, scale=scale, opacity=opacity
+    )
     files, rest = find(images, count())
     found = _or_raise(answers(model, chain(files, rest), needs=needs, **options))
     if isinstance(images, list | tuple):
@@ -106,7 +109,7 @@ def answers(
         raise UserError(f"batch size {batch_size} is no number of images; give 1 or more.")
     loader = Loader(model, aug_test=aug_test, keeps_image="image" in needs)
     network = tta_model(model) if aug_test else model
-    common = dict(meta=model.dataset_meta or {}, scale=scale, opacity=opacity)
+    common: dict[str, Any] = dict(meta=model.dataset_meta or {}, scale=scale, opacity=opacity)
     fetching, reading = ThreadPoolExecutor(1), ThreadPoolExecutor(READERS)
 
     def load(image: Named) -> tuple[Named, Any, str]:
@@ -127,7 +130,7 @@ def answers(
 
 def in_order(work: Callable, items: Iterable, pool: Executor, ahead: int) -> Iterator[Any]:
     """What ``work`` makes of ``items`` in ``pool``, in order, at most ``ahead`` in advance."""
-    pending = deque()
+    pending: deque[Future] = deque()
     for item in items:
         pending.append(pool.submit(work, item))
         if len(pending) > ahead:
@@ -197,8 +200,8 @@ def _answer(
 
 @torch.no_grad()
 def _run(
-    network: nn.Module, samples: list[dict], needs: frozenset[str], aug_test: bool
-) -> list[dict[str, np.ndarray]]:
+    network: BaseModel, samples: list[dict], needs: frozenset[str], aug_test: bool
+) -> list[dict[str, Any]]:
     test_cfg = test_cfg_of(network)
     wants_logits = bool(needs & OF_LOGITS)
     with explain_memory(test_cfg), _with_logits(test_cfg, wants_logits):
@@ -206,7 +209,7 @@ def _run(
         return [_maps(result, needs, aug_test) for result in results]
 
 
-def _maps(result: Any, needs: frozenset[str], aug_test: bool) -> dict[str, np.ndarray]:
+def _maps(result: Any, needs: frozenset[str], aug_test: bool) -> dict[str, Any]:
     labels = result.pred_sem_seg.data
     maps = {"labels": labels[0]}
     if needs & OF_LOGITS:
@@ -222,7 +225,7 @@ def _maps(result: Any, needs: frozenset[str], aug_test: bool) -> dict[str, np.nd
 
 
 @contextmanager
-def _with_logits(test_cfg: dict | None, wanted: bool) -> Iterator[None]:
+def _with_logits(test_cfg: MutableMapping | None, wanted: bool) -> Iterator[None]:
     if not wanted:
         yield
         return
@@ -239,6 +242,6 @@ def _with_logits(test_cfg: dict | None, wanted: bool) -> Iterator[None]:
 
 def _or_raise(found: Iterator[Answer]) -> Iterator[Prediction]:
     for answer in found:
-        if answer.error:
+        if answer.prediction is None:
             raise UserError(answer.error)
         yield answer.prediction

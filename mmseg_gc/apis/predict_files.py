@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, count, islice
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 from tqdm import tqdm
@@ -61,7 +62,7 @@ class FileWriter:
         self.model = model
         self.out_dir = Path(out_dir)
         self.outputs = list(dict.fromkeys(outputs))
-        self.options = dict(
+        self.options: dict[str, Any] = dict(
             needs=needs_of(self.outputs),
             batch_size=batch_size,
             aug_test=aug_test,
@@ -80,8 +81,8 @@ class FileWriter:
         """
         folders = [self.out_dir / output for output in self.outputs]
         videos = [Video(one) for one in inputs if is_video(one)]
-        pictures = [one for one in inputs if not is_video(one)]
-        files = find(pictures, count(), map(str, folders))[0] if pictures else []
+        no_videos = [one for one in inputs if not is_video(one)]
+        files = find(no_videos, count(), map(str, folders))[0] if no_videos else []
         if not files and not videos:
             raise UserError(
                 f"no image found in {', '.join(map(str, inputs))}; known suffixes: "
@@ -127,7 +128,7 @@ class FileWriter:
 
     def _write(self, answer: Answer) -> Written:
         source = str(answer.image.image)
-        if answer.error:
+        if answer.prediction is None:
             return Written(source, error=answer.error)
         try:
             self._save(answer.prediction, answer.image.name, self.outputs)
@@ -168,6 +169,7 @@ class FileWriter:
 
         def draw(answer: Answer) -> None:
             prediction = answer.prediction
+            assert prediction is not None
             prediction.all_in_legend = True  # else the frames' sizes would differ
             for output, sink in zip(moving, sinks, strict=True):
                 sink.add(getattr(prediction, output)())

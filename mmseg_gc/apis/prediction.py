@@ -16,9 +16,9 @@ from mmseg_gc.atomic import put
 from mmseg_gc.config import did_you_mean
 from mmseg_gc.errors import UserError
 from mmseg_gc.evaluation.label_files import label_file_ids
+from mmseg_gc.visualization.drawings import write_drawing
 from mmseg_gc.visualization.legend import with_legend
 from mmseg_gc.visualization.local_visualizer import distinct_colors, overlay
-from mmseg_gc.visualization.pictures import write_picture
 
 BACKGROUND = {"background", "_background_", "bg"}
 OPACITY = 0.5
@@ -181,13 +181,13 @@ def _write_areas(of: Prediction, path: str) -> None:
 OUTPUTS = {
     "overlay": Output(
         ".jpg",
-        lambda of, path: write_picture(of.overlay(), path),
+        lambda of, path: write_drawing(of.overlay(), path),
         "colours over the image, with a legend",
         frozenset({"image"}),
     ),
     "ids": Output(".png", _write_ids, "the label files' numbers"),
     "colour": Output(
-        ".png", lambda of, path: write_picture(of.colour(), path), "the classes' colours"
+        ".png", lambda of, path: write_drawing(of.colour(), path), "the classes' colours"
     ),
     "confidence": Output(
         ".png",

@@ -59,7 +59,8 @@ def polygons_of(mask: np.ndarray) -> list[tuple[Ring, list[Ring]]]:
     contours, tree = cv2.findContours(doubled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     if tree is None:
         return []
-    found, holes = {}, {}
+    found: dict[int, Ring] = {}
+    holes: dict[int, list[Ring]] = {}
     for index, (contour, (_, _, _, parent)) in enumerate(zip(contours, tree[0], strict=True)):
         ring = _corners((contour[:, 0] + 1) // 2)
         if len(ring) < 3:
@@ -136,7 +137,7 @@ def coco(
 ) -> dict:
     """COCO's file of one image, a mask of run lengths for each class that is in ``labels``."""
     height, width = labels.shape
-    annotations = []
+    annotations: list[dict] = []
     for number in np.unique(labels).tolist():
         if number in left_out:
             continue

@@ -5,13 +5,12 @@ import os
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image as PILImage
 
-from mmseg_gc.apis.images import Image
 from mmseg_gc.datasets.files import IMAGE_SUFFIXES, is_hidden
 from mmseg_gc.errors import UserError
 from mmseg_gc.evaluation.label_files import result_names
@@ -20,7 +19,7 @@ from mmseg_gc.evaluation.label_files import result_names
 class Source(NamedTuple):
     """An image: a file, with a folder below which its results keep its folders, or pixels."""
 
-    image: Image
+    image: Any  # an `Image`, or what else the caller's reader takes
     root: str = ""
 
     @property
@@ -29,7 +28,7 @@ class Source(NamedTuple):
 
 
 class Named(NamedTuple):
-    image: Image
+    image: Any
     name: str
     is_file: bool
 
@@ -40,7 +39,7 @@ class Named(NamedTuple):
 
 
 def find(
-    inputs: Image | Iterable[Image], unnamed: Iterator[int], left_out: Iterable[str] = ()
+    inputs: object, unnamed: Iterator[int], left_out: Iterable[str] = ()
 ) -> tuple[list[Named], Iterator[Named]]:
     """The files that ``inputs`` begins with, and what follows, taken from it one by one.
 
@@ -76,7 +75,7 @@ def _named_files(files: list[Source]) -> list[Named]:
     return [Named(file.image, name, True) for file, name in zip(files, names, strict=True)]
 
 
-def _expand(inputs: Image | Iterable[Image], left_out: set[str]) -> Iterator[Source]:
+def _expand(inputs: object, left_out: set[str]) -> Iterator[Source]:
     if isinstance(inputs, str | Path):
         if glob.has_magic(str(inputs)) and not os.path.lexists(inputs) and "://" not in str(inputs):
             yield from _expand(_matches(str(inputs)), left_out)

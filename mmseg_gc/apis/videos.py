@@ -37,7 +37,7 @@ class Video:
         self.is_live = self.source.isdigit() or bool(STREAM.match(self.source))
         if not self.is_live and "://" not in self.source and not os.path.isfile(self.source):
             raise UserError(f"video {source} doesn't exist; check the path.")
-        self._capture = cv2.VideoCapture(int(source) if self.source.isdigit() else self.source)
+        self._capture = cv2.VideoCapture(int(self.source) if self.source.isdigit() else self.source)
         width, height = (
             int(self._capture.get(what))
             for what in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
@@ -48,7 +48,10 @@ class Video:
                 f"video {source} has frames of {width} x {height} pixels and at most "
                 f"{max_pixels / 1e6:g} million are read here; make it smaller."
             )
-        opened, self._first = self._capture.read() if self._capture.isOpened() else (False, None)
+        opened = False
+        self._first: np.ndarray | None = None
+        if self._capture.isOpened():
+            opened, self._first = self._capture.read()
         if not opened:
             self._capture.release()
             raise UserError(
@@ -103,7 +106,7 @@ class VideoFile:
             height, width = frame.shape[:2]
             self._size = (width - width % 2, height - height % 2)  # most codecs want even sizes
             codec = CODECS.get(self.path.suffix, "MJPG")
-            code = cv2.VideoWriter_fourcc(*codec)
+            code = cv2.VideoWriter.fourcc(*codec)
             self._writer = cv2.VideoWriter(self._temporary, code, self.rate, self._size)
             if not self._writer.isOpened():
                 raise UserError(f"video {self.path} can't be written by this OpenCV; name .avi.")

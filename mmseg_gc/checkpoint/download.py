@@ -1,12 +1,13 @@
 """Fetch weight files over HTTP: resumable, checked by their hash, never half-written."""
 
-import fcntl
 import hashlib
 import logging
 import os
 import re
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -14,6 +15,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 import torch
+from filelock import FileLock, Timeout
 from mmengine.logging import print_log
 from tqdm import tqdm
 
@@ -112,13 +114,17 @@ def _check(path: Path, expected: str, subject: str, cure: str) -> None:
 def _fetch(url: str, target: Path, expected: str | None) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.part")
-    with open(part, "ab") as file:
-        # The lock lies on the file itself, which therefore is emptied and renamed, but not removed
-        # as long as the target is missing: a process in the queue would hold on to a ghost.
-        _lock(file, target)
-        if target.is_file():  # while this process waited
+    with _turn(part, target) as lock:
+        if target.is_file():  # since this process waited
             part.unlink(missing_ok=True)
-            return
+        else:
+            _fetch_to(part, url, target, expected)
+        # Who waits for the lock finds the target, and who comes later doesn't ask for it.
+        Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def _fetch_to(part: Path, url: str, target: Path, expected: str | None) -> None:
+    with open(part, "ab") as file:
         try:
             # Two halves are known to belong together by their hash alone.
             _transfer(url, file, bar_name=target.name, resume=expected is not None)
@@ -134,40 +140,50 @@ def _fetch(url: str, target: Path, expected: str | None) -> None:
         os.replace(part, target)
 
 
-def _lock(file: BinaryIO, target: Path) -> None:
+@contextmanager
+def _turn(part: Path, target: Path) -> Iterator[FileLock]:
     """Wait for one's turn as long as the process before fetches something.
 
     Raises:
         UserError: it doesn't.
     """
+    lock = FileLock(f"{target}.lock")
     told, size, changed = False, -1, time.monotonic()
     begun = changed
-    while True:
+    while not lock.is_locked:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
+            lock.acquire(timeout=0)
+            continue
+        except Timeout:
             now = time.monotonic()
-        if os.fstat(file.fileno()).st_size != size:
-            size, changed = os.fstat(file.fileno()).st_size, now
+        if _size_of(part) != size:
+            size, changed = _size_of(part), now
         if now - changed > SECONDS_TO_WAIT:
             raise UserError(
-                f"{_holder(file)} holds {target}.part and has fetched nothing for "
+                f"{_holder(lock)} holds {lock.lock_file} and has fetched nothing for "
                 f"{SECONDS_TO_WAIT} s: stop it and try again."
             )
         if not told and now - begun > SECONDS_BEFORE_TELLING:
-            message = f"Waiting for {_holder(file)}, which fetches {target}."
+            message = f"Waiting for {_holder(lock)}, which fetches {target}."
             print_log(message, logger="current", level=logging.WARNING)
             told = True
         time.sleep(0.1)
-
-
-def _holder(file: BinaryIO) -> str:
-    inode = os.fstat(file.fileno()).st_ino
     try:
+        yield lock
+    finally:
+        lock.release()
+
+
+def _size_of(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _holder(lock: FileLock) -> str:
+    try:
+        inode = os.stat(lock.lock_file).st_ino
         locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
     except OSError:
-        locks = []
+        return "another process"
     owners = [
         line[4]
         for line in locks

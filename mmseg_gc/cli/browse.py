@@ -1,6 +1,6 @@
-"""Draw a data set's pictures as the network sees them, after augmentation, with the labels on top.
+"""Draw a data set's images as the network sees them, after augmentation, with the labels on top.
 
-Writes one file a picture below --out, or all on one contact sheet with --sheet.
+Writes one file an image below --out, or all on one contact sheet with --sheet.
 """
 
 import argparse
@@ -10,7 +10,7 @@ from pathlib import Path
 from mmseg_gc.cli.command import cli
 from mmseg_gc.errors import UserError
 
-GAP = 6  # pixels between the pictures of a sheet
+GAP = 6  # pixels between the images of a sheet
 
 
 def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -23,10 +23,10 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("config", help=CONFIG_HELP)
     parser.add_argument("--split", default="train", choices=("train", "val", "test"))
-    parser.add_argument("--number", type=int, default=20, help="how many pictures")
+    parser.add_argument("--number", type=int, default=20, help="how many images")
     place = parser.add_mutually_exclusive_group(required=True)
-    place.add_argument("--out", type=Path, metavar="DIR", help="folder for one PNG a picture")
-    place.add_argument("--sheet", type=Path, metavar="FILE.png", help="one file with all pictures")
+    place.add_argument("--out", type=Path, metavar="DIR", help="folder for one PNG an image")
+    place.add_argument("--sheet", type=Path, metavar="FILE.png", help="one file with all images")
     parser.add_argument("--alpha", type=float, default=0.5, help="weight of the labels, 0 to 1")
     parser.add_argument("--seed", type=int, default=0, help="of the augmentation")
     add_config_options(parser, "train_dataloader.dataset.data_root=/path")
@@ -43,57 +43,57 @@ def open_dataset(cfg, split: str):
 
 
 def draw(sample: dict, meta: dict, alpha: float):
-    """A packed sample as a picture (h, w, 3), RGB, uint8, with its classes' names."""
+    """A packed sample as an image (h, w, 3), RGB, uint8, with its classes' names."""
     import numpy as np
 
     from mmseg_gc.visualization.displayable import displayable
     from mmseg_gc.visualization.local_visualizer import overlay, write_names
 
     if "inputs" not in sample or isinstance(sample["inputs"], list):
-        raise UserError("The pipeline does not end in PackSegInputs with one picture: add it.")
-    picture = displayable(sample["inputs"].numpy().transpose(1, 2, 0))
+        raise UserError("The pipeline does not end in PackSegInputs with one image: add it.")
+    image = displayable(sample["inputs"].numpy().transpose(1, 2, 0))
     if "gt_sem_seg" in sample["data_samples"]:
         label = sample["data_samples"].gt_sem_seg.data[0].numpy()
-        if label.shape != picture.shape[:2]:  # a test pipeline loads the label after `Resize`
+        if label.shape != image.shape[:2]:  # a test pipeline loads the label after `Resize`
             import cv2
 
             size = (label.shape[1], label.shape[0])
-            picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         palette = np.array(meta["palette"], np.uint8).reshape(-1, 3)
-        picture = overlay(picture, label, palette, alpha)
-        write_names(picture, label, meta["classes"] or ())
-    return picture
+        image = overlay(image, label, palette, alpha)
+        write_names(image, label, meta["classes"] or ())
+    return image
 
 
-def contact_sheet(pictures: list):
-    """All pictures in a grid that is about as wide as high: (h, w, 3), RGB, uint8."""
+def contact_sheet(images: list):
+    """All images in a grid that is about as wide as high: (h, w, 3), RGB, uint8."""
     import math
 
     import cv2
     import numpy as np
 
-    height = min(300, max(picture.shape[0] for picture in pictures))
-    width = max(math.ceil(p.shape[1] * height / p.shape[0]) for p in pictures)
-    columns = max(1, round(math.sqrt(len(pictures) * height / width)))
-    rows = math.ceil(len(pictures) / columns)
+    height = min(300, max(image.shape[0] for image in images))
+    width = max(math.ceil(p.shape[1] * height / p.shape[0]) for p in images)
+    columns = max(1, round(math.sqrt(len(images) * height / width)))
+    rows = math.ceil(len(images) / columns)
     shape = rows * (height + GAP) + GAP, columns * (width + GAP) + GAP, 3
     sheet = np.full(shape, 255, np.uint8)
-    for index, picture in enumerate(pictures):
-        size = max(1, round(picture.shape[1] * height / picture.shape[0])), height
-        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    for index, image in enumerate(images):
+        size = max(1, round(image.shape[1] * height / image.shape[0])), height
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         top = GAP + index // columns * (height + GAP)
         left = GAP + index % columns * (width + GAP)
-        sheet[top : top + height, left : left + size[0]] = picture
+        sheet[top : top + height, left : left + size[0]] = image
     return sheet
 
 
-def save(path: Path, picture) -> None:
+def save(path: Path, image) -> None:
     import cv2
 
     from mmseg_gc.atomic import write_atomically
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = cv2.imencode(".png", picture[..., ::-1])[1].tobytes()
+    content = cv2.imencode(".png", image[..., ::-1])[1].tobytes()
     write_atomically(path, lambda file: file.write(content))
 
 
@@ -118,15 +118,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise UserError(f"--number is {args.number}: give one above 0.")
     # Spread over the whole split: neighbours in a video look alike.
     chosen = np.linspace(0, len(dataset) - 1, number).round().astype(int).tolist()
-    pictures = []
-    for index in tqdm(chosen, desc="drawing", unit="picture", dynamic_ncols=True):
+    images = []
+    for index in tqdm(chosen, desc="drawing", unit="image", dynamic_ncols=True):
         sample = dataset[index]
-        picture = draw(sample, dataset.metainfo, args.alpha)
+        image = draw(sample, dataset.metainfo, args.alpha)
         if args.sheet:
-            pictures.append(picture)
+            images.append(image)
         else:
             stem = Path(sample["data_samples"].img_path).stem
-            save(args.out / f"{index:06d}_{stem}.png", picture)
+            save(args.out / f"{index:06d}_{stem}.png", image)
     if args.sheet:
-        save(args.sheet, contact_sheet(pictures))
-    print(f"{number} of {len(dataset)} pictures are in {args.sheet or args.out}")
+        save(args.sheet, contact_sheet(images))
+    print(f"{number} of {len(dataset)} images are in {args.sheet or args.out}")

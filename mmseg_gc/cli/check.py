@@ -1,6 +1,6 @@
 """Say what is wrong with a data set before a day of training does.
 
-Reads every picture and label of a config's splits as training would, and lists all faults by file,
+Reads every image and label of a config's splits as training would, and lists all faults by file,
 the share of each class, and settings that fit. Exits with 1 where training would fail or be
 meaningless.
 """
@@ -61,7 +61,7 @@ def print_classes(charts) -> None:
             size = f", {', '.join(sizes)}{' …' if len(chart.sizes) > 3 else ''}"
         total = chart.labelled + chart.ignored
         ignored = f", {chart.ignored / total:.1%} ignored" if total else ""
-        print(f"{split.name}: {len(chart.reports)} pictures, {chart.num_labels} labels", end="")
+        print(f"{split.name}: {len(chart.reports)} images, {chart.num_labels} labels", end="")
         print(f"{size}{ignored}")
     charts = [chart for chart in charts if chart.labelled]
     if not charts:
@@ -75,8 +75,8 @@ def print_classes(charts) -> None:
     for chart in charts:
         shares = [chart.pixels[row[0]] / chart.labelled for row in table.rows]
         table.add_column(f"{chart.split.name} %", [f"{100 * share:.3f}" for share in shares], "r")
-        pictures = [chart.pictures[row[0]] for row in table.rows]
-        table.add_column(f"{chart.split.name} pictures", pictures, "r")
+        images = [chart.images[row[0]] for row in table.rows]
+        table.add_column(f"{chart.split.name} images", images, "r")
     print(table)
 
 

@@ -1,4 +1,4 @@
-"""Plot curves of one or several trainings into one picture."""
+"""Plot curves of one or several trainings into one image."""
 
 import argparse
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--keys", nargs="+", default=["loss", "mIoU"], help="what to plot, one below the other"
     )
     parser.add_argument("--legend", nargs="+", help="a name for each log; default: its folder's")
-    parser.add_argument("--title", help="stands above the picture")
+    parser.add_argument("--title", help="stands above the image")
     parser.add_argument("--out", type=Path, default=Path("curves.png"), help=".png, .svg or .pdf")
     return parser.parse_args(arguments)
 
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for key in args.keys:
             if key in curves:
                 last = max(curves[key])
-                best = max(curves[key], key=curves[key].get)
+                best = max(curves[key], key=curves[key].__getitem__)
                 print(
                     f"{name}: {key} {curves[key][last]:.4g} at {last}, "
                     f"highest {curves[key][best]:.4g} at {best}"

@@ -177,9 +177,9 @@ def _of_ids(ids: Counter, named: list[str], palette: list[list[int]] | None) -> 
         default = ["background", "foreground"]
     names = named if len(named) == count else default
     colours = palette[reduce_zero_label : count + reduce_zero_label] if palette else None
-    fits = colours is not None and len({tuple(colour) for colour in colours}) == count
+    fits = len({tuple(colour) for colour in colours or ()}) == count > 0
     # A palette of greys alone would have masks of one channel read by their grey levels.
-    fits = fits and any(len(set(colour)) > 1 for colour in colours) and label_map is None
+    fits = fits and any(len(set(colour)) > 1 for colour in colours or ()) and label_map is None
     return Labels(names, colours if fits else None, label_map, reduce_zero_label, about)
 
 

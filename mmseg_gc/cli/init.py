@@ -169,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     root = args.data.resolve()
     splits = find_splits(root)
     lists: dict[str, Path] = {}
-    num_train = len((splits.get("train") or splits.get("all")).names)
+    num_train = len(splits["train" if "train" in splits else "all"].names)
     if "all" in splits:
         lists = {split: root / "splits" / f"{split}.txt" for split in ("train", "val")}
         if not all(path.is_file() for path in lists.values()):

@@ -1,4 +1,4 @@
-"""Label pictures or whole folders with a trained model, and save label maps and drawn pictures."""
+"""Label images or whole folders with a trained model, and save label maps and drawn images."""
 
 import argparse
 import sys
@@ -13,18 +13,18 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("config", help="config file of the model")
     parser.add_argument("checkpoint", help="weights: a path or an http(s) address")
-    parser.add_argument("pictures", nargs="+", help="pictures or folders, with all folders in them")
+    parser.add_argument("images", nargs="+", help="images or folders, with all folders in them")
     parser.add_argument(
         "--out-dir",
         default="labelled",
         help="gets vis/ (drawn) and pred/: PNG with the numbers of the label files, so that with "
         "reduce_zero_label the first class is 1, as by tools/test.py --out; results lie as the "
-        "pictures in their folder do, and keep their suffixes where these alone differ",
+        "images in their folder do, and keep their suffixes where these alone differ",
     )
     parser.add_argument(
         "--skip-existing",
         action="store_true",
-        help="leave out pictures whose results are in --out-dir, as after a stop",
+        help="leave out images whose results are in --out-dir, as after a stop",
     )
     parser.add_argument("--device", help="such as cpu or cuda:0; default: a GPU if there is one")
     parser.add_argument("--aug-test", action="store_true", help="average over scales and flips")
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     num_images, num_skipped, errors = 0, 0, []
     for result in inferencer.stream(
-        args.pictures,
+        args.images,
         out_dir=args.out_dir,
         aug_test=args.aug_test,
         skip_existing=args.skip_existing,
@@ -51,11 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         num_skipped += result.skipped
         errors += [result.error] if result.error else []
     if num_skipped:
-        print(f"{num_skipped} of {num_images} pictures had their results already.")
+        print(f"{num_skipped} of {num_images} images had their results already.")
     if num_images > len(errors):
-        print(f"Label maps are in {args.out_dir}/pred, drawn pictures in {args.out_dir}/vis.")
+        print(f"Label maps are in {args.out_dir}/pred, drawn images in {args.out_dir}/vis.")
     if not errors:
         return 0
-    told = f"Error: {len(errors)} of {num_images} pictures could not be labelled:"
+    told = f"Error: {len(errors)} of {num_images} images could not be labelled:"
     print(told, *errors, sep="\n  " if len(errors) > 1 else " ", file=sys.stderr)
     return 1

@@ -35,7 +35,7 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="none: the plain model, without mmseg_gc.accelerate; default: the config's, or auto",
     )
     parser.add_argument(
-        "--batch-size", type=int, help="pictures at once, which have to be of one size"
+        "--batch-size", type=int, help="images at once, which have to be of one size"
     )
     parser.add_argument(
         "--out",
@@ -54,8 +54,8 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--report", metavar="FILE.html", help="write a page on the test, and figures beside it"
     )
-    parser.add_argument("--show-dir", help="folder for pictures with the predictions laid over")
-    parser.add_argument("--show", action="store_true", help="show each picture in a window")
+    parser.add_argument("--show-dir", help="folder for images with the predictions laid over")
+    parser.add_argument("--show", action="store_true", help="show each image in a window")
     parser.add_argument("--wait-time", type=float, default=2, help="seconds a window stays open")
     return parser.parse_args(arguments)
 

@@ -96,9 +96,9 @@ def follow_ignore_index(cfg: Config) -> None:
 
 
 def _ignore_what_data_sets_ignore(cfg: Config) -> None:
-    heads = [cfg.model.get(name) or [] for name in ("decode_head", "auxiliary_head")]
-    heads = [part for head in heads for part in (head if isinstance(head, list) else [head])]
-    heads = [head for head in heads if isinstance(head, dict)]
+    found = [cfg.model.get(name) or [] for name in ("decode_head", "auxiliary_head")]
+    parts = [part for head in found for part in (head if isinstance(head, list) else [head])]
+    heads: list[dict] = [part for part in parts if isinstance(part, dict)]
     names = ("train_dataloader", "val_dataloader", "test_dataloader")
     # `pipeline` marks a data set: `RandomCrop` has an `ignore_index` of its own.
     given = {

@@ -72,7 +72,7 @@ DATALOADER_KEYS = set(inspect.signature(DataLoader).parameters) | {
 }
 ROI_HEADS = ("bbox_head", "mask_head")
 EITHER = Mapping | list | tuple
-KINDS = {
+KINDS: dict[str, Any] = {
     **dict.fromkeys(
         ["model", "tta_model", "optim_wrapper", "visualizer", "log_processor"], Mapping
     ),
@@ -149,7 +149,7 @@ def _check_node(node: Any, path: str, registry: Registry | None) -> None:
             _check_node(item, f"{path}.{index}", registry)
     elif isinstance(node, Mapping):
         if path in DEFAULT_TYPES:
-            node = DEFAULT_TYPES[path] | node
+            node = {**DEFAULT_TYPES[path], **node}
         if "type" in node and registry is not None:
             _check_component(node, path, registry)
         else:
@@ -185,7 +185,8 @@ def _check_component(node: Mapping, path: str, registry: Registry) -> None:
     accepted = accepted_keys(component)
     if component is EMAHook:  # which hands what it doesn't know to the average
         average = look_up(node.get("ema_type", "ExponentialMovingAverage"), ours.MODELS)[0]
-        accepted = accepted_keys(average) and accepted_keys(average) | _keywords(EMAHook)
+        of_average = accepted_keys(average)
+        accepted = of_average and of_average | _keywords(EMAHook)
     if accepted is not None:
         check_keys(node, path, accepted | KEYS_OF_BUILDERS)
     check_values(node, path, component)

@@ -7,7 +7,6 @@ import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from numbers import Number
 from typing import Any, Literal
 
 from torch import Tensor
@@ -35,7 +34,7 @@ class Range:
             return True  # a key of the same name that holds settings
         if isinstance(value, Sequence) and not isinstance(value, str):
             return all(self.takes(item) for item in value)
-        if isinstance(value, bool) or not isinstance(value, Number):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         if self.whole and not isinstance(value, int):
             return False
@@ -230,8 +229,8 @@ def describe(hint: Any) -> str:
     """``hint`` in words."""
     origin, items = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        items = [item for item in items if item is not Tensor]
-        return " or ".join(dict.fromkeys(describe(item) for item in items))
+        kinds = dict.fromkeys(describe(item) for item in items if item is not Tensor)
+        return " or ".join(kinds)
     if origin is Literal:
         return " or ".join(repr(item) for item in items)
     kind = origin or hint

@@ -4,6 +4,7 @@ import inspect
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
@@ -35,7 +36,7 @@ def prepare_test(
     hooks = cfg.get("default_hooks") or {}
     logger = {"type": "LoggerHook", **(hooks.get("logger") or {}), "interval": sys.maxsize}
     cfg.default_hooks = {**hooks, "logger": logger}  # the bar shows the progress
-    added = [dict(type="mmseg_gc.ProgressBarHook")]
+    added: list[dict[str, Any]] = [dict(type="mmseg_gc.ProgressBarHook")]
     if is_detection(cfg):
         if compile or precision != "fp32":
             raise UserError("--precision and --compile are for segmentors; leave them out.")

@@ -148,7 +148,9 @@ def _own_base_files(config: Path) -> Iterator[None]:
         if scope == DETECTION_SCOPE:
             # By the folder: mmengine asks for a distribution of that name, which isn't its name.
             require_detection(f"detection config {config}")
-            [folder] = find_spec(DETECTION_SCOPE).submodule_search_locations
+            spec = find_spec(DETECTION_SCOPE)
+            assert spec is not None and spec.submodule_search_locations is not None
+            [folder] = spec.submodule_search_locations
             return str(Path(folder) / ".mim" / "configs" / name), None
         if scope not in (FOREIGN_SCOPE, SCOPE):
             return original(cfg_path, filename)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from mmengine.config import Config
 from mmengine.config import config as reader
@@ -189,7 +189,7 @@ def _root(statement: ast.stmt) -> ast.Name | None:
     return node if isinstance(node, ast.Name) else None
 
 
-def _is_of_base(node: ast.AST) -> bool:
+def _is_of_base(node: ast.AST) -> TypeGuard[ast.Attribute]:
     return (
         isinstance(node, ast.Attribute)
         and isinstance(node.value, ast.Name)
@@ -225,14 +225,14 @@ class _Instrument(ast.NodeTransformer):
     def visit(self, node: ast.AST) -> Any:
         if isinstance(node, ast.Module):
             self.reading.note(node)
-            node = self.inner.visit(node)
-            node = self.generic_visit(node)
-            node.body.append(_call("keep_values(globals())"))
-            return ast.fix_missing_locations(node)
+            module = self.generic_visit(self.inner.visit(node))
+            assert isinstance(module, ast.Module)
+            module.body.append(_call("keep_values(globals())"))
+            return ast.fix_missing_locations(module)
         if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.expr):
             return node
         node = self.generic_visit(node)
-        names = _targets(node)
+        names = _targets(node) if isinstance(node, ast.stmt) else []
         calls = [_call(f"carried({name!r}, {name})", name) for name in names]
         return [node, *calls] if calls else node
 

@@ -1,7 +1,9 @@
 """The door to `mmseg_gc.accelerate`; with that folder taken out, plain models behind it."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from mmengine.model import BaseModel
 from torch import nn
 
 from mmseg_gc.errors import UserError
@@ -18,7 +20,7 @@ except ModuleNotFoundError as error:
         raise
 
     def prepare_for_inference(
-        model: nn.Module,
+        model: BaseModel,
         *,
         precision: str = "fp32",
         compile: bool = False,
@@ -32,7 +34,7 @@ except ModuleNotFoundError as error:
         return model.eval()
 
     def prepare_for_training(
-        model: nn.Module,
+        model: BaseModel,
         *,
         device_type: str,
         tensor_cores: bool = False,
@@ -41,9 +43,10 @@ except ModuleNotFoundError as error:
         """``model`` itself."""
         return model
 
-    def less_kept(model: nn.Module) -> AbstractContextManager[None]:
+    @contextmanager
+    def less_kept(model: nn.Module) -> Iterator[None]:
         """A context that changes nothing."""
-        return nullcontext()
+        yield
 
     def give_back_memory() -> None:
         """Nothing."""

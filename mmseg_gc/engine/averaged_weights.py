@@ -1,6 +1,6 @@
 """The running average of the weights that `EMAHook` keeps, where a run isn't a training with it."""
 
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 
 from mmengine.hooks import EMAHook
@@ -61,7 +61,7 @@ def fit_average(runner: Runner, checkpoint: MutableMapping, source: str) -> None
     average, weights = checkpoint.get("ema_state_dict"), checkpoint["state_dict"]
     if average is None:
         return
-    if not isinstance(average, Mapping):
+    if not isinstance(average, MutableMapping):
         raise UserError(f"{source} can't be resumed from: its average is no dict of tensors.")
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     own = {f"module.{name}": value for name, value in model.state_dict().items()}

@@ -128,7 +128,7 @@ def _differing_settings(schedulers: Sequence, saved: Sequence[Mapping]) -> list[
             for name in (own.keys() | state.keys()) - PROGRESS
             if name not in own or name not in state or own[name] != state[name]
         ]
-        told = sorted(accepted_keys(type(scheduler)).intersection(names, own, state))
+        told = sorted((accepted_keys(type(scheduler)) or set()).intersection(names, own, state))
         differing += [f"{key}.{n} {_plain(state[n])} -> {_plain(own[n])}" for n in told]
         if names and not told:
             differing.append(key)

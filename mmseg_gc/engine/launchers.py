@@ -42,7 +42,8 @@ def read_launcher(launcher: str) -> None:
         raise UserError(
             f"--launcher {launcher}: {choices[0][0]} isn't set; start it with {starter}."
         )
-    rank, size, local_rank, local_size = (os.environ.get(name) for name in found)
+    rank, size = (os.environ[name] for name in found[:2])
+    local_rank, local_size = (os.environ.get(name) for name in found[2:])
     os.environ["RANK"], os.environ["WORLD_SIZE"] = rank, size
     if local_rank is not None:
         os.environ["LOCAL_RANK"] = local_rank

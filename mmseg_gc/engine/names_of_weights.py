@@ -2,20 +2,19 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from mmengine.logging import print_log
-from mmengine.runner import BaseLoop
 from mmengine.visualization import Visualizer
-from torch.utils.data import Dataset
 
 
-def name_by_weights(loop: BaseLoop | dict | None, stored: Mapping, visualizer: Visualizer) -> None:
+def name_by_weights(loop: Any, stored: Mapping, visualizer: Visualizer) -> None:
     """Let ``loop`` score, draw and number label files as ``stored`` where its data has no names.
 
     ``stored`` is the ``dataset_meta`` of a checkpoint. Whether masks hold the grey levels of their
     palette only label files tell; without any, predictions are numbered as those trained on were.
     """
-    evaluator = getattr(loop, "evaluator", None)
+    evaluator = getattr(loop, "evaluator", None)  # of a loop that is built
     if evaluator is None:
         return
     for leaf in _leaves(loop.dataloader.dataset):
@@ -34,7 +33,8 @@ def tell_other_classes(names: Sequence[str], stored: Sequence[str] | None) -> No
 
     Names may be translations, so that nothing is refused.
     """
-    pairs = list(zip(names, stored or (), strict=False))
+    stored = stored or ()
+    pairs = list(zip(names, stored, strict=False))
     differing = [place for place, (own, of_weights) in enumerate(pairs) if own != of_weights]
     if not differing or len(names) != len(stored):
         return
@@ -50,7 +50,7 @@ def tell_other_classes(names: Sequence[str], stored: Sequence[str] | None) -> No
     )
 
 
-def _leaves(dataset: Dataset) -> Iterator[Dataset]:
+def _leaves(dataset: Any) -> Iterator[Any]:
     """The data sets inside of wrappers such as `ConcatDataset`."""
     inner = getattr(dataset, "datasets", None) or [getattr(dataset, "dataset", None)]
     if inner[0] is None:

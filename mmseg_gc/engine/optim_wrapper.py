@@ -1,15 +1,17 @@
 """Mixed precision by one config key, on a GPU or on the CPU."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
-from mmengine.logging import print_log
+from mmengine.logging import MessageHub, print_log
 from mmengine.optim import AmpOptimWrapper as MMEngineAmpOptimWrapper
 from mmengine.optim import OptimWrapper as MMEngineOptimWrapper
 from torch import Tensor, nn
 from torch.amp import GradScaler
+from torch.optim import Optimizer
 
 from mmseg_gc.engine.acceleration import give_back_memory, less_kept
 from mmseg_gc.engine.late_values import record
@@ -22,6 +24,12 @@ DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
 class _ClipWithoutWaiting:
     """Log the norm of clipped gradients without making the host wait for it in every step."""
+
+    optimizer: Optimizer
+    clip_func: Callable
+    clip_grad_kwargs: dict
+    message_hub: MessageHub
+    grad_name: str
 
     def _clip_grad(self) -> None:
         held = [param for group in self.optimizer.param_groups for param in group["params"]]
@@ -101,7 +109,7 @@ class AmpOptimWrapper(_ClipWithoutWaiting, MMEngineAmpOptimWrapper):
             yield
 
 
-def _dtype_of(dtype: str | torch.dtype | None) -> torch.dtype | None:
+def _dtype_of(dtype: Any) -> torch.dtype | None:
     """What ``optim_wrapper.dtype`` names, if this machine can train in it."""
     key = f"config key optim_wrapper.dtype is {dtype!r}"
     found = DTYPES.get(dtype, dtype)

@@ -73,7 +73,7 @@ def prepare_optimizer(optimizer: Optimizer) -> None:
     """Let ``optimizer`` go on from any run's state, and make its first step as its others are."""
     if getattr(optimizer, "_is_prepared", False):
         return
-    optimizer._is_prepared = True
+    optimizer.__dict__["_is_prepared"] = True
     optimizer.register_load_state_dict_pre_hook(_keep_step_options)
     optimizer.register_load_state_dict_post_hook(_lay_out_as_parameters)
     if isinstance(optimizer, torch.optim.SGD):

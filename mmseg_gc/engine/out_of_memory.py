@@ -1,7 +1,8 @@
 """What can be done about an image that doesn't fit into memory."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
@@ -40,8 +41,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or NO_MEMORY in str(error)
 
 
-def test_cfg_of(model: nn.Module) -> Mapping | None:
+def test_cfg_of(model: nn.Module) -> MutableMapping | None:
     """The ``test_cfg`` of a segmentor, also below wrappers, such as the mean of several views."""
-    while not hasattr(model, "test_cfg") and hasattr(model, "module"):
-        model = model.module
-    return getattr(model, "test_cfg", None)
+    part: Any = model
+    while not hasattr(part, "test_cfg") and hasattr(part, "module"):
+        part = part.module
+    return getattr(part, "test_cfg", None)

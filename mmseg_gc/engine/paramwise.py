@@ -58,7 +58,8 @@ def _part_keys(kind: str | type | None) -> set[str] | None:
     optimizer = OPTIMIZERS.get(kind) if isinstance(kind, str) else kind
     if not getattr(optimizer, "__module__", "").startswith(("torch.", f"{SCOPE}.")):
         return None
-    return {"lr_mult", "decay_mult"} | accepted_keys(optimizer) - {"self", "params"}
+    own = accepted_keys(optimizer)
+    return None if own is None else {"lr_mult", "decay_mult"} | own - {"self", "params"}
 
 
 def _check(given: Mapping, path: str, optimizer: Mapping, known: set[str] | None) -> None:

@@ -15,7 +15,7 @@ def capture_random_state() -> dict:
     version, words, gauss = random.getstate()
     state = {
         "python": [version, list(words), gauss],
-        "numpy": [torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
+        "numpy": [torch.from_numpy(np.asarray(keys, np.int64)), position, has_gauss, cached],
         "torch": torch.get_rng_state(),
     }
     if torch.cuda.is_available():

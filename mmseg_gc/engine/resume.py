@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, MutableMapping
 from numbers import Real
 from pathlib import Path
+from typing import TypeGuard
 
 from mmengine.hooks import EMAHook
 from mmengine.logging import MMLogger
@@ -64,7 +65,7 @@ def _candidates(work_dir: Path, logger: MMLogger) -> list[Path]:
                 ages[path] = path.stat().st_mtime_ns
             else:
                 logger.warning(f"Passed over: {path} is no regular file.")
-    files = sorted(ages, key=ages.get, reverse=True)
+    files = sorted(ages, key=ages.__getitem__, reverse=True)
     named = _named_last(work_dir)
     # A folder that was copied or moved goes on from its own files.
     last = next((p for p in (work_dir / Path(named).name, Path(named)) if os.path.isfile(p)), None)
@@ -157,7 +158,7 @@ def _progress_faults(checkpoint: Mapping) -> Iterator[str]:
         yield "a resume_state of another kind"
 
 
-def _counts(value: object) -> bool:
+def _counts(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63
 
 

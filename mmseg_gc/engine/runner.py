@@ -10,12 +10,7 @@ from typing import Any
 import mmengine
 import torch
 from mmengine.device import get_device
-from mmengine.dist import (
-    broadcast_object_list,
-    is_distributed,
-    is_main_process,
-    master_only,
-)
+from mmengine.dist import broadcast_object_list, is_distributed, is_main_process, master_only
 from mmengine.logging import MMLogger
 from mmengine.model import MMDistributedDataParallel, is_model_wrapper
 from mmengine.optim import BaseOptimWrapper, OptimWrapper, OptimWrapperDict, _ParamScheduler
@@ -81,6 +76,8 @@ class SegRunner(Runner):
     ``accelerate="none"`` switches off what is done for speed (`mmseg_gc.accelerate`).
     """
 
+    _resume: bool | str
+    _load_from: str | None
     trust_pickle = False  # no key of a config, which may be data
     # Names of buffers that hold infinity by design.
     spoilt_as_built: Sequence[str] = ()
@@ -270,7 +267,7 @@ class SegRunner(Runner):
     def load_checkpoint(
         self,
         filename: str,
-        map_location: str | Callable = "cpu",
+        map_location: str | torch.device = "cpu",
         strict: bool | None = None,
         revise_keys: list | None = None,
     ) -> dict:
@@ -316,11 +313,9 @@ class SegRunner(Runner):
         """
         if file_client_args or backend_args:
             raise UserError("checkpoints are written to local folders; leave out backend_args.")
+        target = Path(out_dir, filename)
         require_finite_run(
-            self,
-            Path(out_dir, filename),
-            as_built=self.spoilt_as_built,
-            save_optimizer=save_optimizer,
+            self, target, as_built=self.spoilt_as_built, save_optimizer=save_optimizer
         )
         done = dict(epoch=self.epoch + by_epoch, iter=self.iter + (not by_epoch))
         model = self.model.module if is_model_wrapper(self.model) else self.model
@@ -346,4 +341,4 @@ class SegRunner(Runner):
             checkpoint["param_schedulers"] = [s.state_dict() for s in self.param_schedulers]
         self.call_hook("before_save_checkpoint", checkpoint=checkpoint)
         # Hooks may have put in what is on a GPU, such as averaged weights.
-        save_checkpoint(on_cpu(checkpoint), Path(out_dir, filename))
+        save_checkpoint(on_cpu(checkpoint), target)

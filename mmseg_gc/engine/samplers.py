@@ -16,7 +16,7 @@ class Draw(NamedTuple):
 
     seed: int
     position: int
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple's method, which nobody calls
 
 
 @DATA_SAMPLERS.register_module()
@@ -41,7 +41,7 @@ class InfiniteSampler(MMEngineInfiniteSampler):
     def __iter__(self) -> Iterator[Draw]:
         position = self.rank + self.skipped * self.world_size
         generator = torch.Generator().manual_seed(self.seed)
-        drawn, order = 0, []
+        drawn, order = 0, torch.arange(0)
         while True:
             rounds = position // self.size + 1
             while drawn < rounds:
@@ -62,7 +62,7 @@ class SeededDataset(Dataset):
     Everything but indexing is the wrapped data set's.
     """
 
-    def __init__(self, dataset: Dataset):
+    def __init__(self, dataset: Any):
         self.dataset = dataset
 
     def __len__(self) -> int:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from numbers import Real
+from typing import Any
 
 import torch
 from mmengine.model import is_model_wrapper
@@ -23,7 +24,7 @@ OF_ITS_SHAPE = {
 }  # fmt: skip
 
 
-def require_same_groups(optim_wrapper: OptimWrapper, saved: object, source: str) -> None:
+def require_same_groups(optim_wrapper: OptimWrapper, saved: Any, source: str) -> None:
     """Refuse an optimizer's state that isn't of the config's optimizer.
 
     Raises:

@@ -31,7 +31,11 @@ def ratios_to_base(optimizer: BaseOptimWrapper | Optimizer, name: str) -> list[f
     return [start / base if base else 1.0 for start in starts]
 
 
-class ScalesFloor:
+# For the type checker what each class is put before; mmengine's classes come below.
+Scheduler: Any = object
+
+
+class ScalesFloor(Scheduler):
     """Before a scheduler whose ``eta_min`` is one value for all groups."""
 
     def _get_value(self) -> list[float]:
@@ -46,7 +50,7 @@ class ScalesFloor:
         return [values[ratio][index] for index, ratio in enumerate(ratios)]
 
 
-class ScalesMinimum:
+class ScalesMinimum(Scheduler):
     """Before a scheduler that follows a score down to ``min_value``; a list of these is kept."""
 
     def __init__(

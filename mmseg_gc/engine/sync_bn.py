@@ -1,5 +1,7 @@
 """What `SyncBN` layers become where torch's own refuse: one process, or CPU tensors."""
 
+from typing import Any
+
 from mmengine.logging import print_log
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -25,7 +27,7 @@ def adapt_sync_bn(model: nn.Module, *, device_type: str, world_size: int) -> nn.
     replaced: dict[nn.Module, nn.Module] = {}
     for module in list(model.modules()):
         for name, child in module._modules.items():
-            if _is_sync_bn(child):
+            if child is not None and _is_sync_bn(child):
                 if child not in replaced:
                     replaced[child] = _handed_over(child, target)
                 module._modules[name] = replaced[child]
@@ -42,7 +44,7 @@ def _is_sync_bn(module: nn.Module) -> bool:
     return isinstance(module, nn.SyncBatchNorm) or type(module).__name__ == "SyncBatchNorm"
 
 
-def _handed_over(source: nn.Module, target: type[_BatchNorm]) -> _BatchNorm:
+def _handed_over(source: Any, target: type[_BatchNorm]) -> _BatchNorm:
     layer = target(
         source.num_features,
         eps=source.eps,

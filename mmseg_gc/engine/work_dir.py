@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 from mmengine.config import Config
@@ -132,7 +133,7 @@ def _acquire(lock: FileLock, folder: Path) -> bool:
             return False
 
 
-def _owner(folder: Path) -> dict[str, object]:
+def _owner(folder: Path) -> dict[str, Any]:
     try:
         owner = json.loads((folder / OWNER_NAME).read_text("utf-8"))
         return {key: owner[key] for key in ("pid", "host", "start")}
@@ -140,7 +141,7 @@ def _owner(folder: Path) -> dict[str, object]:
         return {}
 
 
-def _is_gone(owner: dict[str, object]) -> bool:
+def _is_gone(owner: dict[str, Any]) -> bool:
     if not owner:
         return True  # it begins or ends just now
     if owner["host"] != socket.gethostname():

@@ -1,13 +1,16 @@
 """From a network's logits to the labels of an image."""
 
 from mmseg_gc.inference.label_maps import (
+    LogitMap,
+    MeanProbabilities,
+    ResampledLogits,
+    Size,
     Watch,
     at_original_size,
     label_image,
     labels_of,
     write_result,
 )
-from mmseg_gc.inference.logit_maps import LogitMap, MeanProbabilities, ResampledLogits, Size
 from mmseg_gc.inference.memory_budget import images_at_once, parse_budget
 from mmseg_gc.inference.parallel import two_at_once
 from mmseg_gc.inference.primitives import bound_primitives

@@ -6,7 +6,7 @@ import humanfriendly
 import torch
 
 from mmseg_gc.errors import UserError
-from mmseg_gc.inference.logit_maps import Size
+from mmseg_gc.inference.label_maps import Size
 
 STEM_NUMBERS = 64  # a pixel of the image, held while the stem of a ResNetV1c works
 SCRATCH = 256 << 20  # bytes that convolutions work in, whatever the image
@@ -23,13 +23,11 @@ class Budgeted(Protocol):
     def memory_budget(self) -> int | None: ...
 
 
-def parse_budget(budget: int | str | None) -> int | None:
-    """Bytes of ``2147483648``, ``"2GiB"`` or ``"500 MB"``; None stays None.
+def parse_budget(budget: int | str) -> int:
+    """Bytes of ``2147483648``, ``"2GiB"`` or ``"500 MB"``.
 
     Raises: UserError for anything else.
     """
-    if budget is None:
-        return None
     try:
         number = humanfriendly.parse_size(str(budget))
     except humanfriendly.InvalidSize:

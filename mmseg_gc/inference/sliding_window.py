@@ -6,7 +6,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from mmseg_gc.inference.logit_maps import LogitMap, Size
+from mmseg_gc.inference.label_maps import LogitMap, Size
 
 Place = tuple[slice, slice]  # a window's rows and columns
 
@@ -51,7 +51,7 @@ class WindowLogits(LogitMap):
         self.batch = batch
         self._kept: dict[int, list[LogitMap]] = {}
 
-    def rows(self, top: int, bottom: int) -> Tensor:
+    def rows(self, top: int, bottom: int, memory: Tensor | None = None) -> Tensor:
         touched = [start for start in self.tops if start < bottom and start + self.height > top]
         self._kept = {start: maps for start, maps in self._kept.items() if start in touched}
         shape = (self.num_channels, bottom - top, self.size[1])

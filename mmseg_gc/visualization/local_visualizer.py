@@ -12,7 +12,7 @@ from mmengine.visualization import Visualizer
 from mmseg_gc.registry import DATASETS, VISUALIZERS
 from mmseg_gc.structures import SegDataSample
 from mmseg_gc.visualization.displayable import displayable, is_displayable
-from mmseg_gc.visualization.pictures import write_picture
+from mmseg_gc.visualization.drawings import write_drawing
 
 
 def distinct_colors(count: int) -> np.ndarray:
@@ -153,7 +153,7 @@ class SegLocalVisualizer(Visualizer):
         if show:
             self.show(drawing, win_name=name, wait_time=wait_time)
         if out_file is not None:
-            write_picture(drawing, out_file)
+            write_drawing(drawing, out_file)
         else:
             self.add_image(name, drawing, step)
         return drawing

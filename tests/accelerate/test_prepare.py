@@ -214,8 +214,8 @@ def test_compiled_equals_plain(gcnet_cfg: Cfg) -> None:
     fast = prepare_for_inference(copy.deepcopy(plain), compile=True)
     with torch.no_grad():
         for size in ((64, 64), (48, 80)):
-            picture = torch.randn(1, 3, *size)
-            torch.testing.assert_close(fast(picture), plain(picture), rtol=1e-4, atol=1e-5)
+            image = torch.randn(1, 3, *size)
+            torch.testing.assert_close(fast(image), plain(image), rtol=1e-4, atol=1e-5)
 
 
 def test_maps_that_the_head_does_not_read_are_let_go(gcnet_cfg: Cfg) -> None:

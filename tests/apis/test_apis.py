@@ -31,7 +31,7 @@ def model():
 
 
 @pytest.fixture
-def picture(camvid_root):
+def image_file(camvid_root):
     return str(sorted((camvid_root / "val").iterdir())[0])
 
 
@@ -41,21 +41,21 @@ def test_model_is_ready_for_inference(model):
     assert not any(isinstance(m, torch.nn.SyncBatchNorm) for m in model.modules())
 
 
-def test_path_and_array_give_the_same_labels(model, picture):
-    by_path = inference_model(model, picture)
+def test_path_and_array_give_the_same_labels(model, image_file):
+    by_path = inference_model(model, image_file)
     assert by_path.pred_sem_seg.data.shape == (1, 72, 96)
     assert by_path.pred_sem_seg.data.dtype == torch.uint8
-    by_array, again = inference_model(model, [cv2.imread(picture), picture])
+    by_array, again = inference_model(model, [cv2.imread(image_file), image_file])
     assert torch.equal(by_array.pred_sem_seg.data, by_path.pred_sem_seg.data)
     assert torch.equal(again.pred_sem_seg.data, by_path.pred_sem_seg.data)
 
 
-def test_aug_test_is_the_mean_over_scales_and_flips(model, picture):
+def test_aug_test_is_the_mean_over_scales_and_flips(model, image_file):
     model.test_cfg.return_logits = True
-    result = inference_model(model, picture, aug_test=True)
+    result = inference_model(model, image_file, aug_test=True)
     del model.test_cfg["return_logits"]
     views = []
-    image = cv2.imread(picture)
+    image = cv2.imread(image_file)
     for ratio in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75):
         width, height = int(96 * ratio + 0.5), int(72 * ratio + 0.5)
         scaled = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
@@ -83,14 +83,14 @@ def test_names_and_colours_come_from_the_weights_if_the_config_has_none(model, t
     assert init_model(cfg, tmp_path / "0.x.pth").dataset_meta["classes"] == names[::-1]
 
 
-def test_result_is_drawn(model, picture, tmp_path):
-    result = inference_model(model, picture)
+def test_result_is_drawn(model, image_file, tmp_path):
+    result = inference_model(model, image_file)
     drawn = show_result_pyplot(
-        model, picture, result, show=False, with_labels=False, out_file=str(tmp_path / "o.png")
+        model, image_file, result, show=False, with_labels=False, out_file=str(tmp_path / "o.png")
     )
     assert drawn.shape == (72, 96, 3)
     palette = np.array(model.dataset_meta["palette"])
-    original = cv2.imread(picture)[..., ::-1].astype(float)
+    original = cv2.imread(image_file)[..., ::-1].astype(float)
     labels = result.pred_sem_seg.data[0].numpy()
     expected = 0.5 * original + 0.5 * palette[labels]
     assert np.abs(drawn - expected).max() <= 1
@@ -191,12 +191,12 @@ def test_what_is_no_number_is_the_mean_in_plain_and_prepared_models(tmp_path):
         assert torch.equal(found, right) and not torch.allclose(found, wrong)
 
 
-def test_views_need_a_pipeline(model, picture):
+def test_views_need_a_pipeline(model, image_file):
     cfg, model.cfg = model.cfg, load_config(CONFIG)
     model.cfg.pop("tta_pipeline")
     try:
         with pytest.raises(UserError, match="has no tta_pipeline"):
-            inference_model(model, picture, aug_test=True)
+            inference_model(model, image_file, aug_test=True)
     finally:
         model.cfg = cfg
 
@@ -228,11 +228,3 @@ def test_the_switch_reaches_the_model(model, tmp_path):
         assert {k: v.shape for k, v in prepared.state_dict().items()} == {
             k: v.shape for k, v in model.state_dict().items()
         }
-
-
-@pytest.mark.parametrize("tf32", [True, False, None])
-def test_a_model_of_one_s_own_has_the_config_s_tf32(monkeypatch, tf32):
-    chosen = []
-    monkeypatch.setattr("mmseg_gc.apis.inference.set_tf32", chosen.append)
-    init_model(CONFIG, cfg_options={**SMALL, "tf32": tf32})
-    assert chosen == [tf32]

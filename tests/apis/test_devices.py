@@ -1,7 +1,6 @@
 import pytest
 import torch
 
-from mmseg_gc.apis import MMSegInferencer, inference, init_model
 from mmseg_gc.apis.devices import require_device
 from mmseg_gc.errors import UserError
 
@@ -38,11 +37,3 @@ def test_a_mac_s_gpu_is_taken_where_torch_has_it(monkeypatch):
 def test_other_devices_are_tried():
     with pytest.raises(UserError, match=r"'meta' can't be used"):
         require_device("meta")
-
-
-def test_it_is_said_before_anything_is_read(monkeypatch):
-    monkeypatch.setattr(inference, "load_config", lambda *args: pytest.fail("read the config"))
-    with pytest.raises(UserError, match="'gpu' is no device"):
-        init_model("missing.py", device="gpu")
-    with pytest.raises(UserError, match="'gpu' is no device"):
-        MMSegInferencer("missing.py", device="gpu")

@@ -43,16 +43,16 @@ def build(weights):
 
 
 @pytest.fixture
-def picture(camvid_root) -> str:
+def image(camvid_root) -> str:
     return str(sorted((camvid_root / "val").iterdir())[0])
 
 
-def test_several_views(build, weights, picture):
+def test_several_views(build, weights, image):
     inferencer = build()
     model = init_model(CONFIG, weights, cfg_options=TINY)
-    found = {views: inferencer(picture, aug_test=views)["predictions"] for views in (False, True)}
+    found = {views: inferencer(image, aug_test=views)["predictions"] for views in (False, True)}
     for views, labels in found.items():
-        wanted = inference_model(model, picture, aug_test=views).pred_sem_seg.data[0]
+        wanted = inference_model(model, image, aug_test=views).pred_sem_seg.data[0]
         assert np.array_equal(labels, wanted)
     assert (found[False] != found[True]).mean() > 0.01
 
@@ -60,44 +60,44 @@ def test_several_views(build, weights, picture):
 @pytest.mark.parametrize(
     ("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)]
 )
-def test_precision_is_what_the_network_computes_in(build, picture, precision, dtype):
+def test_precision_is_what_the_network_computes_in(build, image, precision, dtype):
     inferencer = build(precision=precision)
     seen = []
     inferencer.model.backbone.register_forward_hook(lambda *call: seen.append(call[2][0].dtype))
-    inferencer(picture)
+    inferencer(image)
     assert seen == [dtype]
 
 
 def test_compiling_reaches_the_model(monkeypatch, build):
     asked = []
     monkeypatch.setattr(
-        "mmseg_gc.apis.inference.prepare_for_inference",
+        "mmseg_gc.apis.building.prepare_for_inference",
         lambda model, **options: asked.append(options) or model,
     )
     build(compile=True)
     assert asked == [dict(precision="fp32", compile=True, accelerate="auto")]
 
 
-def test_what_comes_back(build, picture):
+def test_what_comes_back(build, image):
     inferencer = build()
-    plain = inferencer(picture)
+    plain = inferencer(image)
     assert plain["predictions"].shape == (72, 96) and plain["visualization"] == []
-    sample = inferencer(picture, return_datasamples=True)["predictions"]
+    sample = inferencer(image, return_datasamples=True)["predictions"]
     assert np.array_equal(sample.pred_sem_seg.data[0], plain["predictions"])
-    assert inferencer(picture, return_vis=True)["visualization"].shape == (72, 96, 3)
+    assert inferencer(image, return_vis=True)["visualization"].shape == (72, 96, 3)
 
 
-def test_how_strongly_labels_are_drawn(build, picture):
-    """Mixed by hand: the palette's colours over the picture's, both RGB."""
+def test_how_strongly_labels_are_drawn(build, image):
+    """Mixed by hand: the palette's colours over the image's, both RGB."""
     inferencer = build()
-    labels = inferencer(picture)["predictions"]
+    labels = inferencer(image)["predictions"]
     colours = np.array(inferencer.model.dataset_meta["palette"])[labels]
-    pixels = cv2.imread(picture)[..., ::-1].astype(float)
+    pixels = cv2.imread(image)[..., ::-1].astype(float)
     for opacity in (0.25, 0.8):
-        drawn = inferencer(picture, return_vis=True, opacity=opacity, with_labels=False)
+        drawn = inferencer(image, return_vis=True, opacity=opacity, with_labels=False)
         mixed = opacity * colours + (1 - opacity) * pixels
         assert np.abs(drawn["visualization"] - mixed).max() <= 1
-    named = inferencer(picture, return_vis=True)["visualization"]
+    named = inferencer(image, return_vis=True)["visualization"]
     assert not np.array_equal(named, drawn["visualization"])  # names of classes lie on top
 
 
@@ -109,29 +109,29 @@ def test_names_and_colours_of_the_drawing(build):
     assert build().visualizer.dataset_meta["classes"][0] == "Sky"
 
 
-def test_where_files_go(build, picture, tmp_path):
+def test_where_files_go(build, image, tmp_path):
     inferencer = build()
-    inferencer(picture, out_dir=str(tmp_path), img_out_dir="drawn", pred_out_dir="ids")
-    name = Path(picture).stem
+    inferencer(image, out_dir=str(tmp_path), img_out_dir="drawn", pred_out_dir="ids")
+    name = Path(image).stem
     files = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.*"))
     assert files == [f"drawn/{name}.jpg", f"ids/{name}.png"]
-    inferencer(picture, out_dir=str(tmp_path / "a"), img_out_dir="")
-    inferencer(picture, out_dir=str(tmp_path / "b"), pred_out_dir="")
+    inferencer(image, out_dir=str(tmp_path / "a"), img_out_dir="")
+    inferencer(image, out_dir=str(tmp_path / "b"), pred_out_dir="")
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["pred"]
     assert [p.name for p in (tmp_path / "b").iterdir()] == ["vis"]
 
 
-def test_showing(monkeypatch, build, picture):
+def test_showing(monkeypatch, build, image):
     inferencer, shown = build(), []
     monkeypatch.setattr(
         inferencer.visualizer, "show", lambda *a, **options: shown.append(options["wait_time"])
     )
-    inferencer(picture)
-    inferencer(picture, show=True, wait_time=3)
+    inferencer(image)
+    inferencer(image, show=True, wait_time=3)
     assert shown == [3]
 
 
 @pytest.mark.parametrize("shown", [True, False])
-def test_the_bar(build, picture, capsys, shown):
-    build(show_progress=shown)(picture)
+def test_the_bar(build, image, capsys, shown):
+    build(show_progress=shown)(image)
     assert ("1/1" in capsys.readouterr().err) == shown

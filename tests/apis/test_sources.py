@@ -25,7 +25,7 @@ def test_a_folder_is_walked_and_mirrored(tmp_path):
     left_out = [str(tmp_path / "out" / kind) for kind in ("pred", "vis")]
     expected = ["a.jpg", "a.png", "p", "x/p", "y/p", "y/z/q"]
     assert names(str(tmp_path), left_out=left_out) == expected
-    # A single picture in a folder keeps it, so that more pictures don't rename it.
+    # A single image in a folder keeps it, so that more images don't rename it.
     assert names(tmp_path / "y/z") == ["q"] and names(str(tmp_path / "y")) == ["p", "z/q"]
 
 

@@ -72,7 +72,7 @@ def hub_folder(tmp_path, monkeypatch):
 
 
 def names(folder):
-    return sorted(path.name for path in folder.iterdir())
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
 
 
 @pytest.mark.parametrize(

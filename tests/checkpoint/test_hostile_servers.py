@@ -1,7 +1,6 @@
 """Servers that answer with something else, too slowly, without end, or from elsewhere."""
 
 import base64
-import fcntl
 import os
 import shutil
 import socket
@@ -11,6 +10,7 @@ import traceback
 
 import pytest
 import torch
+from filelock import FileLock
 
 from mmseg_gc.checkpoint import DamagedCheckpointError, load_checkpoint, save_checkpoint
 from mmseg_gc.checkpoint import download as downloads
@@ -95,7 +95,7 @@ def test_a_portal_page_is_not_kept(serve, tmp_path, weights):
     answers = [PAGE, weights]
     server = serve(lambda text: [answer(answers.pop(0))])
     assert "gave a web page, which was thrown away" in refusal(server.url, tmp_path / "c")
-    assert [path.stat().st_size for path in (tmp_path / "c").iterdir()] == [0]
+    assert not any(path.stat().st_size for path in (tmp_path / "c").iterdir())
     assert download(server.url, tmp_path / "c").read_bytes() == weights
 
 
@@ -157,7 +157,7 @@ def test_a_body_without_end_is_not_kept(serve, tmp_path, monkeypatch, told):
             yield bytes(1 << 16)
 
     assert "gives more than" in refusal(serve(script).url, tmp_path)
-    assert [path.stat().st_size for path in tmp_path.iterdir()] == [0]
+    assert not any(path.stat().st_size for path in tmp_path.iterdir())
 
 
 def test_a_disk_that_is_too_small_is_seen_before(serve, tmp_path, monkeypatch):
@@ -240,10 +240,9 @@ def test_a_process_that_fetches_nothing_is_named(serve, tmp_path, monkeypatch):
     monkeypatch.setattr(downloads, "print_log", lambda message, **_: told.append(message))
     server = serve(lambda text: [])
     part = tmp_path / downloads._local_name(server.url, "w.pth")
-    with open(f"{part}.part", "ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with FileLock(f"{part}.lock"):
         said = refusal(server.url, tmp_path)
-    assert f"process {os.getpid()} holds {part}.part and has fetched nothing" in said
+    assert f"process {os.getpid()} holds {part}.lock and has fetched nothing" in said
     assert told == [f"Waiting for process {os.getpid()}, which fetches {part}."]
     assert server.requests == []
 
@@ -251,12 +250,11 @@ def test_a_process_that_fetches_nothing_is_named(serve, tmp_path, monkeypatch):
 def test_a_process_that_fetches_is_waited_for(serve, tmp_path, monkeypatch, weights):
     monkeypatch.setattr(downloads, "SECONDS_TO_WAIT", 0.3)
     server = serve(lambda text: [answer(weights)])
-    part = tmp_path / f"{downloads._local_name(server.url, 'w.pth')}.part"
+    target = tmp_path / downloads._local_name(server.url, "w.pth")
     held = threading.Event()
 
     def hold():
-        with open(part, "ab", buffering=0) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with FileLock(f"{target}.lock"), open(f"{target}.part", "ab", buffering=0) as file:
             held.set()
             for _ in range(5):
                 time.sleep(0.1)

@@ -138,7 +138,7 @@ def made(tmp_path_factory, camvid_root) -> Path:
     return folder
 
 
-def _pictures(folder: Path) -> list[Path]:
+def _images(folder: Path) -> list[Path]:
     paths = [path for path in folder.rglob("[!.]*") if path.suffix in (".png", ".jpg")]
     for path in paths:
         content = path.read_bytes()
@@ -179,16 +179,16 @@ def job(made, camvid_root, tmp_path) -> Iterator[Callable[[str], Job]]:
             "test": Job(
                 ["test.py", config, weights, "--work-dir", str(tmp_path / "w"), "--out", str(out),
                  "--show-dir", str(out / "show")],
-                out, 4, lambda: _pictures(out),
+                out, 4, lambda: _images(out),
             ),
             "predict": Job(
                 ["label.py", config, weights, val, "--out-dir", str(out), "--device", "cpu"],
-                out, 4, lambda: _pictures(out), ("--skip-existing",),
+                out, 4, lambda: _images(out), ("--skip-existing",),
             ),
             "convert": Job(
                 ["convert_datasets/camvid.py", str(made / "camvid.zip"), "-o", str(out),
                  "--nproc", "1"],
-                out, 12, lambda: _pictures(out),
+                out, 12, lambda: _images(out),
             ),
             "pack": Job(
                 ["pack_dataset.py", config, "--split", "train,val", "--out-dir", str(out)],

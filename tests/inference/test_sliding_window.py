@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmseg_gc.inference.logit_maps import ResampledLogits
+from mmseg_gc.inference.label_maps import ResampledLogits
 from mmseg_gc.inference.sliding_window import WindowLogits, window_starts
 
 CPU = torch.device("cpu")

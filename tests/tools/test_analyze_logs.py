@@ -21,16 +21,16 @@ def logs(tmp_path):
     return tmp_path
 
 
-def test_several_runs_in_one_picture(run_tool, logs):
-    out = logs / "pictures" / "curves.png"
+def test_several_runs_in_one_image(run_tool, logs):
+    out = logs / "images" / "curves.png"
     finished = run_tool(
         "analysis_tools/analyze_logs.py", logs / "killed", logs / "whole", "--out", out
     )
     assert finished.status == 0, finished.err
     assert "killed: loss 1 at 4, highest 8 at 1" in finished.out  # not 6, of the killed run
     assert "whole: mIoU 50 at 4" in finished.out
-    picture = cv2.imread(str(out))
-    assert picture.shape[1] == 1080 and picture.std() > 10
+    image = cv2.imread(str(out))
+    assert image.shape[1] == 1080 and image.std() > 10
 
 
 def test_resumed_numbers_take_the_place_of_the_killed_ones(run_tool, logs):

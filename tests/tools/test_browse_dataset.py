@@ -1,4 +1,4 @@
-"""Pictures after augmentation with their labels, as files and as one sheet."""
+"""Images after augmentation with their labels, as files and as one sheet."""
 
 from pathlib import Path
 
@@ -20,17 +20,17 @@ def read(folder: Path) -> dict[str, np.ndarray]:
     return {path.name: cv2.imread(str(path)) for path in sorted(folder.iterdir())}
 
 
-def test_one_file_a_picture_after_the_crop(browse, tmp_path):
+def test_one_file_a_image_after_the_crop(browse, tmp_path):
     finished = browse("--out", tmp_path / "a", "--number", 3)
     assert finished.status == 0, finished.err
-    assert f"3 of 4 pictures are in {tmp_path}/a" in finished.out and "3/3" in finished.err
-    pictures = read(tmp_path / "a")
-    assert list(pictures) == [
+    assert f"3 of 4 images are in {tmp_path}/a" in finished.out and "3/3" in finished.err
+    images = read(tmp_path / "a")
+    assert list(images) == [
         "000000_0001TP_006690.png",
         "000002_0001TP_006750.png",
         "000003_0001TP_006780.png",
     ]
-    assert all(picture.shape[0] <= 48 and picture.shape[1] <= 64 for picture in pictures.values())
+    assert all(image.shape[0] <= 48 and image.shape[1] <= 64 for image in images.values())
 
 
 def test_seed_decides_the_augmentation(browse, tmp_path):
@@ -46,11 +46,11 @@ def test_seed_decides_the_augmentation(browse, tmp_path):
 
 def test_colours_of_the_labels_lie_on_top(browse, camvid_root, tmp_path):
     assert browse("--split", "val", "--out", tmp_path / "a", "--alpha", 1).status == 0
-    name, picture = next(iter(read(tmp_path / "a").items()))
+    name, image = next(iter(read(tmp_path / "a").items()))
     label = cv2.imread(str(camvid_root / "valannot" / name[7:]), cv2.IMREAD_UNCHANGED)
     source = cv2.imread(str(camvid_root / "val" / name[7:]))
-    assert (picture[label == 11] == source[label == 11]).mean() > 0.7  # names cover the rest
-    road = picture[label == 3]
+    assert (image[label == 11] == source[label == 11]).mean() > 0.7  # names cover the rest
+    road = image[label == 3]
     assert len(road) and (road == [128, 64, 128]).all(axis=1).mean() > 0.5
 
 

@@ -25,7 +25,7 @@ def root(tmp_path):
 def test_pieces(run_tool, root):
     finished = run_tool("convert_datasets/camvid_instances.py", root, "--min-area", "6")
     assert finished.status == 0, finished.err
-    assert "instances_val.json: 1 pictures, 1 Car, 1 Pedestrian, 0 Bicyclist" in finished.out
+    assert "instances_val.json: 1 images, 1 Car, 1 Pedestrian, 0 Bicyclist" in finished.out
     coco = json.loads((root / "annotations" / "instances_train.json").read_text())
     assert coco["images"] == [dict(id=1, file_name="a.png", width=20, height=10)]
     car, walker = coco["annotations"]
@@ -54,9 +54,9 @@ def test_labels_of_something_else(run_tool, root):
     assert not (root / "annotations").exists(), "one split alone was written"
 
 
-def test_a_missing_picture_and_a_missing_folder(run_tool, root, tmp_path):
+def test_a_missing_image_and_a_missing_folder(run_tool, root, tmp_path):
     (root / "val" / "a.png").unlink()
     finished = run_tool("convert_datasets/camvid_instances.py", root)
-    assert finished.status == 1 and "has no picture" in finished.err
+    assert finished.status == 1 and "has no image" in finished.err
     finished = run_tool("convert_datasets/camvid_instances.py", tmp_path / "nowhere")
     assert finished.status == 1 and "no trainannot/*.png" in finished.err

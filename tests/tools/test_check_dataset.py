@@ -66,7 +66,7 @@ def wrong_ids(root: Path) -> Path:
     return path
 
 
-def a_training_picture_in_val(root: Path) -> Path:
+def a_training_image_in_val(root: Path) -> Path:
     pixels = cv2.imread(str(named(root, "train")))
     target = root / "val" / "other_name.png"
     cv2.imwrite(str(target), pixels, [cv2.IMWRITE_PNG_COMPRESSION, 0])  # other bytes, same pixels
@@ -92,17 +92,17 @@ def drop(folder: str):
 RGB = np.stack([np.full((72, 96), level, np.uint8) for level in (1, 2, 3)], axis=-1)
 GREY = np.stack([np.tile(np.arange(12, dtype=np.uint8), (72, 8))] * 3, axis=-1)
 PLANTED = {
-    "truncated picture": (cut("train", 0.6), "ERROR: unreadable", "is no readable image"),
+    "truncated image": (cut("train", 0.6), "ERROR: unreadable", "is no readable image"),
     "truncated label": (cut("valannot", 0.6), "ERROR: unreadable", "is no readable image"),
-    "empty picture": (cut("train", 0), "ERROR: unreadable", "(0 bytes)"),
+    "empty image": (cut("train", 0), "ERROR: unreadable", "(0 bytes)"),
     "size": (
         rewrite("trainannot", np.zeros((36, 48), np.uint8)),
-        "ERROR: label and picture differ in size",
-        "is 48 x 36, its picture 96 x 72",
+        "ERROR: label and image differ in size",
+        "is 48 x 36, its image 96 x 72",
     ),
     "turned": (
         rewrite("trainannot", np.zeros((96, 72), np.uint8)),
-        "ERROR: label and picture differ in size",
+        "ERROR: label and image differ in size",
         "perhaps by an EXIF mark",
     ),
     "ids": (wrong_ids, "ERROR: label ids outside", "has 17 (21 px), 200 (1 px)"),
@@ -126,10 +126,10 @@ PLANTED = {
         "WARNING: labels with nothing but ignored",
         "every pixel is ignored",
     ),
-    "leak": (a_training_picture_in_val, "WARNING: the same picture", "is also in train"),
-    "twin": (twin, "NOTE: the same picture twice", "is the same picture as"),
-    "picture without label": (drop("trainannot"), "ERROR: pictures without a label", "has no"),
-    "label without picture": (drop("val"), "NOTE: labels without a picture", "has no picture"),
+    "leak": (a_training_image_in_val, "WARNING: the same image", "is also in train"),
+    "twin": (twin, "NOTE: the same image twice", "is the same image as"),
+    "image without label": (drop("trainannot"), "ERROR: images without a label", "has no"),
+    "label without image": (drop("val"), "NOTE: labels without an image", "has no image"),
 }
 
 
@@ -138,8 +138,8 @@ def test_clean_data_set(check, tmp_path):
     assert finished.status == 0, finished.out
     assert "Nothing wrong found." in finished.out
     assert not {"ERROR", "WARNING", "NOTE"} & set(finished.out.replace(":", " ").split())
-    assert "train: 4 pictures, 4 labels, 96 x 72" in finished.out
-    assert "val+test: 2 pictures, 2 labels" in finished.out
+    assert "train: 4 images, 4 labels, 96 x 72" in finished.out
+    assert "val+test: 2 images, 2 labels" in finished.out
     assert "6/6" in finished.err  # the bar
     assert "Nothing wrong found" in (tmp_path / "page.html").read_text()
 
@@ -153,14 +153,14 @@ def test_planted_fault_is_found(check, root, fault):
     (start,) = [index for index, line in enumerate(lines) if line.startswith(title)]
     assert path.name in lines[start + 1] and text in lines[start + 1]
     severe = [line for line in lines if line.startswith("ERROR")]
-    # One training picture among the three of val makes its score meaningless.
+    # One training image among the three of val makes its score meaningless.
     is_fatal = title.startswith("ERROR") or fault == "leak"
     assert (finished.status, len(severe)) == (is_fatal, is_fatal)
 
 
 def test_all_faults_at_once_and_on_the_page(check, root, tmp_path):
     names = [path.name for path in sorted((root / "train").iterdir())]
-    (root / "train" / names[0]).write_bytes(b"no picture")
+    (root / "train" / names[0]).write_bytes(b"no image")
     Image.fromarray(np.full((72, 96), 99, np.uint8)).save(root / "trainannot" / names[1])
     (root / "trainannot" / names[2]).unlink()
     shutil.rmtree(root / "valannot")
@@ -170,7 +170,7 @@ def test_all_faults_at_once_and_on_the_page(check, root, tmp_path):
     for text in (
         "unreadable or truncated files (1)",
         "label ids outside the classes (1)",
-        "pictures without a label (1)",
+        "images without a label (1)",
         f"the folder of data_prefix.seg_map_path does not exist: {root}/valannot",
         "model.decode_head.num_classes is 12",
     ):
@@ -246,7 +246,7 @@ def test_a_class_that_never_occurs(check, root):
 def test_train_as_val(check, root):
     prefix = "val_dataloader.dataset.data_prefix"
     finished = check(options=[f"{prefix}.img_path=train", f"{prefix}.seg_map_path=trainannot"])
-    assert finished.status == 1 and "4 of its 4 pictures are training pictures" in finished.out
+    assert finished.status == 1 and "4 of its 4 images are training images" in finished.out
 
 
 def test_heads_that_ignore_another_id(check):
@@ -269,7 +269,7 @@ def test_concatenated_splits_and_palette_labels(run_tool, voc_root):
         "check_dataset.py", VOC_AUG, "--split", "train", "--nproc", 1, "--cfg-options", *options
     )
     assert finished.status == 0, finished.out
-    assert "train: 6 pictures, 6 labels" in finished.out
+    assert "train: 6 images, 6 labels" in finished.out
     assert "# In every data set: ignore_index=255" in finished.out
 
 
@@ -419,5 +419,5 @@ def test_a_column_of_pixels_and_a_name_that_is_no_utf8(check, root, tmp_path):
             Image.fromarray(pixels).save(root / folder / name)
     page = tmp_path / "page.html"
     finished = check("--fix-report", page)
-    assert finished.status == 0 and "train: 6 pictures, 6 labels" in finished.out
+    assert finished.status == 0 and "train: 6 images, 6 labels" in finished.out
     assert page.stat().st_size < 2_000_000  # and 1.2 million rows of pixels are no JPEG

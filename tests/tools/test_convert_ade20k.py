@@ -75,10 +75,10 @@ def test_archive_is_laid_out_once(convert, raw, tmp_path):
 
 def test_counts_of_the_whole_set_are_demanded(convert, raw):
     code, _, err = convert(raw)
-    assert code == 1 and "3 pictures instead of 20210" in err and "--allow-partial" in err
+    assert code == 1 and "3 images instead of 20210" in err and "--allow-partial" in err
 
 
-def test_lonely_picture_is_named(convert, raw):
+def test_lonely_image_is_named(convert, raw):
     (raw / "annotations/validation/ADE_val_00000002.png").unlink()
     code, _, err = convert(raw, "--allow-partial")
     assert code == 1 and "validation/ADE_val_00000002 has no annotation" in err
@@ -88,7 +88,7 @@ def test_lonely_picture_is_named(convert, raw):
     ("labels", "words"),
     [
         (np.full((10, 20), 151, np.uint8), "has the ids [151]"),
-        (np.zeros((20, 10), np.uint8), "is 10x20, its picture 20x10"),
+        (np.zeros((20, 10), np.uint8), "is 10x20, its image 20x10"),
         (np.zeros((10, 20, 3), np.uint8), "has mode RGB"),
     ],
 )

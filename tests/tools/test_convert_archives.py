@@ -129,7 +129,7 @@ def test_an_image_is_read_to_its_end(convert, tmp_path, pack):
     spoilt = bytearray(FILES[NAMES[0]])
     spoilt[100] ^= 1
     status, last = convert(pack(FILES | {NAMES[0]: bytes(spoilt)}))
-    assert status == 1 and "train/0.png is no readable picture" in last
+    assert status == 1 and "train/0.png is no readable image" in last
     assert convert(pack(FILES))[0] == 0 and written(tmp_path) == FILES
 
 

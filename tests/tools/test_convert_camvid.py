@@ -47,15 +47,15 @@ def convert(monkeypatch, capfd, tmp_path):
 @pytest.fixture
 def original(tmp_path):
     """701_StillsRaw_full as a folder and LabeledApproved_full as an archive without folders."""
-    pictures = tmp_path / "701_StillsRaw_full"
-    pictures.mkdir()
+    images = tmp_path / "701_StillsRaw_full"
+    images.mkdir()
     label = tmp_path / "label.png"
     with zipfile.ZipFile(tmp_path / "LabeledApproved_full.zip", "w") as archive:
         for index, frame in enumerate(FRAMES):
-            Image.new("RGB", (32, 8), (index, 0, 0)).save(pictures / f"{frame}.png")
+            Image.new("RGB", (32, 8), (index, 0, 0)).save(images / f"{frame}.png")
             Image.fromarray(colours(index)).save(label)
             archive.write(label, f"{frame}_L.png")
-    return pictures, tmp_path / "LabeledApproved_full.zip"
+    return images, tmp_path / "LabeledApproved_full.zip"
 
 
 def colours(seed):
@@ -100,7 +100,7 @@ def test_original_colours_become_eleven_classes(convert, original, tmp_path):
 
 
 def test_few_stray_pixels_are_void_and_many_an_error(convert, original, tmp_path):
-    pictures, archive = original
+    images, archive = original
     for stray, code in ((1, 0), (4, 1)):
         colour = np.full((32, 32, 3), 128, np.uint8)
         colour[0, :stray] = (1, 2, 3)
@@ -109,8 +109,8 @@ def test_few_stray_pixels_are_void_and_many_an_error(convert, original, tmp_path
         folder.mkdir()
         for frame in FRAMES:
             Image.fromarray(colour).save(folder / f"{frame}_L.png")
-            Image.new("RGB", (32, 32)).save(pictures / f"{frame}.png")
-        result, _, err = convert(pictures, folder, "-o", tmp_path / f"out{stray}")
+            Image.new("RGB", (32, 32)).save(images / f"{frame}.png")
+        result, _, err = convert(images, folder, "-o", tmp_path / f"out{stray}")
         assert result == code
     label = np.asarray(Image.open(tmp_path / "out1/valannot/0016E5_07959.png"))
     assert label[0, 0] == 11 and label[1, 0] == 11 and (label == 0).sum() == 1022

@@ -64,11 +64,11 @@ def annotation(seed, height=48, width=96):
 def raw(tmp_path):
     root = tmp_path / "raw"
     for seed, (split, city, name) in enumerate(NAMES):
-        gt, pictures = root / "gtFine" / split / city, root / "leftImg8bit" / split / city
+        gt, images = root / "gtFine" / split / city, root / "leftImg8bit" / split / city
         gt.mkdir(parents=True, exist_ok=True)
-        pictures.mkdir(parents=True, exist_ok=True)
+        images.mkdir(parents=True, exist_ok=True)
         (gt / f"{name}_gtFine_polygons.json").write_text(json.dumps(annotation(seed)))
-        Image.new("RGB", (96, 48), (seed, 0, 0)).save(pictures / f"{name}_leftImg8bit.png")
+        Image.new("RGB", (96, 48), (seed, 0, 0)).save(images / f"{name}_leftImg8bit.png")
     return root
 
 

@@ -62,29 +62,29 @@ def kill_and_run_again(command: list, results: Path, least: int, total: int) -> 
 
 def test_ade20k(tmp_path):
     rng = np.random.default_rng(0)
-    picture = encoded(rng.integers(0, 256, (120, 200, 3), np.uint8), "JPEG")
+    image = encoded(rng.integers(0, 256, (120, 200, 3), np.uint8), "JPEG")
     label = encoded(rng.integers(0, 151, (120, 200), np.uint8), "PNG")
     with zipfile.ZipFile(tmp_path / "ADEChallengeData2016.zip", "w") as archive:
         for split, short, count in (("training", "train", 250), ("validation", "val", 1)):
             for number in range(count):
                 name = f"{split}/ADE_{short}_{number:08d}"
-                archive.writestr(f"A/images/{name}.jpg", picture)
+                archive.writestr(f"A/images/{name}.jpg", image)
                 archive.writestr(f"A/annotations/{name}.png", label)
     command = [TOOLS / "ade20k.py", tmp_path / "ADEChallengeData2016.zip", "--allow-partial"]
     results = tmp_path / "out" / "images" / "training"
     paths = kill_and_run_again([*command, "-o", tmp_path / "out"], results, 10, 250)
-    assert all(path.read_bytes() == picture for path in paths)
+    assert all(path.read_bytes() == image for path in paths)
 
 
 def test_camvid(tmp_path):
     # The owner's colours of sky (0), road (3) and car (8).
     colours = np.array([(128, 128, 128), (128, 64, 128), (64, 0, 128)], np.uint8)
     ids = np.random.default_rng(0).integers(0, 3, (180, 240))
-    label, picture = encoded(colours[ids], "PNG"), encoded(colours[ids], "PNG")
+    label, image = encoded(colours[ids], "PNG"), encoded(colours[ids], "PNG")
     source = tmp_path / "source"
     source.mkdir()
     for number in range(120):
-        (source / f"0006R0_f{number:05d}.png").write_bytes(picture)
+        (source / f"0006R0_f{number:05d}.png").write_bytes(image)
         (source / f"0006R0_f{number:05d}_L.png").write_bytes(label)
     command = [TOOLS / "camvid.py", source, "-o", tmp_path / "out"]
     paths = kill_and_run_again(command, tmp_path / "out" / "trainannot", 5, 120)
@@ -95,7 +95,7 @@ def test_camvid(tmp_path):
 def test_voc_aug(tmp_path):
     savemat = pytest.importorskip("scipy.io").savemat
     names = [f"2008_{number:06d}" for number in range(120)]
-    picture = encoded(np.zeros((180, 240, 3), np.uint8), "JPEG")
+    image = encoded(np.zeros((180, 240, 3), np.uint8), "JPEG")
     root, sbd = tmp_path / "VOC2012", tmp_path / "dataset"
     lists = root / "ImageSets" / "Segmentation"
     for folder in (root / "JPEGImages", lists, sbd / "cls"):
@@ -104,7 +104,7 @@ def test_voc_aug(tmp_path):
     savemat(tmp_path / "one.mat", {"GTcls": {"Segmentation": labels}}, do_compression=True)
     for name in names:
         os.link(tmp_path / "one.mat", sbd / "cls" / f"{name}.mat")
-        (root / "JPEGImages" / f"{name}.jpg").write_bytes(picture)
+        (root / "JPEGImages" / f"{name}.jpg").write_bytes(image)
     for path in (lists / "train.txt", lists / "val.txt"):
         path.write_text("")
     (sbd / "train.txt").write_text("\n".join(names))

@@ -108,9 +108,9 @@ def test_archives_and_second_run(convert, voc, sbd, tmp_path):
     assert code == 0 and "labels converted |    4 |       0 |      0" in out
     assert_converted(out_dir)
     assert not (out_dir / "Annotations").exists()
-    pictures = sorted((out_dir / "JPEGImages").iterdir())
-    assert len(pictures) == 6
-    assert all(p.read_bytes() == (voc / "JPEGImages" / p.name).read_bytes() for p in pictures)
+    images = sorted((out_dir / "JPEGImages").iterdir())
+    assert len(images) == 6
+    assert all(p.read_bytes() == (voc / "JPEGImages" / p.name).read_bytes() for p in images)
     before = snapshot(out_dir)
     code, out, _ = convert(*args)
     assert code == 0 and "labels converted |    0 |       4 |      0" in out
@@ -130,7 +130,7 @@ def test_palette_is_vocs(convert, voc, sbd):
 
 def test_the_whole_set_is_demanded(convert, voc, sbd):
     code, _, err = convert(voc, sbd)
-    assert code == 1 and "4 training pictures instead of 10582" in err
+    assert code == 1 and "4 training images instead of 10582" in err
     assert not (voc / "SegmentationClassAug").exists()
 
 

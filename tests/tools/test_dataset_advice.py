@@ -92,7 +92,7 @@ def test_weights_follow_the_map(doctor):
 
 
 def test_median_frequency_by_hand(doctor):
-    # Class 0: 60 of the 200 pixels of both pictures, 1: 90 of 200, 2: 25 of the second's 100.
+    # Class 0: 60 of the 200 pixels of both images, 1: 90 of 200, 2: 25 of the second's 100.
     counts = np.array([[40, 50, 0, 0], [20, 40, 25, 0]])
     weights = doctor("advice").median_frequency_weights(counts, np.array([100, 100]))
     assert weights == [1.0, round(0.3 / 0.45, 4), 1.2, 1.0]

@@ -1,4 +1,4 @@
-"""Draws small scenes and holds pictures, polygons and layout against each other."""
+"""Draws small scenes and holds images, polygons and layout against each other."""
 
 import json
 import subprocess
@@ -52,8 +52,8 @@ def test_layout_polygons_and_seed(tmp_path):
         labels = raster(path)
         seen |= set(np.unique(labels).tolist())
         assert (labels == 255).mean() < 0.15  # bonnet and border, nothing left undrawn
-        picture = str(path).replace("gtFine", "leftImg8bit").replace("_polygons.json", ".png")
-        assert Image.open(picture).size == (128, 64)
+        image = str(path).replace("gtFine", "leftImg8bit").replace("_polygons.json", ".png")
+        assert Image.open(image).size == (128, 64)
     assert len(seen - {255}) >= 12
     # More scenes, in one process: the first ones stay what they were. Another seed: all differ.
     draw(tmp_path / "b", "--train", 3, "--val", 1, "--size", "64x128", "--nproc", 1)
@@ -78,13 +78,13 @@ def test_paint_fills_its_polygon(monkeypatch):
         json.dumps({"imgHeight": 64, "imgWidth": 96, "objects": canvas.objects})
     )
     car = np.asarray(createLabelImage(annotation, "ids")) == 26
-    picture = cv2.resize(canvas.image, (96, 64), interpolation=cv2.INTER_AREA)[..., 0]
+    image = cv2.resize(canvas.image, (96, 64), interpolation=cv2.INTER_AREA)[..., 0]
     kernel = np.ones((3, 3), np.uint8)
     inside = cv2.erode(car.astype(np.uint8), kernel) > 0
     near = cv2.dilate(car.astype(np.uint8), kernel) > 0
     assert inside.sum() > 1000
-    assert (picture[inside] == 250).all() and (picture[~near] == 0).all()
-    assert ((picture > 125) == car).mean() > 0.98
+    assert (image[inside] == 250).all() and (image[~near] == 0).all()
+    assert ((image > 125) == car).mean() > 0.98
 
 
 @pytest.mark.parametrize("size", ["256", "axb", "8x8"])

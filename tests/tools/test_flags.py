@@ -139,7 +139,7 @@ def ask(run_tool, monkeypatch, tmp_path):
 
         def of_inferencer(config, weights, **options):
             found.update(options)
-            return SimpleNamespace(stream=lambda pictures, **more: found.update(more) or [])
+            return SimpleNamespace(stream=lambda images, **more: found.update(more) or [])
 
         def start(program, command):
             [count] = [a for a in command if a.startswith("--nproc_per_node=")]
@@ -154,7 +154,7 @@ def ask(run_tool, monkeypatch, tmp_path):
         monkeypatch.setenv("LOCAL_RANK", "")  # put back when the test ends
         monkeypatch.delenv("LOCAL_RANK")
         monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
-        needed = {"train.py": [], "test.py": ["w.pth"], "label.py": ["w.pth", "pictures"]}[tool]
+        needed = {"train.py": [], "test.py": ["w.pth"], "label.py": ["w.pth", "images"]}[tool]
         finished = run_tool(tool, CONFIG, *needed, *arguments)
         assert finished.status in (0, None), finished.err
         return found

@@ -40,7 +40,7 @@ def test_what_curves_are_called(run_tool, tmp_path):
     log.write_text('{"loss": 3.0, "lr": 0.1, "step": 1}\n{"loss": 2.0, "lr": 0.2, "step": 2}\n')
 
     def written(*flags) -> str:
-        """The words in the picture, which an SVG holds as comments beside their outlines."""
+        """The words in the image, which an SVG holds as comments beside their outlines."""
         out = tmp_path / "c.svg"
         finished = run_tool("analysis_tools/analyze_logs.py", log, "--out", out, *flags)
         assert finished.status in (0, None), finished.err

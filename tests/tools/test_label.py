@@ -52,28 +52,28 @@ def test_a_folder_is_labelled(run_tool, camvid_root, small, tmp_path):
     assert finished.status == 1 and "Error: device='gpu' is no device" in finished.err
 
 
-def test_broken_pictures_are_listed_at_the_end(run_tool, camvid_root, small, tmp_path):
-    pictures, out = tmp_path / "in", tmp_path / "out"
+def test_broken_images_are_listed_at_the_end(run_tool, camvid_root, small, tmp_path):
+    images, out = tmp_path / "in", tmp_path / "out"
     for folder in ("x", "y/z"):
-        shutil.copytree(camvid_root / "val", pictures / folder)
-    broken = sorted((pictures / "x").iterdir())[1]
+        shutil.copytree(camvid_root / "val", images / folder)
+    broken = sorted((images / "x").iterdir())[1]
     broken.write_bytes(broken.read_bytes()[:200])
-    arguments = ("label.py", *small, pictures, "--device=cpu", "--out-dir", out)
+    arguments = ("label.py", *small, images, "--device=cpu", "--out-dir", out)
     finished = run_tool(*arguments)
     assert finished.status == 1
-    assert f"\nError: 1 of 4 pictures could not be labelled: {broken} (200 bytes)" in finished.err
+    assert f"\nError: 1 of 4 images could not be labelled: {broken} (200 bytes)" in finished.err
     found = sorted(str(path.relative_to(out)) for path in out.rglob("*.png"))
     names = sorted(path.name for path in (camvid_root / "val").iterdir())
     assert found == [f"pred/x/{names[0]}", *(f"pred/y/z/{name}" for name in names)]
-    os.mkfifo(pictures / "pipe.png")
+    os.mkfifo(images / "pipe.png")
     finished = run_tool(*arguments, "--skip-existing")
-    assert finished.status == 1 and "3 of 5 pictures had their results already." in finished.out
-    assert "Error: 2 of 5 pictures could not be labelled:\n  " in finished.err
-    assert f"\n  {pictures}/pipe.png is a pipe" in finished.err
+    assert finished.status == 1 and "3 of 5 images had their results already." in finished.out
+    assert "Error: 2 of 5 images could not be labelled:\n  " in finished.err
+    assert f"\n  {images}/pipe.png is a pipe" in finished.err
 
 
 @pytest.mark.slow
-def test_many_pictures_one_broken_killed_and_rerun(small, tmp_path):
+def test_many_images_one_broken_killed_and_rerun(small, tmp_path):
     script = Path(__file__).parents[2] / "tools/benchmarks/label_many.py"
     command = [sys.executable, script, *small, "--images", "300", "--size", "256", "512"]
     finished = subprocess.run(
@@ -83,7 +83,7 @@ def test_many_pictures_one_broken_killed_and_rerun(small, tmp_path):
     assert json.loads(finished.stdout)["results"] == dict(pred=299, vis=299)
 
 
-def test_a_folder_without_pictures(run_tool, tmp_path):
+def test_a_folder_without_images(run_tool, tmp_path):
     torch.manual_seed(0)
     save_checkpoint(dict(state_dict=init_model(CONFIG).state_dict()), tmp_path / "w.pth")
     (tmp_path / "empty").mkdir()

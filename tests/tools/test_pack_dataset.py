@@ -37,7 +37,7 @@ def run(monkeypatch, capsys):
 
 @pytest.fixture
 def many(cityscapes_root, tmp_path) -> Path:
-    """The data set with 400 more pictures, so that there is time to stop a run."""
+    """The data set with 400 more images, so that there is time to stop a run."""
     root = tmp_path / "cityscapes"
     shutil.copytree(cityscapes_root, root)
     for folder, name in (("leftImg8bit", "leftImg8bit"), ("gtFine", "gtFine_labelTrainIds")):

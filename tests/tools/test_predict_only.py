@@ -29,16 +29,16 @@ def weights(tmp_path):
 
 @pytest.fixture
 def unlabelled(camvid_root, tmp_path) -> list[str]:
-    """Options that make the test split a folder of pictures alone."""
-    shutil.copytree(camvid_root / "val", tmp_path / "pictures")
+    """Options that make the test split a folder of images alone."""
+    shutil.copytree(camvid_root / "val", tmp_path / "images")
     return [
         f"test_dataloader.dataset.data_root={tmp_path}",
-        "test_dataloader.dataset.data_prefix.img_path=pictures",
+        "test_dataloader.dataset.data_prefix.img_path=images",
         "test_dataloader.dataset.data_prefix.seg_map_path=None",
     ]
 
 
-def test_pictures_without_labels(run_tool, camvid_options, unlabelled, weights, tmp_path):
+def test_images_without_labels(run_tool, camvid_options, unlabelled, weights, tmp_path):
     arguments = ["--work-dir", tmp_path / "t", "--cfg-options", *camvid_options]
     finished = run_tool(
         "test.py", CAMVID, weights(CAMVID), "--out", tmp_path / "out", *arguments, *unlabelled
@@ -51,7 +51,7 @@ def test_pictures_without_labels(run_tool, camvid_options, unlabelled, weights, 
     assert ids.shape == (72, 96) and ids.max() < 11
 
 
-def test_pictures_without_labels_need_a_place_for_the_result(
+def test_images_without_labels_need_a_place_for_the_result(
     run_tool, camvid_options, unlabelled, tmp_path
 ):
     arguments = ["--work-dir", tmp_path / "t", "--cfg-options", *camvid_options, *unlabelled]
@@ -99,7 +99,7 @@ classes = dict(classes=["water", "field", "town"], palette=[[0, 0, 255], [0, 255
                ignored_colors=[[0, 0, 0]])
 load = dict(type="LoadImageFromFile", color_type="unchanged")
 data = dict(type="BaseSegDataset", data_root="{root}", img_suffix=".tif", seg_map_suffix=".png",
-            ann_file="train.txt", data_prefix=dict(img_path="pictures", seg_map_path="masks"),
+            ann_file="train.txt", data_prefix=dict(img_path="images", seg_map_path="masks"),
             metainfo=classes,
             pipeline=[load, dict(type="LoadAnnotations"), dict(type="PackSegInputs")])
 train_dataloader = dict(batch_size=2, num_workers=0, dataset=data,
@@ -123,11 +123,11 @@ model = dict(
 def test_16_bit_tiff_of_four_channels_and_colour_masks(run_tool, tmp_path):
     rng = np.random.default_rng(0)
     colors = np.array([[0, 0, 255], [0, 255, 0], [255, 0, 0], [0, 0, 0]], np.uint8)
-    for folder in ("pictures", "masks"):
+    for folder in ("images", "masks"):
         (tmp_path / folder).mkdir()
     for name in "abc":
-        picture = rng.integers(0, 65536, (40, 56, 4), dtype=np.uint16)
-        cv2.imwrite(str(tmp_path / "pictures" / f"{name}.tif"), picture)
+        image = rng.integers(0, 65536, (40, 56, 4), dtype=np.uint16)
+        cv2.imwrite(str(tmp_path / "images" / f"{name}.tif"), image)
         mask = colors[rng.integers(0, 4, (40, 56))]
         Image.fromarray(mask).save(tmp_path / "masks" / f"{name}.png")
     (tmp_path / "train.txt").write_text("a\nb\n")

@@ -45,7 +45,7 @@ visualizer = dict(type="SegLocalVisualizer", vis_backends=[dict(type="LocalVisBa
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two data sets of a picture of the same name each, labels 0..2 where 0 is nothing."""
+    """Two data sets of an image of the same name each, labels 0..2 where 0 is nothing."""
     draw = np.random.default_rng(0)
     for name, suffix in (("one", "png"), ("two", "bmp")):
         for kind in ("images", "labels"):

@@ -1,4 +1,4 @@
-"""Train and test a detector with the tools themselves, on instances of drawn CamVid pictures."""
+"""Train and test a detector with the tools themselves, on instances of drawn CamVid images."""
 
 import os
 import pickle
@@ -79,7 +79,7 @@ def test_two_processes_train_then_test(options, free_port, tmp_path):
     assert "coco/bbox_mAP: " in text and "segm_mAP" not in text
     with out.open("rb") as file:
         results = pickle.load(file)
-    # Each of the two processes has tested one of the two pictures.
+    # Each of the two processes has tested one of the two images.
     assert sorted(Path(r["img_path"]).name for r in results) == sorted(
         path.name for path in Path(results[0]["img_path"]).parent.glob("*.png")
     )

@@ -84,8 +84,8 @@ def test_train_resume_test_and_aug_test(run_tool, train, camvid_options, camvid_
         assert f"accelerate={accelerate}: " in finished.out + finished.err
         [score] = [json.loads(file.read_text()) for file in (work / name).rglob("*.json")]
         assert score["mIoU"] == pytest.approx(score_of(out, camvid_root / "valannot"), abs=0.006)
-        picture = cv2.imread(str(next(show.glob("*.png"))))
-        assert picture.shape == (72, 192, 3)  # labels left, prediction right
+        image = cv2.imread(str(next(show.glob("*.png"))))
+        assert image.shape == (72, 192, 3)  # labels left, prediction right
     labels = [cv2.imread(str(next((tmp_path / name).iterdir())), -1) for name in ("one", "views")]
     assert labels[0].shape == labels[1].shape == (72, 96)
     assert (labels[0] != labels[1]).mean() > 0.01  # far more than bf16 changes

@@ -204,7 +204,7 @@ def test_published_and_measured_side_by_side(zoo, base_url):
     measured = rows["good"]["measured"]
     assert 0 < measured["mIoU"] < 20 and 0 < measured["mIoU(ms+flip)"] < 20
     assert 0 < measured["Memory (GB)"] < 2
-    assert "Images per Second (V100)" not in measured  # two pictures are all warm-up
+    assert "Images per Second (V100)" not in measured  # two images are all warm-up
     line = next(line for line in finished.out.splitlines() if line.startswith("| good"))
     cells = [cell.strip() for cell in line.strip("| ").split("|")]
     expected = [50, measured["mIoU"], measured["mIoU"] - 50]
@@ -213,12 +213,12 @@ def test_published_and_measured_side_by_side(zoo, base_url):
     assert float(cells[7]) == 5.8 and float(cells[8]) == measured["Memory (GB)"]
     assert cells[9:] == ["-", "-"]
 
-    # The file in the cache serves the next run, whose host is closed. A part of the pictures has
+    # The file in the cache serves the next run, whose host is closed. A part of the images has
     # another score, so that its difference doesn't count.
     arguments = ("--rows", "good", "--base-url", "http://127.0.0.1:1", "--skip-aug", "--limit", "1")
     finished = zoo.verify(*arguments)
     assert finished.status == 0 and "--limit 1" in finished.out
-    assert "1/1" in finished.err  # the bar over pictures
+    assert "1/1" in finished.err  # the bar over images
     (row,) = zoo.results()
     assert row["measured"].keys() == {"mIoU", "Memory (GB)"}
     assert row["measured"]["mIoU"] < 49

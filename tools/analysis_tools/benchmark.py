@@ -86,13 +86,13 @@ def measure(args) -> list[tuple[str, str]]:
             ),
         }
         seconds = {name: seconds_of(work) for name, work in stages.items()}
-    picture = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     model.cfg.test_dataloader.dataset.pipeline = [
         step for step in model.cfg.test_dataloader.dataset.pipeline if step["type"] != "Resize"
     ]
 
     def label() -> object:
-        return inference_model(model, picture)
+        return inference_model(model, image)
 
     whole = seconds_of(label)
     memory = memory_peak(label, device)

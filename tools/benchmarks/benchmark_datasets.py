@@ -59,7 +59,7 @@ def parse_args():
 
 
 def polygon_file(rng: np.random.Generator) -> dict:
-    """One picture's annotation: wobbly outlines over sky and road."""
+    """One image's annotation: wobbly outlines over sky and road."""
     width, height = SIZE
     objects = []
     for label, (left, top) in (("sky", (0, 0)), ("road", (0, 500)), ("sidewalk", (0, 480))):
@@ -137,19 +137,19 @@ def compare_converters(root: Path, args) -> list[list]:
     return rows
 
 
-def write_pictures(root: Path, count: int, suffix: str) -> list[tuple[str, str]]:
-    """Pictures of the first labels, with the grain of a camera."""
+def write_images(root: Path, count: int, suffix: str) -> list[tuple[str, str]]:
+    """Images of the first labels, with the grain of a camera."""
     rng = np.random.default_rng(0)
     colors = rng.integers(40, 200, (256, 1, 3)).astype(np.uint8)
-    folder = root / f"pictures{suffix}"
+    folder = root / f"images{suffix}"
     folder.mkdir()
     pairs = []
     for path in sorted(label_maps(root).values())[:count]:
         label = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         noise = cv2.GaussianBlur(rng.normal(0, 9, (*label.shape, 3)), (3, 3), 0)
-        picture = (cv2.applyColorMap(label, colors) + noise).clip(0, 255).astype(np.uint8)
+        image = (cv2.applyColorMap(label, colors) + noise).clip(0, 255).astype(np.uint8)
         target = folder / f"{path.stem}{suffix}"
-        cv2.imwrite(str(target), picture)
+        cv2.imwrite(str(target), image)
         pairs.append((str(target), str(path)))
     return pairs
 
@@ -166,15 +166,15 @@ def compare_reading(files: list[tuple[str, str]], rounds: int) -> tuple[float, f
     from mmseg_gc.datasets import CityscapesDataset
 
     rules = CityscapesDataset(lazy_init=True).label_rules
-    pairs = [Pair("train", picture, label, rules, Decoding()) for picture, label in files]
+    pairs = [Pair("train", image, label, rules, Decoding()) for image, label in files]
 
     def doctor() -> None:
         reports = list(in_parallel(examine, pairs, 1, "reading"))
         assert not any(report.faults for report in reports)
 
     def imread() -> None:
-        for picture, label in files:
-            cv2.imread(picture)
+        for image, label in files:
+            cv2.imread(image)
             cv2.imread(label, cv2.IMREAD_UNCHANGED)
 
     times = {doctor: [], imread: []}
@@ -201,7 +201,7 @@ def main() -> None:
         write_polygons(root, args.files)
         rows = compare_converters(root, args)
         for suffix in (".png", ".jpg"):
-            files = write_pictures(root, args.pictures, suffix)
+            files = write_images(root, args.pictures, suffix)
             mine, other = compare_reading(files, args.rounds)
             rows.append(
                 [f"doctor and imread, {suffix[1:]} pairs/s a core", mine, other, mine / other]

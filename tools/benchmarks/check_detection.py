@@ -2,7 +2,7 @@
 
 Each config is built; its number of parameters, state-dict keys and fp32 backbone outputs are
 compared with those of mmdetection's own ResNet or ResNeXt with the same weights; it trains one step
-and predicts for one batch, on drawn pictures of reduced size. The exit status is 1 if any differs.
+and predicts for one batch, on drawn images of reduced size. The exit status is 1 if any differs.
 """
 
 import argparse
@@ -35,7 +35,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def draw_coco(root: Path) -> None:
-    """Two pictures of coloured rectangles with COCO's 80 classes, as annotations.json."""
+    """Two images of coloured rectangles with COCO's 80 classes, as annotations.json."""
     import cv2
     import numpy as np
     from mmdet.datasets import CocoDataset
@@ -46,9 +46,9 @@ def draw_coco(root: Path) -> None:
         dict(id=i, name=name) for i, name in enumerate(CocoDataset.METAINFO["classes"], 1)
     ]
     for number in (1, 2):
-        picture = rng.integers(0, 60, (192, 256, 3), dtype=np.uint8)
+        image = rng.integers(0, 60, (192, 256, 3), dtype=np.uint8)
         for category, (x, y, w, h) in ((1, (20, 30, 60, 90)), (3, (120, 50, 100, 70))):
-            picture[y : y + h, x : x + w] = rng.integers(100, 255, 3)
+            image[y : y + h, x : x + w] = rng.integers(100, 255, 3)
             outline = [x, y, x + w, y, x + w, y + h, x, y + h]
             coco["annotations"].append(
                 dict(
@@ -61,13 +61,13 @@ def draw_coco(root: Path) -> None:
                     segmentation=[outline],
                 )
             )
-        cv2.imwrite(str(root / f"{number}.png"), picture)
+        cv2.imwrite(str(root / f"{number}.png"), image)
         coco["images"].append(dict(id=number, file_name=f"{number}.png", width=256, height=192))
     (root / "annotations.json").write_text(json.dumps(coco))
 
 
 def shrink(cfg, root: Path) -> None:
-    """Read the drawn pictures at `SCALE`, with few regions, for one epoch of one batch."""
+    """Read the drawn images at `SCALE`, with few regions, for one epoch of one batch."""
     cfg.model.backbone.init_cfg = None
     samplers = cfg.model.train_cfg.rcnn
     for stage in samplers if isinstance(samplers, list) else [samplers]:
@@ -146,14 +146,14 @@ def compare(ours, theirs) -> dict:
     for dtype in TOLERANCES:
         randomise(ours.backbone)
         theirs.backbone.load_state_dict(ours.backbone.state_dict())
-        pictures = torch.randn(2, 3, *reversed(SCALE)).to(getattr(torch, dtype))
+        images = torch.randn(2, 3, *reversed(SCALE)).to(getattr(torch, dtype))
         differences[dtype] = 0.0
         for training in (False, True):
             outputs = []
             for model in (ours, theirs):
-                model.backbone.to(pictures.dtype).train(training)
+                model.backbone.to(images.dtype).train(training)
                 with torch.no_grad():
-                    outputs.append(model.backbone(pictures))
+                    outputs.append(model.backbone(images))
             for a, b in zip(*outputs, strict=True):
                 worst = ((a - b).abs().max() / b.abs().max()).item()
                 differences[dtype] = max(differences[dtype], worst)
@@ -167,7 +167,7 @@ def compare(ours, theirs) -> dict:
 
 
 def run_once(cfg) -> dict:
-    """The loss of one training step, and the detections in one test batch of one picture."""
+    """The loss of one training step, and the detections in one test batch of one image."""
     import torch
 
     from mmseg_gc.engine.runner import SegRunner

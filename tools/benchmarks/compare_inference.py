@@ -78,21 +78,21 @@ def share_that_differs(workers: dict, folder: Path) -> dict[str, float]:
 
 
 def measure(workers: dict, args, folder: Path) -> list[list]:
-    from inference_worker import PICTURES, SCORES
+    from inference_worker import IMAGES, SCORES
     from measures import Peak
     from side_by_side import alternate, medians
 
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    known = [*PICTURES, *SCORES]
+    known = [*IMAGES, *SCORES]
     chosen = args.rows or known
     for row in chosen:
         if row not in known:
             raise UserError(f"--rows: there is no {row!r}; choose from {', '.join(known)}.")
     lines = []
     for row in chosen:
-        image = row in PICTURES
+        image = row in IMAGES
         sides = workers if image else {k: w for k, w in workers.items() if "fp32" in k}
         loading = {}
         for side, worker in sides.items():

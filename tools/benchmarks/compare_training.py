@@ -32,7 +32,7 @@ def parse_args():
     parser.add_argument("--data-root", type=Path, help="Cityscapes; default: scenes drawn here")
     parser.add_argument("--samples", type=int, default=40, help="samples that a round reads")
     parser.add_argument("--size", nargs=2, type=int, default=[256, 512], help="of the step: H W")
-    parser.add_argument("--batch", type=int, default=2, help="pictures in a step")
+    parser.add_argument("--batch", type=int, default=2, help="images in a step")
     return parser.parse_args()
 
 

@@ -14,7 +14,7 @@ from mmengine.dataset import Compose, pseudo_collate
 from side_by_side import serve
 
 # Of each row: config, image (h, w), the way of testing.
-PICTURES = {
+IMAGES = {
     "whole": ("gcnet_r50-d8_4xb2-40k_cityscapes-512x1024.py", (512, 1024)),
     "slide": ("gcnet_r50-d8_4xb2-40k_cityscapes-769x769.py", (1024, 2048)),
     "ms+flip": ("gcnet_r50-d8_4xb2-40k_cityscapes-512x1024.py", (360, 480)),
@@ -39,11 +39,11 @@ class Side:
             importlib.import_module("mmseg.utils").register_all_modules(init_default_scope=True)
 
     def load(self, row: str) -> tuple:
-        """Build the model of a row and its picture; a `measures.Peak` of that."""
+        """Build the model of a row and its image; a `measures.Peak` of that."""
         return memory_peak(lambda: self._load(row), self.device)
 
     def _load(self, row: str) -> None:
-        name, (height, width) = PICTURES[row]
+        name, (height, width) = IMAGES[row]
         cfg = Config.fromfile(self.configs / name)
         cfg.model.pretrained = None
         if row == "whole":  # at its own size

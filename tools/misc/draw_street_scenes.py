@@ -1,4 +1,4 @@
-"""Draw synthetic street scenes in Cityscapes' raw layout: PNG pictures and polygon JSON."""
+"""Draw synthetic street scenes in Cityscapes' raw layout: PNG images and polygon JSON."""
 
 import argparse
 import functools
@@ -170,7 +170,7 @@ def draw_frame(canvas: Canvas) -> None:
 
 
 def draw_scene(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, dict]:
-    """One street: its picture (H, W, 3) uint8 RGB and its polygon annotation."""
+    """One street: its image (H, W, 3) uint8 RGB and its polygon annotation."""
     canvas = Canvas(rng, height, width)
     half = rng.uniform(3.6, 6.4)
     draw_backdrop(canvas)
@@ -184,7 +184,7 @@ def draw_scene(rng: np.random.Generator, height: int, width: int) -> tuple[np.nd
         paint()
     draw_frame(canvas)
     annotation = {"imgHeight": height, "imgWidth": width, "objects": canvas.objects}
-    return canvas.picture(), annotation
+    return canvas.finished(), annotation
 
 
 def write_scene(job: tuple[str, int], out: Path, size: tuple[int, int], seed: int) -> None:

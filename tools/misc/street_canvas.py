@@ -1,12 +1,12 @@
 """The canvas of `draw_street_scenes.py`: a pinhole camera over a street that is built in metres.
 
-Each object is painted inside the very polygon that is written for it: pictures and labels agree.
+Each object is painted inside the very polygon that is written for it: images and labels agree.
 """
 
 import cv2
 import numpy as np
 
-OVERSAMPLING = 2  # pictures are painted at this multiple of their size and shrunk at the end
+OVERSAMPLING = 2  # images are painted at this multiple of their size and shrunk at the end
 SUBPIXEL_BITS = 4
 
 
@@ -22,7 +22,7 @@ def disc(u: float, v: float, ru: float, rv: float | None = None, points: int = 2
 
 
 class Canvas:
-    """A picture under way, the polygons painted so far, and the camera that looks at them.
+    """An image under way, the polygons painted so far, and the camera that looks at them.
 
     World coordinates are metres: x to the right, y up from the ground, z ahead of the camera.
     """
@@ -71,7 +71,7 @@ class Canvas:
     def begin(self, label: str, *shapes: np.ndarray) -> bool:
         """Write the union of pixel ``shapes`` (N, 2) as ``label``; paint stays inside of it.
 
-        Returns whether any of it lies inside the picture.
+        Returns whether any of it lies inside the image.
         """
         window, low = self._window(np.concatenate(shapes))
         self.stencil[:] = 0
@@ -126,8 +126,8 @@ class Canvas:
             fresh = cv2.addWeighted(fresh, alpha, self.image[window], 1 - alpha, 0)
         cv2.copyTo(fresh, mask, self.image[window])
 
-    def picture(self) -> np.ndarray:
-        """The finished picture (H, W, 3), uint8 RGB, with lens blur and sensor noise."""
+    def finished(self) -> np.ndarray:
+        """The finished image (H, W, 3), uint8 RGB, with lens blur and sensor noise."""
         image = cv2.GaussianBlur(self.image, (0, 0), 0.45 * OVERSAMPLING)
         image = cv2.resize(image, (self.width, self.height), interpolation=cv2.INTER_AREA)
         image += self.rng.uniform(1.5, 5) * self.rng.standard_normal(image.shape, np.float32)

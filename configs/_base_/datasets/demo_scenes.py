@@ -18,7 +18,7 @@ test_pipeline = [
     dict(type="LoadAnnotations"),
     dict(type="PackSegInputs"),
 ]
-# Ratios of the picture as drawn: around the size of training, three in place of six for two cores.
+# Ratios of the image as drawn: around the size of training, three in place of six for two cores.
 img_ratios = [0.5, 0.625, 0.75]
 tta_pipeline = [
     dict(type="LoadImageFromFile", backend_args=None),

@@ -1,5 +1,5 @@
-# Your own pictures: data_root/images/{train,val} and labels of the same names in labels/{train,val}.
-# `metainfo` has to name the classes; a palette lets labels be RGB pictures.
+# Your own images: data_root/images/{train,val} and labels of the same names in labels/{train,val}.
+# `metainfo` has to name the classes; a palette lets labels be RGB images.
 _base_ = "../test_time_aug.py"
 dataset_type = "BaseSegDataset"
 data_root = "data/own"

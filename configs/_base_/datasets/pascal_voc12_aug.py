@@ -1,4 +1,4 @@
-# The train split of VOC 2012 and the pictures that SBD adds to it.
+# The train split of VOC 2012 and the images that SBD adds to it.
 _base_ = "./pascal_voc12.py"
 crop_size = (512, 512)
 train_pipeline = [

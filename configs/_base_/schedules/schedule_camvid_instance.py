@@ -1,4 +1,4 @@
-# A few hundred iterations of two small pictures, from random weights.
+# A few hundred iterations of two small images, from random weights.
 _base_ = "mmdet::_base_/default_runtime.py"
 optimizer = dict(type="AdamW", lr=2e-4, weight_decay=1e-4)
 optim_wrapper = dict(type="OptimWrapper", optimizer=optimizer, clip_grad=dict(max_norm=10))

@@ -18,7 +18,7 @@ IDS = range(151)  # 0 is everything else, 1 to 150 are the classes
 
 
 def check_counts(members: dict[str, Member], allow_partial: bool) -> None:
-    """Every picture needs its annotation; a whole data set has a known number of them.
+    """Every image needs its annotation; a whole data set has a known number of them.
 
     Raises:
         UserError: with the first file that lacks its partner, or the count that is wrong.
@@ -30,13 +30,13 @@ def check_counts(members: dict[str, Member], allow_partial: bool) -> None:
     for split, count in COUNTS.items():
         images, annotations = stems["images", split], stems["annotations", split]
         if lonely := sorted(images ^ annotations):
-            kind = "annotation" if lonely[0] in images else "picture"
+            kind = "annotation" if lonely[0] in images else "image"
             raise UserError(
                 f"{split}/{lonely[0]} has no {kind} ({len(lonely)} such): get them all."
             )
         if len(images) != count and not allow_partial:
             raise UserError(
-                f"The {split} split has {len(images)} pictures instead of {count}: download the "
+                f"The {split} split has {len(images)} images instead of {count}: download the "
                 "data set again, or pass --allow-partial."
             )
 
@@ -44,7 +44,7 @@ def check_counts(members: dict[str, Member], allow_partial: bool) -> None:
 @cli
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argument_parser(__doc__)
-    parser.add_argument("--allow-partial", action="store_true", help="accept fewer pictures")
+    parser.add_argument("--allow-partial", action="store_true", help="accept fewer images")
     args = parser.parse_args(arguments)
     members, root = choose(
         [args.source],

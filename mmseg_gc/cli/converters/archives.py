@@ -9,9 +9,11 @@ import tarfile
 import zipfile
 from collections.abc import Container, Iterator
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import NamedTuple, Self, TypeVar
 
 from mmseg_gc.errors import UserError
+
+Info = TypeVar("Info", bound=tarfile.TarInfo)
 
 MAX_MEMBERS = 500_000
 # An archive may unpack to so much, or to so many times its own size if that is more. Images hardly
@@ -89,7 +91,9 @@ def read_compressed_tar(path: Path, wanted: Container[str]) -> Iterator[tuple[st
         with _open_tar(path) as archive:
             for info in _tar_infos(archive):
                 if info.name in wanted:
-                    yield info.name, archive.extractfile(info).read()
+                    file = archive.extractfile(info)
+                    assert file is not None  # it's no folder
+                    yield info.name, file.read()
     except UserError:
         raise
     except Exception as error:
@@ -149,7 +153,7 @@ class _Header(tarfile.TarInfo):
     """A tar's header; the first that is wrong ends the reading, which else would end in silence."""
 
     @classmethod
-    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> tarfile.TarInfo:
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         try:
             info = super().frombuf(buf, encoding, errors)
         except tarfile.HeaderError as error:
@@ -163,7 +167,7 @@ class _Header(tarfile.TarInfo):
         return _of_possible_size(info)
 
 
-def _of_possible_size(info: tarfile.TarInfo) -> tarfile.TarInfo:
+def _of_possible_size(info: Info) -> Info:
     if info.size < 0:  # the next header would lie before this one
         raise tarfile.ReadError(f"{info.name} of {info.size} bytes")
     return info
@@ -175,7 +179,8 @@ def _open_tar(path: Path) -> tarfile.TarFile:
 
 def _tar_infos(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     while (info := archive.next()) is not None:
-        archive.members.clear()  # it would keep them all
+        # It would keep them all.
+        archive.members.clear()  # type: ignore[attr-defined]  # stubs lack it
         yield _of_possible_size(info)  # a note may have set another
 
 

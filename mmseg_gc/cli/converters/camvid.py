@@ -16,7 +16,7 @@ from mmseg_gc.cli.converters.common import (
     argument_parser,
     check_pair,
     place_all,
-    read_picture,
+    read_image,
     run,
     summarise,
     write_labels,
@@ -77,7 +77,7 @@ def split_of(stem: str) -> str:
 
 def convert(task: Task) -> bool:
     """Turn the owner's colours into class ids."""
-    colours = np.asarray(read_picture(task.member, ("RGB", "RGBA", "P")).convert("RGB"))
+    colours = np.asarray(read_image(task.member, ("RGB", "RGBA", "P")).convert("RGB"))
     # Every channel is a multiple of 64, so two bits of each make an index.
     classes = np.full(64, 255, np.uint8)
     for colour, index in COLOURS.items():
@@ -118,13 +118,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for name, member in members.items()
             if not name.endswith("_L.png")
         }
-    pictures = {name for name in members if "annot/" not in name}
+    images = {name for name in members if "annot/" not in name}
     labels = {name.replace("annot/", "/") for name in [*members, *coloured] if "annot/" in name}
-    if lonely := sorted(pictures ^ labels):
-        kind = "label" if lonely[0] in pictures else "picture"
-        raise UserError(
-            f"{lonely[0]} has no {kind} ({len(lonely)} such): give pictures and labels."
-        )
+    if lonely := sorted(images ^ labels):
+        kind = "label" if lonely[0] in images else "image"
+        raise UserError(f"{lonely[0]} has no {kind} ({len(lonely)} such): give images and labels.")
 
     tallies = place_all(members, root, args.nproc, args.dry_run)
     if coloured:
@@ -133,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not args.dry_run and not any(tally.failures for tally in tallies):
         tasks = [
             Task(Member.at(root / name.replace("/", "annot/")), root / name)
-            for name in sorted(pictures)
+            for name in sorted(images)
         ]
         check = functools.partial(check_pair, ids=IDS)
         tallies.append(run("pairs checked", check, tasks, args.nproc))

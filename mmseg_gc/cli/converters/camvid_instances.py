@@ -1,7 +1,7 @@
 """Make a COCO instance set from CamVid: each connected piece of a car, pedestrian or bicyclist.
 
 SOURCE is data/camvid as camvid.py leaves it; annotations/instances_{train,val}.json are written
-into it. CamVid tells classes and not individuals: two cars that touch in the picture are one piece.
+into it. CamVid tells classes and not individuals: two cars that touch in the image are one piece.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from mmseg_gc.apis.shapes import run_lengths
 from mmseg_gc.cli.command import cli
-from mmseg_gc.cli.converters.common import read_picture, written_whole
+from mmseg_gc.cli.converters.common import read_image, written_whole
 from mmseg_gc.cli.converters.sources import Member
 from mmseg_gc.errors import UserError
 
@@ -39,7 +39,9 @@ def instances(labels: np.ndarray, min_area: int) -> list[dict]:
     """The pieces (8-connected) of a label map (H, W) as COCO annotations without ids."""
     found = []
     for category in CATEGORIES:
-        _, pieces, stats, _ = cv2.connectedComponentsWithStats(np.uint8(labels == category))
+        _, pieces, stats, _ = cv2.connectedComponentsWithStats(
+            (labels == category).astype(np.uint8)
+        )
         for piece, (x, y, width, height, area) in enumerate(stats.tolist()):
             if piece == 0 or area < min_area:  # piece 0 is everything else
                 continue
@@ -60,7 +62,7 @@ def annotate(root: Path, split: str, min_area: int) -> dict:
     """The COCO annotations of one split.
 
     Raises:
-        UserError: a label has no picture, there is no label, or a label isn't a map of class ids.
+        UserError: a label has no image, there is no label, or a label isn't a map of class ids.
     """
     coco = dict(
         images=[],
@@ -72,8 +74,8 @@ def annotate(root: Path, split: str, min_area: int) -> dict:
         raise UserError(f"{root} has no {split}annot/*.png: make it with camvid.py first.")
     for number, path in enumerate(tqdm(paths, desc=split, unit=" labels"), 1):
         if not (root / split / path.name).is_file():
-            raise UserError(f"{path} has no picture {root / split / path.name}; put it there.")
-        labels = np.asarray(read_picture(Member.at(path), ("L", "P")))
+            raise UserError(f"{path} has no image {root / split / path.name}; put it there.")
+        labels = np.asarray(read_image(Member.at(path), ("L", "P")))
         if labels.max() > 11:
             raise UserError(f"{path} has id {labels.max()}, CamVid's are 0 to 11: run camvid.py.")
         height, width = labels.shape
@@ -100,4 +102,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"{sum(a['category_id'] == key for a in coco['annotations'])} {name}"
             for key, name in CATEGORIES.items()
         ]
-        print(f"{target}: {len(coco['images'])} pictures, {', '.join(counts)}")
+        print(f"{target}: {len(coco['images'])} images, {', '.join(counts)}")

@@ -1,4 +1,4 @@
-"""Convert the polygons of Cityscapes to pictures of training ids, and write its split lists.
+"""Convert the polygons of Cityscapes to images of training ids, and write its split lists.
 
 The rasters are cityscapesscripts' own. SOURCE is the folder with gtFine/ and leftImg8bit/, or the
 owner's gtFine_trainvaltest.zip and leftImg8bit_trainvaltest.zip, which go to data/cityscapes.
@@ -21,7 +21,7 @@ from mmseg_gc.cli.converters.common import (
     argument_parser,
     is_finished,
     place_all,
-    require_picture,
+    require_image,
     run,
     summarise,
     write_labels,
@@ -35,7 +35,7 @@ TRAIN_IDS = sorted({label.trainId for label in labels if label.id >= 0})
 
 
 def read_polygons(member: Member) -> Annotation:
-    """The annotation of one picture.
+    """The annotation of one image.
 
     Raises:
         UserError: if it is no Cityscapes polygon file or uses an unknown label.
@@ -57,8 +57,8 @@ def read_polygons(member: Member) -> Annotation:
     return annotation
 
 
-def picture_of(polygons: str) -> str:
-    """The name of the picture that belongs to a polygon file."""
+def image_of(polygons: str) -> str:
+    """The name of the image that belongs to a polygon file."""
     return re.sub(
         r"^gt\w+?/(.*)_gt\w+_polygons\.json$", r"leftImg8bit/\1_leftImg8bit.png", polygons
     )
@@ -78,9 +78,9 @@ def convert(task: Task) -> bool:
 
 
 def check(task: Task) -> bool:
-    """Check that the picture ``target`` can be read and is as large as its polygons say."""
+    """Check that the image ``target`` can be read and is as large as its polygons say."""
     annotation = read_polygons(task.member)
-    require_picture(task.target, (annotation.imgHeight, annotation.imgWidth), task.member)
+    require_image(task.target, (annotation.imgHeight, annotation.imgWidth), task.member)
     return True
 
 
@@ -120,12 +120,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for name in polygons
     ]
     tallies.append(run("labels drawn", convert, tasks, args.nproc, args.dry_run))
-    pictures = [
+    images = [
         Task(task.member, root / name)
-        for task, name in zip(tasks, map(picture_of, polygons), strict=True)
+        for task, name in zip(tasks, map(image_of, polygons), strict=True)
         if name in members
     ]
-    if pictures and not args.dry_run:
-        tallies.append(run("images read", check, pictures, args.nproc))
+    if images and not args.dry_run:
+        tallies.append(run("images read", check, images, args.nproc))
     tallies.append(write_splits(polygons, root, args.dry_run))
     summarise(tallies, args.dry_run, root)

@@ -122,7 +122,7 @@ def write_lines(target: Path, lines: Iterable[str], tally: Tally, dry_run: bool)
 
 @contextlib.contextmanager
 def _opened(member: Member) -> Iterator[Image.Image]:
-    """A picture whose pixels may still have to be read; what is wrong with it ends in one sentence.
+    """An image whose pixels may still have to be read; what is wrong with it ends in one sentence.
 
     A PNG's checksums are compared here, which Pillow leaves out when it reads the pixels.
     """
@@ -138,12 +138,12 @@ def _opened(member: Member) -> Iterator[Image.Image]:
     except Exception as error:  # decoders raise what they happen to raise
         reason = " ".join(str(error).split()).replace(" <_io.BytesIO object>", "")
         raise UserError(
-            f"{member} is no readable picture ({reason or type(error).__name__}): get it again."
+            f"{member} is no readable image ({reason or type(error).__name__}): get it again."
         ) from None
 
 
-def read_picture(member: Member, modes: tuple[str, ...]) -> Image.Image:
-    """A whole picture in one of Pillow's ``modes``.
+def read_image(member: Member, modes: tuple[str, ...]) -> Image.Image:
+    """A whole image in one of Pillow's ``modes``.
 
     Raises:
         UserError: if it can't be read or has another mode.
@@ -157,8 +157,8 @@ def read_picture(member: Member, modes: tuple[str, ...]) -> Image.Image:
     return image
 
 
-def require_picture(path: Path, shape: tuple[int, int], label: Member) -> None:
-    """Check that the picture at ``path`` is (H, W) pixels, as its label, and is read to its end.
+def require_image(path: Path, shape: tuple[int, int], label: Member) -> None:
+    """Check that the image at ``path`` is (H, W) pixels, as its label, and is read to its end.
 
     Raises:
         UserError: if it isn't, or can't.
@@ -167,7 +167,7 @@ def require_picture(path: Path, shape: tuple[int, int], label: Member) -> None:
         width, height = image.size
         if shape != (height, width):
             size = f"{shape[1]}x{shape[0]}"
-            raise UserError(f"{label} is {size}, its picture {width}x{height}: get both again.")
+            raise UserError(f"{label} is {size}, its image {width}x{height}: get both again.")
         # Of a JPEG all is read, but an eighth of its pixels are computed.
         image.draft(image.mode, (1, 1))
         image.load()
@@ -180,7 +180,7 @@ def write_labels(target: Path, labels: np.ndarray, palette: list[int] | None = N
     """
     if target.is_file():
         with contextlib.suppress(UserError):
-            if np.array_equal(np.asarray(read_picture(Member.at(target), ("L", "P"))), labels):
+            if np.array_equal(np.asarray(read_image(Member.at(target), ("L", "P"))), labels):
                 return False
     with written_whole(target) as partial:
         if palette:
@@ -188,14 +188,14 @@ def write_labels(target: Path, labels: np.ndarray, palette: list[int] | None = N
             image.putpalette(palette)
             image.save(partial, "PNG")
         else:
-            partial.write_bytes(cv2.imencode(".png", labels, LABEL_PNG)[1])
+            partial.write_bytes(cv2.imencode(".png", labels, LABEL_PNG)[1].tobytes())
         if not np.array_equal(np.asarray(Image.open(partial)), labels):
             raise UserError(f"{target} does not read back as it was written: check the disk.")
     return True
 
 
 def is_finished(task: Task, shape: tuple[int, int], ids: Iterable[int]) -> bool:
-    """Whether the target is a whole picture of that shape and ids, no older than its source."""
+    """Whether the target is a whole image of that shape and ids, no older than its source."""
     target = task.target
     if not target.is_file():
         return False
@@ -204,22 +204,22 @@ def is_finished(task: Task, shape: tuple[int, int], ids: Iterable[int]) -> bool:
     if target.stat().st_mtime < max(source.st_mtime, source.st_ctime):
         return False
     try:
-        labels = np.asarray(read_picture(Member.at(target), ("L", "P")))
+        labels = np.asarray(read_image(Member.at(target), ("L", "P")))
     except UserError:
         return False
     return labels.shape == shape and not strangers(labels, ids)
 
 
 def check_pair(task: Task, ids: Iterable[int]) -> bool:
-    """Check that the label ``member`` and the picture ``target`` can be read and fit together.
+    """Check that the label ``member`` and the image ``target`` can be read and fit together.
 
     Raises:
         UserError: if they don't, or an id is none of ``ids``.
     """
-    labels = np.asarray(read_picture(task.member, ("L", "P")))
+    labels = np.asarray(read_image(task.member, ("L", "P")))
     if wrong := strangers(labels, ids):
         raise UserError(f"{task.member} has the ids {wrong}, which this data set does not have.")
-    require_picture(task.target, labels.shape, task.member)
+    require_image(task.target, labels.shape, task.member)
     return True
 
 
@@ -250,7 +250,8 @@ def run(
                 print(f"would write {task.target}")
         return tally
     _sweep({task.target.parent for task in tasks})
-    queue, pending, nproc = stream(tasks), set(), max(1, nproc)
+    pending: set[Future] = set()
+    queue, nproc = stream(tasks), max(1, nproc)
     pool = process_pool(nproc) if nproc > 1 else _ThisProcess()
     try:
         with tqdm(total=len(tasks), desc=step, unit="file") as bar:
@@ -284,7 +285,7 @@ class _ThisProcess:
     """A pool for those who want one process."""
 
     def submit(self, work: Callable[[Task], bool], task: Task) -> Future:
-        future = Future()
+        future: Future[bool] = Future()
         try:
             future.set_result(work(task))
         except Exception as error:

@@ -110,7 +110,7 @@ def _walk(root: Path, out_dir: Path | None) -> Iterator[Member]:
     left_out = _identity(out_dir) if out_dir and out_dir.is_dir() else None
     if left_out == _identity(root):
         left_out = None
-    stack = [(root, (_identity(root),))]
+    stack: list[tuple[Path, tuple[tuple[int, int], ...]]] = [(root, (_identity(root),))]
     while stack:
         folder, way = stack.pop()
         visits[way[-1]] += 1

@@ -93,7 +93,7 @@ def require_files(kind: str, names: set[str], members: dict[str, Member], files:
 
 
 def pairs_of(root: Path, own: set[str], aug: list[str]) -> list[Task]:
-    """Every listed label of VOC and every one that was added, with its picture."""
+    """Every listed label of VOC and every one that was added, with its image."""
     labels = dict.fromkeys(sorted(own), "SegmentationClass")
     labels |= dict.fromkeys(aug, "SegmentationClassAug")
     return [
@@ -113,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise UserError("SBD's labels are MATLAB files: run `pip install scipy` first.") from None
     parser = argument_parser(__doc__)
     parser.add_argument("sbd", type=Path, help="benchmark.tgz or its folder")
-    parser.add_argument("--allow-partial", action="store_true", help="accept fewer pictures")
+    parser.add_argument("--allow-partial", action="store_true", help="accept fewer images")
     args = parser.parse_args(arguments)
     voc, root = choose(
         [args.source],
@@ -129,12 +129,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     trainaug, aug = sorted((train | extra) - val), sorted(extra - train - val)
     if len(trainaug) != TRAINAUG and not args.allow_partial:
         raise UserError(
-            f"{args.source} and {args.sbd} make {len(trainaug)} training pictures instead of "
+            f"{args.source} and {args.sbd} make {len(trainaug)} training images instead of "
             f"{TRAINAUG}: download both again, or pass --allow-partial."
         )
-    picture = "JPEGImages/*.jpg"
-    require_files(LISTS, train | val, voc, [picture, "SegmentationClass/*.png"])
-    require_files("SBD", set(aug), voc | sbd, [picture, "cls/*.mat"])
+    image = "JPEGImages/*.jpg"
+    require_files(LISTS, train | val, voc, [image, "SegmentationClass/*.png"])
+    require_files("SBD", set(aug), voc | sbd, [image, "cls/*.mat"])
 
     tallies = place_all(voc, root, args.nproc, args.dry_run)
     tasks = [

@@ -49,27 +49,27 @@ def advise(reports: Sequence[Report], rules: Mapping) -> Advice:
     ids = {int(n) for n, count in files.items() if n == int(n) and count >= COMMON * len(labelled)}
     mapped = rules["label_map"] or rules.get("file_label_map") is not None
     if ids and not mapped:  # with a label map the ids are those of another list
-        pixels = Counter()
+        pixels: Counter = Counter()
         for report in labelled:
             pixels.update(report.raw)
         _set_label_map(advice, ids, pixels, rules["num_classes"])
         if advice.label_map is None:
             _set_numbers(advice, ids, rules["num_classes"])
-    suggested = rules | {
+    suggested = dict(rules) | {
         "num_classes": advice.num_classes,
         "ignore_index": advice.ignore_index,
         "reduce_zero_label": advice.reduce_zero_label,
         "file_label_map": advice.label_map or rules.get("file_label_map"),
     }
     if labelled and advice.num_classes:
-        per_picture = np.zeros((len(labelled), advice.num_classes), np.int64)
+        per_image = np.zeros((len(labelled), advice.num_classes), np.int64)
         totals = np.zeros(len(labelled), np.int64)
         as_it_is = not advice.differs(rules)
         for row, report in enumerate(labelled):
             counts = report.counts if as_it_is else sort_ids(report.raw, suggested)[0]
-            per_picture[row, list(counts)] = list(counts.values())
+            per_image[row, list(counts)] = list(counts.values())
             totals[row] = sum(report.raw.values())
-        advice.class_weight = median_frequency_weights(per_picture, totals)
+        advice.class_weight = median_frequency_weights(per_image, totals)
     return advice
 
 
@@ -157,9 +157,9 @@ def _set_numbers(advice: Advice, ids: set[int], num_classes: int | None) -> None
 
 
 def median_frequency_weights(counts: np.ndarray, totals: np.ndarray) -> list[float]:
-    """One weight a class from pixels (N, C) by picture and class, and all pixels (N,) by picture.
+    """One weight a class from pixels (N, C) by image and class, and all pixels (N,) by image.
 
-    The frequency of a class is its share of the pixels of those pictures that show it; its weight,
+    The frequency of a class is its share of the pixels of those images that show it; its weight,
     the median of the frequencies over its own. A class never seen has 1.
 
     Source: Eigen and Fergus, arXiv:1411.4734, section 6.3.2.
@@ -205,5 +205,5 @@ def _as_code(label_map: Mapping[int, int]) -> str:
 
 
 def _is_one(cfg: Mapping, head: str) -> bool:
-    head = (cfg.get("model") or {}).get(head)
-    return isinstance(head, Mapping) and isinstance(head.get("loss_decode", {}), Mapping)
+    found = (cfg.get("model") or {}).get(head)
+    return isinstance(found, Mapping) and isinstance(found.get("loss_decode", {}), Mapping)

@@ -45,7 +45,7 @@ def histogram(values: Sequence[float], low: float, high: float, bins: int, unit:
     for index, count in enumerate(counts):
         tall = (height - 4) * count / most
         start = low + (high - low) * index / bins
-        title = f"{start:g} to {start + (high - low) / bins:g} {unit}: {count} pictures"
+        title = f"{start:g} to {start + (high - low) / bins:g} {unit}: {count} images"
         parts.append(
             f'<rect class="s0" x="{index * step + 1:.1f}" y="{height - tall:.1f}" '
             f'width="{step - 2:.1f}" height="{tall:.1f}" rx="2"><title>{title}</title></rect>'

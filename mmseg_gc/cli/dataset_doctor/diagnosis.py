@@ -16,12 +16,12 @@ MEANINGLESS_LEAK = 0.1
 
 @dataclass
 class Chart:
-    """The figures of one split. Counts are pixels by class, sizes pictures by (w, h)."""
+    """The figures of one split. Counts are pixels by class, sizes images by (w, h)."""
 
     split: Split
     reports: list[Report]
     pixels: Counter = field(default_factory=Counter)
-    pictures: Counter = field(default_factory=Counter)
+    images: Counter = field(default_factory=Counter)
     ignored: int = 0
     sizes: Counter = field(default_factory=Counter)
     pixel_types: Counter = field(default_factory=Counter)
@@ -72,7 +72,7 @@ def _chart(split: Split, reports: list[Report]) -> Chart:
     chart = Chart(split, reports)
     for report in reports:
         chart.pixels.update(report.counts)
-        chart.pictures.update(report.counts.keys())
+        chart.images.update(report.counts.keys())
         chart.ignored += report.ignored
         chart.colors.update(report.colors)
         if report.size:
@@ -91,7 +91,8 @@ def _faults_of_files(chart: Chart) -> list[Finding]:
 
 
 def _faults_of_split(chart: Chart) -> list[Finding]:
-    split, found = chart.split, []
+    split = chart.split
+    found: list[Finding] = []
     if not chart.num_labels or "train" not in split.names:
         return found
     seen = [number for number, pixels in chart.pixels.items() if pixels]
@@ -140,7 +141,7 @@ def _named(split: Split, number: int) -> str:
 
 
 def _repeated(charts: list[Chart], nproc: int) -> list[Finding]:
-    """Pictures that occur more than once, inside a split or across splits."""
+    """Images that occur more than once, inside a split or across splits."""
     alike: Mapping[bytes, list[Pair]] = defaultdict(list)
     for chart in charts:
         seen = set()  # a name listed twice is another finding
@@ -158,7 +159,8 @@ def _repeated(charts: list[Chart], nproc: int) -> list[Finding]:
     for pairs in groups:
         for pair in pairs:
             same[digests.get(pair.img_path, pair.img_path)].append(pair)
-    found, leaked = [], Counter()
+    found: list[Finding] = []
+    leaked: Counter[str] = Counter()
     for pairs in same.values():
         training = [pair for pair in pairs if pair.split == "train"]
         others = [pair for pair in pairs if pair.split != "train"]
@@ -169,11 +171,11 @@ def _repeated(charts: list[Chart], nproc: int) -> list[Finding]:
         for group in (training, others):
             by_path = {pair.img_path: pair for pair in group}
             for first, second in pairwise(by_path.values()):
-                text = f"is the same picture as {first.img_path}"
+                text = f"is the same image as {first.img_path}"
                 found.append(Finding("twin", second.split, text, second.img_path))
     for chart in charts:
         name, count = chart.split.name, leaked[chart.split.name]
         if count > MEANINGLESS_LEAK * len(chart.reports):
-            text = f"{count} of its {len(chart.reports)} pictures are training pictures"
+            text = f"{count} of its {len(chart.reports)} images are training images"
             found.append(Finding("meaningless", name, text))
     return found

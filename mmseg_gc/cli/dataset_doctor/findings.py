@@ -20,18 +20,18 @@ KINDS = {
         ERROR, "a split can't be opened", "Correct the path or suffix that is named."
     ),
     "no-picture": Kind(
-        ERROR, "listed pictures do not exist", "Add them, or take their names out of ann_file."
+        ERROR, "listed images do not exist", "Add them, or take their names out of ann_file."
     ),
     "no-label": Kind(
         ERROR,
-        "pictures without a label",
-        "Add the labels, correct seg_map_suffix, or list the labelled pictures in ann_file.",
+        "images without a label",
+        "Add the labels, correct seg_map_suffix, or list the labelled images in ann_file.",
     ),
     "unreadable": Kind(
         ERROR, "unreadable or truncated files", "Copy them again from their source, or drop them."
     ),
     "size": Kind(
-        ERROR, "label and picture differ in size", "Make both of one size, the label by nearest."
+        ERROR, "label and image differ in size", "Make both of one size, the label by nearest."
     ),
     "ids": Kind(
         ERROR,
@@ -54,7 +54,7 @@ KINDS = {
     ),
     "leak": Kind(
         WARNING,
-        "the same picture in training and evaluation",
+        "the same image in training and evaluation",
         "Take it out of one split: the score flatters.",
     ),
     "lossy": Kind(
@@ -84,11 +84,11 @@ KINDS = {
     "absent": Kind(
         WARNING,
         "classes that the training split never shows",
-        "Add pictures that show them, or drop the classes.",
+        "Add images that show them, or drop the classes.",
     ),
     "rules": Kind(WARNING, "a setting does not look right", "See the suggested settings below."),
-    "twin": Kind(NOTE, "the same picture twice", "Keep one, unless the weight is meant."),
-    "orphan": Kind(NOTE, "labels without a picture", "Nothing reads them; is a picture missing?"),
+    "twin": Kind(NOTE, "the same image twice", "Keep one, unless the weight is meant."),
+    "orphan": Kind(NOTE, "labels without an image", "Nothing reads them; is an image missing?"),
 }
 
 
@@ -99,7 +99,7 @@ class Finding:
     kind: str
     split: str
     text: str
-    path: str = ""
+    path: str | None = ""
 
     @property
     def severity(self) -> str:

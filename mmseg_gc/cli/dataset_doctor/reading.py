@@ -1,4 +1,4 @@
-"""Read one picture and its label as training does, and note all that is wrong with them."""
+"""Read one image and its label as training does, and note all that is wrong with them."""
 
 import hashlib
 from collections import Counter
@@ -34,10 +34,10 @@ class Decoding:
     label_args: dict | None = None
     changes_channels: bool = False  # by transforms that this tool doesn't know
 
-    def picture(self, path: str) -> np.ndarray:
-        return self.picture_of(fetch(path, self.image_args), path)
+    def image(self, path: str) -> np.ndarray:
+        return self.image_of(fetch(path, self.image_args), path)
 
-    def picture_of(self, content: bytes, path: str) -> np.ndarray:
+    def image_of(self, content: bytes, path: str) -> np.ndarray:
         return decode(content, path, self.color_type, self.image_backend)
 
     def label(self, path: str) -> np.ndarray:
@@ -50,7 +50,7 @@ class Decoding:
 
 @dataclass(frozen=True)
 class Pair:
-    """A picture and, where it has one, its label; ``rules`` are the data set's `label_rules`."""
+    """An image and, where it has one, its label; ``rules`` are the data set's `label_rules`."""
 
     split: str
     img_path: str
@@ -63,7 +63,7 @@ class Pair:
 class Report:
     """What was found in one pair. Counts are pixels; ``size`` is (w, h)."""
 
-    faults: list[tuple[str, str, str]] = field(default_factory=list)  # kind, text, path
+    faults: list[tuple[str, str, str | None]] = field(default_factory=list)  # kind, text, path
     size: tuple[int, int] | None = None
     channels: int = 0
     pixel_type: str = ""
@@ -83,22 +83,22 @@ def examine(pair: Pair) -> Report:
     report = Report()
     try:
         content = fetch(pair.img_path, pair.decoding.image_args)
-        picture = pair.decoding.picture_of(content, pair.img_path)
+        image = pair.decoding.image_of(content, pair.img_path)
     except UserError as error:
         report.faults.append(("unreadable", _without_path(error, pair.img_path), pair.img_path))
     else:
-        height, width = picture.shape[:2]
+        height, width = image.shape[:2]
         report.size = width, height
-        report.channels = picture.shape[2] if picture.ndim == 3 else 1
-        report.pixel_type = f"{report.channels} x {picture.dtype}"
-        # Every picture is digested in part; those that agree are compared in full later.
-        report.digest = _digest(picture, max(1, min(height, width) // 128))
-        levels = levels_lost(content, pair.img_path, picture)
+        report.channels = image.shape[2] if image.ndim == 3 else 1
+        report.pixel_type = f"{report.channels} x {image.dtype}"
+        # Every image is digested in part; those that agree are compared in full later.
+        report.digest = _digest(image, max(1, min(height, width) // 128))
+        levels = levels_lost(content, pair.img_path, image)
         if levels and levels[0] < levels[1]:
             text = f"has more than 8 bits: {levels[1]} levels become {levels[0]}"
             report.faults.append(("bits", text, pair.img_path))
-        if nonfinite := count_nonfinite(picture):
-            text = f"has {nonfinite} of {picture.size} values that are NaN or infinite"
+        if nonfinite := count_nonfinite(image):
+            text = f"has {nonfinite} of {image.size} values that are NaN or infinite"
             report.faults.append(("nonfinite", text, pair.img_path))
     if pair.seg_map_path is not None:
         try:
@@ -124,7 +124,8 @@ def sort_ids(raw: dict[int, int], rules: dict) -> tuple[dict[int, int], int, dic
         ignore_index,
         rules.get("file_label_map"),
     )
-    counts, ignored, wrong = Counter(), 0, {}
+    counts: Counter[int] = Counter()
+    ignored, wrong = 0, {}
     for number, pixels in raw.items():
         final = int(table[int(number)]) if number in range(256) else -1
         if final == ignore_index:
@@ -137,8 +138,8 @@ def sort_ids(raw: dict[int, int], rules: dict) -> tuple[dict[int, int], int, dic
 
 
 def whole_digest(pair: Pair) -> bytes:
-    """A digest of every pixel of the picture."""
-    return _digest(pair.decoding.picture(pair.img_path), 1)
+    """A digest of every pixel of the image."""
+    return _digest(pair.decoding.image(pair.img_path), 1)
 
 
 def in_parallel(work: Callable, items: Sequence, nproc: int, title: str) -> Iterator:
@@ -160,9 +161,9 @@ def in_parallel(work: Callable, items: Sequence, nproc: int, title: str) -> Iter
         pool.shutdown(cancel_futures=True)
 
 
-def _digest(picture: np.ndarray, stride: int) -> bytes:
-    content = hashlib.blake2b(f"{picture.shape} {picture.dtype}".encode(), digest_size=16)
-    content.update(np.ascontiguousarray(picture[::stride, ::stride]))
+def _digest(image: np.ndarray, stride: int) -> bytes:
+    content = hashlib.blake2b(f"{image.shape} {image.dtype}".encode(), digest_size=16)
+    content.update(image[::stride, ::stride].tobytes())
     return content.digest()
 
 
@@ -170,7 +171,7 @@ def _examine_label(label: np.ndarray, pair: Pair, report: Report) -> None:
     path = pair.seg_map_path
     size = label.shape[1], label.shape[0]
     if report.size and size != report.size:
-        text = f"is {size[0]} x {size[1]}, its picture {report.size[0]} x {report.size[1]}"
+        text = f"is {size[0]} x {size[1]}, its image {report.size[0]} x {report.size[1]}"
         if size == report.size[::-1]:
             text += "; one of them is turned, perhaps by an EXIF mark"
         report.faults.append(("size", text, path))
@@ -220,7 +221,7 @@ def _examine_colors(mask: np.ndarray, pair: Pair, report: Report) -> None:
     else:
         found = _count_colors(mask)
         id_of = {tuple(color): number for color, number in colors}
-        raw = Counter()
+        raw: Counter[int] = Counter()
         for color, pixels in found.items():
             if color in id_of:
                 raw[id_of[color]] += pixels
@@ -233,7 +234,9 @@ def _examine_colors(mask: np.ndarray, pair: Pair, report: Report) -> None:
     report.counts, report.ignored, _ = sort_ids(report.raw, plain)
 
 
-def _add_color_fault(found: dict[tuple, int], text: str, path: str, report: Report) -> None:
+def _add_color_fault(
+    found: dict[tuple[int, int, int], int], text: str, path: str | None, report: Report
+) -> None:
     if all(r == g == b for r, g, b in found):
         text += "; its channels are equal: keep one"
     report.faults.append(("colour", text, path))

@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,7 +40,8 @@ class Split:
 
 def open_splits(cfg: Config, wanted: list[str]) -> list[Split]:
     """Every split of ``wanted`` that the config has, with each fault of its folders and lists."""
-    splits, opened = [], []
+    splits = []
+    opened: list[tuple[Split, dict]] = []
     for name in wanted:
         dataset = (cfg.get(f"{name}_dataloader") or {}).get("dataset")
         if dataset is None:
@@ -74,7 +76,7 @@ def config_findings(cfg: Config, splits: list[Split]) -> list[Finding]:
     return found
 
 
-def _open(leaf: dict, split: Split) -> None:
+def _open(leaf: Mapping, split: Split) -> None:
     try:
         dataset = DATASETS.build({**leaf, "pipeline": [], "lazy_init": True})
         decoding = _decoding(leaf.get("pipeline") or (), dataset, split)
@@ -114,9 +116,9 @@ def _open(leaf: dict, split: Split) -> None:
         split.pairs.append(Pair(split.name, info["img_path"], label, rules, decoding))
 
 
-def _decoding(pipeline: list[dict], dataset, split: Split) -> Decoding:
+def _decoding(pipeline: Sequence[dict], dataset, split: Split) -> Decoding:
     """How the pipeline's own steps read files; defaults where it has other steps."""
-    steps = {"LoadImageFromFile": {}, "LoadAnnotations": {}}
+    steps: dict[str, dict] = {"LoadImageFromFile": {}, "LoadAnnotations": {}}
     for step in pipeline:
         if step.get("type") in steps and not steps[step["type"]]:
             steps[step["type"]] = step
@@ -160,7 +162,7 @@ def _add_missing_folders(dataset, split: Split) -> bool:
 
 
 def _present(infos: list[dict], is_labelled: bool, split: Split) -> list[dict]:
-    """The pairs whose picture is there, without the labels that are not; reports the others."""
+    """The pairs whose image is there, without the labels that are not; reports the others."""
     gone = set(FolderListing().missing(info["img_path"] for info in infos))
     labels = {info["seg_map_path"] for info in infos if "seg_map_path" in info}
     unlabelled = set(FolderListing().missing(sorted(labels))) if is_labelled else labels
@@ -192,4 +194,4 @@ def _add_orphans(dataset, infos: list[dict], split: Split) -> None:
             is_label = without_suffix(name, suffixes) is not None
             is_label = is_label and not is_hidden(os.path.relpath(path, root))
             if is_label and os.path.abspath(path) not in read:
-                split.add("orphan", "has no picture of its name", path)
+                split.add("orphan", "has no image of its name", path)

@@ -1,6 +1,7 @@
-"""Small pictures of a pair, the label laid over its right half, as data for a page."""
+"""Small images of a pair, the label laid over its right half, as data for a page."""
 
 import base64
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -15,22 +16,22 @@ WIDTH, MAX_HEIGHT = 300, 600  # a column of pixels would make a page of gigabyte
 UNKNOWN = (255, 0, 255)  # what is neither a class nor ignored
 
 
-def thumbnail(pair: Pair, palette: list[list[int]]) -> str:
-    """The picture beside its label as a ``data:`` address; grey stands for what can't be read."""
+def thumbnail(pair: Pair, palette: Sequence[Sequence[int]]) -> str:
+    """The image beside its label as a ``data:`` address; grey stands for what can't be read."""
     try:
-        picture = displayable(pair.decoding.picture(pair.img_path))
+        image = displayable(pair.decoding.image(pair.img_path))
     except UserError:
-        picture = None
+        image = None
     label = _ids(pair)
-    shape = picture if picture is not None else label if label is not None else np.empty((3, 4))
+    shape = image if image is not None else label if label is not None else np.empty((3, 4))
     height = min(max(1, round(WIDTH * shape.shape[0] / shape.shape[1])), MAX_HEIGHT)
-    left = _shrunk(picture, height, cv2.INTER_AREA)
+    left = _shrunk(image, height, cv2.INTER_AREA)
     if label is None:
         return _as_address(np.hstack([left, _shrunk(None, height, 0)]))
     label = _shrunk(label, height, cv2.INTER_NEAREST)
     ignored = label == pair.rules["ignore_index"]
     strange = (label >= len(palette)) & ~ignored
-    right = overlay(left, label, np.array(palette or [(0, 0, 0)], np.uint8), alpha=0.65)
+    right = overlay(left, label, np.array(list(palette) or [(0, 0, 0)], np.uint8), alpha=0.65)
     right[ignored] //= 2
     right[strange] = UNKNOWN
     return _as_address(np.hstack([left, right]))
@@ -61,12 +62,12 @@ def _ids(pair: Pair) -> np.ndarray | None:
     return table[label]
 
 
-def _shrunk(picture: np.ndarray | None, height: int, interpolation: int) -> np.ndarray:
-    if picture is None:
+def _shrunk(image: np.ndarray | None, height: int, interpolation: int) -> np.ndarray:
+    if image is None:
         return np.full((height, WIDTH, 3), 128, np.uint8)
-    return cv2.resize(picture, (WIDTH, height), interpolation=interpolation)
+    return cv2.resize(image, (WIDTH, height), interpolation=interpolation)
 
 
-def _as_address(picture: np.ndarray) -> str:
-    content = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])[1]
-    return f"data:image/jpeg;base64,{base64.b64encode(content).decode()}"
+def _as_address(image: np.ndarray) -> str:
+    content = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])[1]
+    return f"data:image/jpeg;base64,{base64.b64encode(content.tobytes()).decode()}"

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from PIL.Image import Exif
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from mmseg_gc.datasets.transforms.png import GREY, SIGNATURE
-
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+GREY, COLOR = 0, 2  # kinds of PNG
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 PNG_END_AT_MOST = 4096  # bytes from the end, where it is looked for first

@@ -247,7 +247,8 @@ def _outside(path: str, ids: np.ndarray, results: dict, header: Header) -> UserE
 
 
 def _set_image(results: dict, image: np.ndarray, to_float32: bool) -> dict:
-    tell_nonfinite(image, results.get("img_path") or "the image array")
+    if image.dtype.kind == "f":
+        tell_nonfinite(image, results.get("img_path") or "the image array")
     fits = not to_float32 and image.dtype in RESIZABLE
     results["img"] = image if fits else image.astype(np.float32, copy=False)
     results["img_shape"] = results["ori_shape"] = image.shape[:2]

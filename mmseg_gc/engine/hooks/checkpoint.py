@@ -41,6 +41,7 @@ class CheckpointHook(MMEngineCheckpointHook):
         UserError: ``save_best`` names a figure that the validation doesn't compute.
     """
 
+    out_dir: str
     _default_greater_keys = [*MMEngineCheckpointHook._default_greater_keys, *GREATER_KEYS]
 
     def __init__(
@@ -150,6 +151,7 @@ class CheckpointHook(MMEngineCheckpointHook):
         return [path for path in self.best_ckpt_path_dict.values() if path]
 
     def _take_up_sampler(self, runner: Runner) -> None:
+        assert self._resumed is not None
         sampler = runner.train_dataloader.sampler
         if "sampler_seed" not in self._resumed:
             runner.logger.warning(
@@ -243,7 +245,7 @@ class CheckpointHook(MMEngineCheckpointHook):
         )
         if is_main_process():
             pointer = Path(runner.work_dir) / "last_checkpoint"
-            write_atomically(pointer, lambda file: file.write(self.last_ckpt.encode()))
+            write_atomically(pointer, lambda file: file.write(str(self.last_ckpt).encode()))
             self._remove_surplus()
         self._saved_step = step
 
@@ -288,7 +290,8 @@ class CheckpointHook(MMEngineCheckpointHook):
         """
         if not self._training:
             return
-        restore_random_state(self._before_val)
+        if self._before_val is not None:
+            restore_random_state(self._before_val)
         self._validated_step = runner.iter
         self._superseded = []
         if self._scores:

@@ -28,6 +28,7 @@ class IterTimerHook(MMEngineIterTimerHook):
     ) -> None:
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
         hub = runner.message_hub
+        assert data_batch is not None
         images = len(data_batch["inputs"]) * get_world_size()
         hub.update_scalar("train/images/s", images / hub.get_scalar("train/time").mean(WINDOW))
         if not torch.cuda.is_available():

@@ -1,6 +1,6 @@
 """Say it when labels are mostly ignored or lack a class, before the score flatters."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -128,7 +128,7 @@ def counts_of(data_batch: dict | None) -> np.ndarray:
     return counts
 
 
-def _first_views(samples: object) -> Iterator:
+def _first_views(samples: Iterable | None) -> Iterator:
     """Each sample of a batch, or the first of its views where it is augmented for a test."""
     for sample in samples or ():
         if isinstance(sample, Sequence):

@@ -1,6 +1,7 @@
 """Don't let a loss that is NaN or infinite into the weights."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmengine.dist import all_gather_object
@@ -39,7 +40,7 @@ class NonFiniteLossHook(Hook):
                 f"config key default_hooks.nonfinite_loss.tolerate is {tolerate}; give 0 or more."
             )
         self.tolerate = tolerate
-        self._runner: Runner | None = None
+        self._runner: Any = None  # the one that trains
         self._names: list[str] = []
         self._in_iteration: Tensor | None = None
         self._in_step: Tensor | None = None
@@ -84,7 +85,7 @@ class NonFiniteLossHook(Hook):
         self._in_iteration = bad if self._in_iteration is None else self._in_iteration | bad
         self._in_step = bad if self._in_step is None else self._in_step | bad
 
-    def _leave_out(self, optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
+    def _leave_out(self, optimizer: Any, args: tuple, kwargs: dict) -> None:
         if self._in_step is None:
             return
         if _skips_by_flag(optimizer):
@@ -96,7 +97,7 @@ class NonFiniteLossHook(Hook):
             # An optimizer passes over parameters without a gradient: no decay, no momentum.
             optimizer.zero_grad(set_to_none=True)
 
-    def _take_back_flag(self, optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
+    def _take_back_flag(self, optimizer: Any, args: tuple, kwargs: dict) -> None:
         if self._lent_flag:
             del optimizer.found_inf
             self._lent_flag = False

@@ -43,7 +43,7 @@ class ProgressBarHook(Hook):
         mode: str = "train",
     ) -> None:
         if self.bar is not None and mode != "train":
-            self.bar.update(len(outputs))
+            self.bar.update(len(outputs or ()))
 
     def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
         self._close()

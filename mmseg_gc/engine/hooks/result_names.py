@@ -1,6 +1,7 @@
 """Give every image of a test a name of its own for its results."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -35,7 +36,8 @@ class ResultNamesHook(Hook):
             for image in images:
                 writer.claim(image)
         names = dict(zip(images, result_names(images), strict=True))
-        for writer in (*files, *drawing):
+        named: list[Any] = [*files, *drawing]
+        for writer in named:
             writer.names = names
 
 

@@ -77,8 +77,8 @@ class ScreenHook(Hook):
         ):
             per_iteration = self._seconds / (done - self._first)
             left = timedelta(seconds=round(per_iteration * (runner.max_iters - done)))
-            figures = "  ".join(self._figures(runner, outputs))
-            self._say(f"iter {done}/{runner.max_iters}  {figures}  ETA {left}")
+            said = "  ".join(self._figures(runner, outputs))
+            self._say(f"iter {done}/{runner.max_iters}  {said}  ETA {left}")
 
     def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
         self._last = time.monotonic()

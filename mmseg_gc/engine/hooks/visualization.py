@@ -49,7 +49,7 @@ class SegVisualizationHook(Hook):
         data_batch: dict | None = None,
         outputs: Sequence[SegDataSample] | None = None,
     ) -> None:
-        if self.draw and batch_idx % self.interval == 0:
+        if self.draw and outputs and batch_idx % self.interval == 0:
             self._draw(runner, outputs[0], "val", runner.iter + batch_idx)
 
     def after_test_iter(
@@ -60,7 +60,7 @@ class SegVisualizationHook(Hook):
         outputs: Sequence[SegDataSample] | None = None,
     ) -> None:
         if self.draw:
-            for data_sample in outputs:
+            for data_sample in outputs or ():
                 self.num_drawn += 1
                 self._draw(runner, data_sample, "test", self.num_drawn)
 

@@ -8,7 +8,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmseg_gc.errors import UserError
-from mmseg_gc.models.layers import resize, upcast
+from mmseg_gc.models.layers import resize
 from mmseg_gc.models.losses import CrossEntropyLoss, accuracy
 from mmseg_gc.registry import MODELS
 from mmseg_gc.structures import SegDataSample
@@ -226,3 +226,8 @@ class BaseDecodeHead(BaseModule):
         label = sample.gt_sem_seg.data
         strange = (label < 0) | (label >= max(self.num_classes, 2 * (self.out_channels == 1)))
         return strange if self.ignore_index is None else strange & (label != self.ignore_index)
+
+
+def upcast(logits: Tensor) -> Tensor:
+    """``logits`` in at least float32, in which interpolation after 16-bit arithmetic is done."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))

@@ -3,6 +3,6 @@
 from mmseg_gc.models.layers.all_reduce_batch_norm import AllReduceBatchNorm2d
 from mmseg_gc.models.layers.gc_block import ContextBlock
 from mmseg_gc.models.layers.res_layer import ResLayer
-from mmseg_gc.models.layers.resize import resize, upcast
+from mmseg_gc.models.layers.resize import resize
 
-__all__ = ["AllReduceBatchNorm2d", "ContextBlock", "ResLayer", "resize", "upcast"]
+__all__ = ["AllReduceBatchNorm2d", "ContextBlock", "ResLayer", "resize"]

@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -37,8 +36,3 @@ def resize(
 def _aligns(source: tuple[int, ...], target: tuple[int, ...]) -> bool:
     pairs = [(s, t) for s, t in zip(source, target, strict=True) if s > 1 and t > s]
     return all((t - 1) % (s - 1) == 0 for s, t in pairs)
-
-
-def upcast(logits: Tensor) -> Tensor:
-    """``logits`` in at least float32, in which interpolation after 16-bit arithmetic is done."""
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))

@@ -68,7 +68,9 @@ def binary_cross_entropy(
     part of each class. The mean divides by ``avg_factor``, or else by the number of logits: all of
     them, or with ``avg_non_ignore`` those of pixels not ignored.
 
-    Raises: UserError if C = 1 and a label is neither 0, 1 nor ignored; on a GPU the loss is NaN.
+    If C = 1 and a label is neither 0, 1 nor ignored, the loss is NaN: to say so here would make a
+    GPU wait. `BaseDecodeHead.check_labels` does it before labels get there.
+
     Source: ``mmseg.models.losses.binary_cross_entropy``; that one cannot take ``class_weight`` for
     several classes on images.
     """
@@ -77,9 +79,6 @@ def binary_cross_entropy(
         valid = valid & (label != ignore_index)
     label = label.where(valid, 0)
     if pred.size(1) == 1:
-        if label.device.type == "cpu":
-            _check_binary(label)
-        # A GPU would have to wait for the answer, and gives a loss that shows it instead.
         pred, target, mask = pred.squeeze(1), label.to(pred.dtype).where(label <= 1, nan), valid
     else:
         target = torch.zeros_like(pred).scatter_(1, label.unsqueeze(1), 1)  # (N, C, ...)
@@ -93,14 +92,6 @@ def binary_cross_entropy(
         pred, target, pos_weight=class_weight, reduction="none"
     )
     return _reduced(loss, mask if weight is None else mask * weight, reduction, avg_factor)
-
-
-def _check_binary(label: Tensor) -> None:
-    if label.max() > 1:
-        raise UserError(
-            f"A sigmoid loss on one output channel takes labels 0 and 1 only, not "
-            f"{int(label.max())}; set out_channels=num_classes."
-        )
 
 
 def _reduced(

@@ -112,14 +112,17 @@ def _run(module: nn.Module, inputs: Tensor | tuple[Tensor, ...]) -> object:
     It leaves the module and the random numbers as they were.
     """
     parameters = list(module.parameters())
-    if any(isinstance(p, UninitializedParameter) or p.device.type != "cpu" for p in parameters):
+    if any(isinstance(parameter, UninitializedParameter) for parameter in parameters):
         return None
+    device = parameters[0].device if parameters else None
     modes = [(part, part.training) for part in module.modules()]
     try:
         for part, _ in modes:
             part.training = False
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            return module(inputs)
+            if isinstance(inputs, Tensor):
+                return module(inputs.to(device))
+            return module(tuple(one.to(device) for one in inputs))
     except Exception:  # a user's own code may want other sizes, a GPU, or anything
         return None
     finally:

@@ -21,8 +21,7 @@ from mmseg_gc.inference import (
     write_result,
 )
 from mmseg_gc.models.data_preprocessor import SegDataPreProcessor
-from mmseg_gc.models.decode_heads import BaseDecodeHead
-from mmseg_gc.models.layers import upcast
+from mmseg_gc.models.decode_heads import BaseDecodeHead, upcast
 from mmseg_gc.models.segmentors.base import BaseSegmentor, overrides
 from mmseg_gc.models.segmentors.check_shapes import check_channels
 from mmseg_gc.registry import MODELS
@@ -101,7 +100,8 @@ class EncoderDecoder(BaseSegmentor):
     @property
     def memory_budget(self) -> int | None:
         """Bytes that ``test_cfg.memory_budget`` allows; None: no bound."""
-        return parse_budget(self.test_cfg.get("memory_budget"))
+        budget = self.test_cfg.get("memory_budget")
+        return None if budget is None else parse_budget(budget)
 
     @property
     def takes_views_in_parallel(self) -> bool:
@@ -167,8 +167,6 @@ class EncoderDecoder(BaseSegmentor):
 
     def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
         """Losses and accuracies of all heads as ``decode.*``, ``aux.*`` or ``aux_<i>.*``."""
-        if not inputs.is_cuda:  # else `_LabelCheck` did it, before the labels went to the GPU
-            self.decode_head.check_labels(data_samples)
         features = self.extract_feat(inputs)
         return {
             f"{prefix}.{name}": value
@@ -303,7 +301,7 @@ class EncoderDecoder(BaseSegmentor):
 
 
 class _LabelCheck:
-    """Look at labels that go to a GPU while they are still on the host: there nobody waits."""
+    """Look at labels before they go to the device: on the host nobody waits."""
 
     def __init__(self, head: BaseDecodeHead) -> None:
         self.head = head
@@ -311,7 +309,7 @@ class _LabelCheck:
     def __call__(self, preprocessor: Any, args: tuple, kwargs: dict) -> None:
         data, training, *_ = (*args, *kwargs.values(), False)
         samples = data.get("data_samples") if isinstance(data, dict) else None
-        if training and samples and torch.device(preprocessor.device).type != "cpu":
+        if training and samples:
             self.head.check_labels(samples)
 
 

@@ -44,7 +44,7 @@ def pair(dtype, channels: int, count: int, channels_last: bool):
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize("limits", [(24 << 20, 22 << 20), (1, 1)])
 def test_equals_convolution_in_float64(size, channels_last, limits, monkeypatch):
-    monkeypatch.setattr(winograd_training, "WORKSPACE", limits[0])  # pictures one by one
+    monkeypatch.setattr(winograd_training, "WORKSPACE", limits[0])  # images one by one
     monkeypatch.setattr(winograd_training, "KERNELS", limits[1])  # kernels 16 by 16
     monkeypatch.setattr(winograd_training, "CACHED", limits[1])  # tiles row by row
     plain, quick = pair(torch.float64, 5, 35, channels_last)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmseg_gc.datasets.transforms import decoding, png
+from mmseg_gc.datasets.transforms import decoding
 from mmseg_gc.datasets.transforms.decoding import decode, fetch
 from mmseg_gc.datasets.transforms.headers import lacks, read_header
 from mmseg_gc.errors import UserError
@@ -105,7 +105,7 @@ def test_a_panic_in_rust_is_a_file_that_others_judge(monkeypatch):
     module = SimpleNamespace(decode_image_png_u8=panic)
     monkeypatch.setitem(sys.modules, "kornia_rs", SimpleNamespace(io=module))
     monkeypatch.setitem(sys.modules, "kornia_rs.io", module)
-    monkeypatch.setattr(png, "_has_kornia", lambda: True)
+    monkeypatch.setattr(decoding, "_has_kornia", lambda: True)
     image = decode(claiming(3, 2, bytes(2 * 10)), "a", "color", "cv2")
     assert image.shape == (2, 3, 3) and not image.any()
 

@@ -154,10 +154,13 @@ def test_heads_that_disagree(key: str, value: int, gcnet_cfg: Cfg) -> None:
 
 
 def test_a_bad_label_is_named_before_the_forward(gcnet_cfg: Cfg, labelled: Labelled) -> None:
+    """And before labels go to the device, where a look would make it wait."""
     model = MODELS.build(gcnet_cfg())
     sample = labelled(torch.full((32, 48), 17), seg_map_path="x/y.png")
+    data = dict(inputs=[torch.randn(3, 32, 48)], data_samples=[sample])
     with pytest.raises(UserError, match="id 17 in x/y.png"):
-        model(torch.randn(1, 3, 32, 48), [sample], mode="loss")
+        model.data_preprocessor(data, True)
+    assert model.data_preprocessor(data, False)["inputs"].shape == (1, 3, 32, 48)
 
 
 def test_slide_equals_whole_where_the_crop_holds_the_image(gcnet_cfg: Cfg) -> None:

@@ -57,7 +57,7 @@ TRAIN_TRANSFORMS = {
         )
     ],
 }
-PICTURES = ("odd", "even", "small")
+IMAGES = ("odd", "even", "small")
 # One config of each way to feed the network.
 PIPELINE_CONFIGS = (
     "gcnet_r50-d8_4xb2-40k_cityscapes-512x1024.py",
@@ -75,7 +75,7 @@ def test_transforms(side: Side) -> Results:
         transform = _compose(side, pipeline)
         rows[f"{name}: bit for bit"] = {
             f"{image} {key}": value
-            for image in PICTURES
+            for image in IMAGES
             for key, value in _shown(transform(_paths(side, image))).items()
         }
     for name, paths in {
@@ -161,7 +161,7 @@ def _paths(side: Side, image: str, reduce_zero_label: bool = False, label_map=No
 def _drawn(make: Callable[[str], dict], seed: int, preprocessor=None) -> dict[str, Tensor | str]:
     random.seed(seed)
     np.random.seed(seed)
-    results = make(PICTURES[seed % len(PICTURES)])
+    results = make(IMAGES[seed % len(IMAGES)])
     if preprocessor is not None:
         batch = preprocessor({key: [value] for key, value in results.items()}, training=True)
         results = {"inputs": batch["inputs"], "data_samples": batch["data_samples"][0]}

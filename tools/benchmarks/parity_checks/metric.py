@@ -17,7 +17,7 @@ RUNS = (
     dict(iou_metrics=["mIoU"], nan_to_num=0),
     dict(iou_metrics=["mFscore"], beta=2),
 )
-PICTURES, SIZE = 4, (90, 120)
+IMAGES, SIZE = 4, (90, 120)
 
 
 def metric(side: Side) -> Results:
@@ -57,7 +57,7 @@ def _evaluate(
         )
         metric.process({}, [sample])
     by_class = _by_class_of_reference(metric) if side.name == "reference" else None
-    printed = metric.evaluate(PICTURES)
+    printed = metric.evaluate(IMAGES)
     if by_class is None:
         by_class = {
             name: torch.tensor(v, dtype=torch.float64) for name, v in metric.class_values.items()
@@ -85,7 +85,7 @@ def _maps(count: int, never_right: bool) -> list[tuple[Tensor, Tensor]]:
     """
     draw = torch.Generator().manual_seed(count)
     maps = []
-    for _ in range(PICTURES):
+    for _ in range(IMAGES):
         label = torch.randint(count - 3, SIZE, generator=draw)
         noise = torch.rand(SIZE, generator=draw)
         wrong = torch.randint(count - 3, SIZE, generator=draw)

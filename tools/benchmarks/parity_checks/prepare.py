@@ -15,7 +15,7 @@ from mmseg_gc.engine.sync_bn import adapt_sync_bn
 from mmseg_gc.registry import MODELS
 from parity_checks.side import NUM_CLASSES, Side
 
-PICTURES = {"odd": (61, 90), "even": (96, 128), "small": (40, 52)}  # (h, w)
+IMAGES = {"odd": (61, 90), "even": (96, 128), "small": (40, 52)}  # (h, w)
 
 
 def write_job(folder: Path, **job) -> None:
@@ -104,14 +104,14 @@ def _labels(classes: int, n: int, height: int, width: int) -> Tensor:
 def _write_files(folder: Path) -> None:
     for name in ("images", "labels"):
         (folder / name).mkdir()
-    for name, (height, width) in PICTURES.items():
+    for name, (height, width) in IMAGES.items():
         image = smooth_noise(1, 3, height, width)[0].mul(50).add(120).clamp(0, 255).byte()
         cv2.imwrite(f"{folder}/images/{name}.jpg", image.permute(1, 2, 0).numpy())
         # Ids that all three data sets know, with or without `reduce_zero_label`.
         label = _labels(19, 1, height, width)[0, 0].numpy().astype(np.uint8)
         label[:4] = 255
         cv2.imwrite(f"{folder}/labels/{name}.png", label)
-    (folder / "names.txt").write_text("\n".join(PICTURES))
+    (folder / "names.txt").write_text("\n".join(IMAGES))
 
 
 def _write_stubs(data: Path) -> None:
