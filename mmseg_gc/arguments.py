@@ -109,6 +109,7 @@ def run_config(args: argparse.Namespace, options: dict[str, Any] | None = None) 
     it all, into one folder.
     """
     from mmseg_gc.config import load_config
+    from mmseg_gc.engine.console import kept_for_file
     from mmseg_gc.processes import end_with_launcher
 
     end_with_launcher()
@@ -118,7 +119,8 @@ def run_config(args: argparse.Namespace, options: dict[str, Any] | None = None) 
     if args.launcher in ("none", "pytorch"):  # the others have variables of their own
         os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     options = {**(options or {}), **(args.cfg_options or {})}
-    cfg = load_config(args.config, options, work_dir=args.work_dir)
+    with kept_for_file():
+        cfg = load_config(args.config, options, work_dir=args.work_dir)
     cfg.launcher = args.launcher
     cfg.strict_load = not args.non_strict
     return cfg

@@ -5,6 +5,7 @@ through mmengine's build functions, whose frames hold the part of the config tha
 """
 
 import inspect
+import linecache
 import re
 import traceback
 from collections.abc import Iterator, Mapping
@@ -124,11 +125,20 @@ def _reason(error: Exception) -> str:
     if isinstance(error, UserError):
         return text.strip()
     lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
-    text = lines[0] if lines else "no reason given"
+    text = lines[0] if lines else _broken_assertion(error) or "no reason given"
     if unknown := re.match(r"(\S+) is not in the (?:\S+::)?(.+?) registry", text):
         return f"there is no {unknown[2]} {unknown[1]!r} here"
     text = re.sub(r"^(?:\w+\.)*\w+\(\) (?=got|missing|takes)", "", text)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
+def _broken_assertion(error: Exception) -> str:
+    """What an ``assert`` without words was about: its condition."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    lines = linecache.getlines(last.filename)
+    text = lines[(last.lineno or 1) - 1 : last.end_lineno or 0]
+    condition = " ".join(line.strip() for line in text).removeprefix("assert ").rstrip()
+    return f"it needs {condition}" if isinstance(error, AssertionError) and condition else ""
 
 
 def _kind(node: Mapping) -> str:

@@ -128,6 +128,12 @@ def test_a_part_by_itself():
         )
 
 
+def test_an_assertion_without_words_tells_its_condition(tmp_path):
+    # mmcv's, in a file whose assertions pytest leaves as they are.
+    with pytest.raises(UserError, match=r"model\.backbone.*: it needs 'num_groups' in cfg_\.$"):
+        run(tmp_path, norm_cfg__type="GN")
+
+
 def test_the_sentence_of_a_part_gets_its_key(tmp_path):
     with pytest.raises(UserError, match=r"^config key model\.backbone: ResNetV1c has no depth=57"):
         run(tmp_path, model__backbone__depth=57)

@@ -4,12 +4,15 @@ import csv
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from mmseg_gc.datasets.files import IMAGE_SUFFIXES, is_hidden
+from mmseg_gc.datasets.transforms.decoding import decode, fetch, stored_ids
+from mmseg_gc.datasets.transforms.headers import read_header
 from mmseg_gc.errors import UserError
 from mmseg_gc.evaluation.label_files import EVERY_UINT8
 
@@ -37,6 +40,7 @@ CLASS_FILES = ("classes.txt", "class_names.txt", "labels.txt", "label_names.txt"
 COLOUR_FILES = ("class_dict.csv", "label_colors.csv", "classes.csv")
 LOOKED_AT = 200  # label files
 MOST_COLOURS = 256
+MOST_GUESSED = 60  # classes that may be without names and mostly without pixels
 LEVELS_APART = 20  # grey levels of masks that stand for classes are further apart than ids
 
 
@@ -48,7 +52,7 @@ class Split:
     label_dir: Path
     images: dict[str, Path] = field(default_factory=dict)
     labels: dict[str, Path] = field(default_factory=dict)
-    label_tail: str = ".png"  # what a label's name has behind the image's
+    label_tails: tuple[str, ...] = (".png",)  # what labels' names have behind the images'
 
     @property
     def names(self) -> list[str]:
@@ -88,8 +92,10 @@ def find_splits(root: Path) -> dict[str, Split]:
     )
 
 
-def read_labels(root: Path, paths: Sequence[Path]) -> Labels:
+def read_labels(root: Path, paths: Sequence[Path], names: Sequence[str] | None = None) -> Labels:
     """What ``paths``, label files of ``root``, hold: ids, a palette, colours, or 0 and 255.
+
+    ``names`` of classes go before those in a file of ``root``.
 
     Raises:
         UserError: a file can't be read, or holds neither.
@@ -99,26 +105,24 @@ def read_labels(root: Path, paths: Sequence[Path]) -> Labels:
     colours: Counter[tuple[int, ...]] = Counter()
     palette: list[list[int]] | None = None
     for path in paths[::step]:
-        try:
-            with Image.open(path) as image:
-                image.load()
-        except (OSError, SyntaxError, ValueError) as error:
-            raise UserError(
-                f"{path} is no readable label ({error}); mend it or leave it out."
-            ) from error
-        if image.mode in ("RGB", "RGBA"):
-            pixels = np.asarray(image.convert("RGB")).reshape(-1, 3).astype(np.uint32)
+        content = fetch(str(path), None)
+        label = decode(content, str(path), "unchanged", "pillow")
+        label = stored_ids(
+            label[..., 0] if label.shape[2:] == (1,) else label, read_header(content)
+        )
+        if label.ndim == 3 and label.shape[2] >= 3:
+            pixels = label[..., 2::-1].reshape(-1, 3).astype(np.uint32)
             packed, counts = np.unique(
                 pixels @ np.array([1 << 16, 1 << 8, 1], np.uint32), return_counts=True
             )
             for one, number in zip(packed.tolist(), counts.tolist(), strict=True):
                 colours[one >> 16, one >> 8 & 255, one & 255] += number
+        elif label.ndim == 3:
+            raise UserError(f"{path} has {label.shape[2]} channels; save labels without alpha.")
         else:
-            values, counts = np.unique(np.asarray(image).astype(np.int64), return_counts=True)
+            values, counts = np.unique(label.astype(np.int64), return_counts=True)
             ids.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
-            if image.mode == "P" and palette is None:
-                flat = image.getpalette() or []
-                palette = [flat[i : i + 3] for i in range(0, len(flat), 3)]
+            palette = palette or _palette_of(content)
         if len(colours) > MOST_COLOURS:
             raise UserError(
                 f"{path} and others hold more than {MOST_COLOURS} colours, as labels do that were "
@@ -126,10 +130,25 @@ def read_labels(root: Path, paths: Sequence[Path]) -> Labels:
             )
     if colours and ids:
         raise UserError(f"{root}: some labels hold colours and others ids; make them of one kind.")
-    named, given_colours = _named_classes(root)
+    named, given_colours = (list(names), None) if names else _named_classes(root)
     if colours:
-        return _of_colours(colours, named, given_colours)
-    return _of_ids(ids, named, given_colours or palette)
+        found = _of_colours(colours, named, given_colours)
+    else:
+        found = _of_ids(ids, named, given_colours or palette)
+    if not names and named and len(named) != len(found.classes):
+        raise UserError(
+            f"{root} has a file with the names of {len(named)} classes, and there are "
+            f"{len(found.classes)}: {found.about}; correct it."
+        )
+    if len(found.classes) < 2:
+        raise UserError(f"{found.about}, which is one class: nothing is there to be told apart.")
+    return found
+
+
+def _palette_of(content: bytes) -> list[list[int]] | None:
+    with Image.open(BytesIO(content)) as image:
+        flat = image.getpalette() if image.mode == "P" else None
+    return flat and [flat[i : i + 3] for i in range(0, len(flat), 3)]
 
 
 def _of_colours(colours: Counter, named: list[str], given: list[list[int]] | None) -> Labels:
@@ -149,25 +168,30 @@ def _of_colours(colours: Counter, named: list[str], given: list[list[int]] | Non
 
 def _of_ids(ids: Counter, named: list[str], palette: list[list[int]] | None) -> Labels:
     found = sorted(ids)
-    if len(found) > EVERY_UINT8 // 2 and not named:
-        raise UserError(
-            f"the labels hold {len(found)} grey levels, as masks do that were saved as JPEG or "
-            "resized smoothly: make them again as PNG, by nearest."
-        )
+    if found[0] < 0:
+        raise UserError(f"the labels hold the id {found[0]}; ids go from 0 to 254.")
     if found[-1] >= EVERY_UINT8:
         raise UserError(
             f"the labels hold the id {found[-1]}; ids go from 0 to 254, 255 is ignored."
         )
     label_map, reduce_zero_label = None, False
     steps = np.diff(found)
-    if found == [0, 255] or (len(found) > 2 and steps.min() > LEVELS_APART):
+    if len(found) > 1 and found[0] == 0 and steps.min() > LEVELS_APART:
         label_map = {level: place for place, level in enumerate(found) if level != place}
         count, about = len(found), f"labels of the grey levels {', '.join(map(str, found))}"
     else:
         plain = [number for number in found if number != 255]
         if not plain:
             raise UserError("the labels hold 255 alone, which is the id of ignored pixels.")
-        reduce_zero_label = plain[0] == 1
+        gaps = plain[-1] > MOST_GUESSED and 2 * len(plain) < plain[-1]
+        if not named and (gaps or len(plain) > EVERY_UINT8 // 2):
+            raise UserError(
+                f"the labels hold {len(plain)} grey levels up to {plain[-1]}, as masks do that "
+                "were saved as JPEG or resized smoothly: make them again as PNG, by nearest, or "
+                "name all of the classes in classes.txt."
+            )
+        # Names for one id more than there are count from 0, which no label seen here holds.
+        reduce_zero_label = plain[0] == 1 and len(named) <= plain[-1]
         count = max(plain[-1] + (not reduce_zero_label), len(named))
         about = f"labels of the ids {plain[0]} to {plain[-1]}" + (
             ", 255 is ignored" if 255 in ids else ""
@@ -257,11 +281,14 @@ def _paired(image_dir: Path, label_dir: Path) -> Split:
             tails[name[len(stem) :]] += 1
     if not tails:
         return Split(image_dir, label_dir)
-    tail = tails.most_common(1)[0][0]
-    found = {name[: -len(tail)]: path for name, path in labels.items() if name.endswith(tail)}
+    commonest = Path(f"x{tails.most_common(1)[0][0]}").stem  # whatever the suffix
+    kept = sorted(tail for tail in tails if Path(f"x{tail}").stem == commonest)
+    found = {
+        name[: -len(tail)]: labels[name] for tail in kept for name in labels if name.endswith(tail)
+    }
     taken = set(found.values())
     images = {stem: path for stem, path in stems.items() if path not in taken}
-    return Split(image_dir, label_dir, images, found, tail)
+    return Split(image_dir, label_dir, images, found, tuple(kept))
 
 
 def _folders(folder: Path) -> dict[str, Path]:

@@ -127,7 +127,7 @@ default_hooks = dict(checkpoint=dict(interval={interval}), logger=dict(interval=
 
 def data_keys(root: Path, splits: dict, labels, classes: Sequence[str]) -> str:
     suffixes = sorted({p.suffix for s in splits.values() for p in s.images.values()})
-    tails = sorted({split.label_tail for split in splits.values()})
+    tails = sorted({tail for split in splits.values() for tail in split.label_tails})
     keys = [f"data_root={str(root)!r}", f"img_suffix={tuple(suffixes)!r}"]
     if tails != [".png"]:
         keys.append(f"seg_map_suffix={tuple(tails)!r}")
@@ -183,7 +183,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "which is divided then."
         )
     split = splits["train"]
-    labels = read_labels(root, [split.labels[name] for name in split.names])
+    used = {one.labels[name]: None for one in (split, splits["val"]) for name in one.names}
+    labels = read_labels(root, list(used), args.classes)
     classes = args.classes or labels.classes
     if len(classes) != len(labels.classes):
         raise UserError(

@@ -1,6 +1,8 @@
 """Short names of what people change most, ``iters=2000``, for the config keys behind them."""
 
 import ast
+import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -8,7 +10,7 @@ from mmseg_gc.errors import UserError
 
 ABOUT = {
     "model": "r18, r50 or r101",
-    "crop": "pixels, 512 or HEIGHTxWIDTH",
+    "crop": "pixels of training crops, 512 or HEIGHTxWIDTH",
     "iters": "iterations, with the learning rate's schedule",
     "batch": "images an iteration and process",
     "lr": "learning rate at the beginning",
@@ -37,8 +39,11 @@ def short_options(words: Sequence[str], cfg: Mapping) -> dict[str, Any]:
 
     options: dict[str, Any] = {}
     brought: dict[str, Any] = {}
+    given: dict[str, str] = {}
     for word in words:
         key, equals, text = word.partition("=")
+        if given.setdefault(key, word) is not word:
+            raise UserError(f"{given[key]} and {word}: give {key} once.")
         if key not in ABOUT or not equals:
             hint = did_you_mean(
                 key, ABOUT, f"known: {', '.join(ABOUT)}; others go by --cfg-options."
@@ -48,6 +53,9 @@ def short_options(words: Sequence[str], cfg: Mapping) -> dict[str, Any]:
         if key == "iters":
             brought = {name: found.pop(name) for name in BROUGHT_ALONG & found.keys()}
         options |= found
+    last = options.get("train_cfg.max_iters", (cfg.get("train_cfg") or {}).get("max_iters"))
+    if "val_interval" in given and options["train_cfg.val_interval"] > (last or math.inf):
+        raise UserError(f"{given['val_interval']} would do nothing: there are {last} iterations.")
     return brought | options
 
 
@@ -67,6 +75,8 @@ def _model_options(text: str, cfg: Mapping) -> dict[str, Any]:
     )
     if not fits:
         raise UserError(f"model={text}: this config's model isn't a ResNetV1c with two heads.")
+    if backbone.get("init_cfg"):
+        raise UserError(f"model={text}: model.backbone.init_cfg is for another one; change it too.")
     base = "r18" if text == "r18" else "r50"
     source = Config.fromfile(config_folder() / f"_base_/models/gcnet_{base}-d8.py").model
     depth = int(text[1:])
@@ -108,6 +118,12 @@ def _iters(text: str, cfg: Mapping) -> dict[str, Any]:
     for place, one in enumerate(schedules):
         if one.get("end") == before:
             options[f"param_scheduler.{place}.end"] = number
+        begin = one.get("begin") or 0
+        if begin >= number and not one.get("by_epoch", True):
+            raise UserError(
+                f"iters={text} ends before param_scheduler.{place} begins, at {begin}: lower that "
+                "and the end of the one before, or train longer."
+            )
     # Else the run would end without a validation or a checkpoint.
     if (cfg["train_cfg"].get("val_interval") or 0) > number:
         options["train_cfg.val_interval"] = number
@@ -144,7 +160,8 @@ def _amp(text: str, cfg: Mapping) -> dict[str, Any]:
         state = "mixed precision" if is_on else "float32"
         raise UserError(f"amp={text} would do nothing: this config trains in {state} already.")
     if not wanted:
-        return {"optim_wrapper.type": "OptimWrapper"}
+        mixed = (cfg.get("val_cfg") or {}).get("fp16")
+        return {"optim_wrapper.type": "OptimWrapper"} | ({"val_cfg.fp16": False} if mixed else {})
     validates = cfg.get("val_cfg") and not is_detection(cfg)
     return {"optim_wrapper.type": AMP} | ({"val_cfg.fp16": True} if validates else {})
 
@@ -168,12 +185,17 @@ def _seed_options(text: str, cfg: Mapping) -> dict[str, Any]:
 
 def _data(text: str, cfg: Mapping) -> dict[str, Any]:
     loaders = [f"{split}_dataloader" for split in ("train", "val", "test")]
-    return {
-        f"{key}.data_root": text
-        for loader in loaders
-        if cfg.get(loader)
-        for key, _ in _leaves(cfg, loader)
-    }
+    options = {}
+    for loader in filter(cfg.get, loaders):
+        leaves = _leaves(cfg, loader)
+        if len({leaf.get("data_root") for _, leaf in leaves}) > 1:
+            raise UserError(f"data={text}: {loader} has several folders; use --cfg-options.")
+        for key, leaf in leaves:
+            places = list((leaf.get("data_prefix") or {}).values())
+            if places and all(os.path.isabs(place or "") for place in places):
+                raise UserError(f"data={text} would do nothing: {key}.data_prefix is absolute.")
+            options[f"{key}.data_root"] = text
+    return options
 
 
 SETTERS: dict[str, Callable[[str, Mapping], dict[str, Any]]] = {

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmseg_gc.cli.command import cli
-from mmseg_gc.cli.short_keys import ABOUT
+from mmseg_gc.cli.short_keys import ABOUT, BROUGHT_ALONG, SETTERS, short_options
 from mmseg_gc.errors import UserError
 
 SCREEN = "mmseg_gc.ScreenHook"
@@ -64,20 +64,21 @@ def own_options(args: argparse.Namespace) -> dict[str, Any]:
     """What the short keys of the command line stand for in its config."""
     if not args.settings:
         return {}
-    from mmseg_gc.cli.short_keys import BROUGHT_ALONG, short_options
     from mmseg_gc.config import load_config
 
     if args.no_validate and any(word.startswith("val_interval=") for word in args.settings):
         raise UserError("val_interval would do nothing with --no-validate; leave one out.")
     plain = load_config(args.config, args.cfg_options, check=False)
+    options = short_options(args.settings, plain)
     for word in args.settings:
-        asked_for = short_options([word], plain).keys()
-        if word.startswith("iters="):
+        key, _, text = word.partition("=")
+        asked_for = SETTERS[key](text, plain).keys()
+        if key == "iters":
             asked_for -= BROUGHT_ALONG
         twice = asked_for & (args.cfg_options or {}).keys()
         if twice:
             raise UserError(f"{word} and --cfg-options both set {min(twice)}; leave one out.")
-    return short_options(args.settings, plain)
+    return options
 
 
 @cli
@@ -85,13 +86,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parse_args(arguments)
     from mmseg_gc.arguments import run_config, spread_over_gpus
     from mmseg_gc.config import is_detection
-    from mmseg_gc.engine.console import is_brief, quiet_screen
+    from mmseg_gc.engine.console import is_brief, silent_notices
     from mmseg_gc.engine.launchers import is_first_process
     from mmseg_gc.engine.runner import SegRunner
     from mmseg_gc.engine.work_dir import check_work_dir, hold_work_dir, require_new
 
-    quiet_screen()
-    cfg = run_config(args, own_options(args))
+    with silent_notices():  # what it reads is read once more
+        options = own_options(args)
+    cfg = run_config(args, options)
     if is_brief(cfg.setdefault("screen", "brief")):
         changed = args.settings or args.cfg_options
         # What the runner writes there has all that was changed.

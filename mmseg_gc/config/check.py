@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mmcv.transforms import RandomFlip
 from mmengine.hooks import EMAHook
 from mmengine.registry import DefaultScope, Registry
 from torch.utils.data import DataLoader
@@ -71,6 +72,7 @@ DATALOADER_KEYS = set(inspect.signature(DataLoader).parameters) | {
     "disable_subprocess_warning",
 }
 ROI_HEADS = ("bbox_head", "mask_head")
+FLIPS = ("horizontal", "vertical", "diagonal")
 EITHER = Mapping | list | tuple
 KINDS: dict[str, Any] = {
     **dict.fromkeys(
@@ -198,6 +200,13 @@ def _check_component(node: Mapping, path: str, registry: Registry) -> None:
             f"config key {path}: RandomGrayscale gives images of one channel among others of "
             "three; set keep_channels=True."
         )
+    if component is RandomFlip:
+        chosen = node.get("direction", FLIPS[0])
+        for one in chosen if isinstance(chosen, list | tuple) else [chosen]:
+            if one not in FLIPS:
+                raise UserError(
+                    f"config key {path}.direction={chosen!r} has to be of {', '.join(FLIPS)}."
+                )
 
 
 def _keywords(cls: type) -> set[str]:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from torch import nn
+
 from mmseg_gc import registry as ours
 from mmseg_gc.config.check_settings import accepted_keys, check_keys, look_up
 from mmseg_gc.config.check_values import is_known
@@ -60,6 +62,8 @@ def _check_layer(node: Mapping, path: str, of_builder: set[str]) -> None:
     if layer is None:
         raise UserError(f"config key {path}.type={kind!r} is no layer{did_you_mean(kind, LAYERS)}")
     _check_taken(node, path, layer, of_builder)
+    if layer is nn.GroupNorm and "num_groups" not in node:
+        raise UserError(f"config key {path} has no num_groups, which GN needs; add it.")
 
 
 def _check_plugin(plugin: Any, path: str) -> None:

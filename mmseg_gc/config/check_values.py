@@ -91,8 +91,9 @@ RANGES = {
 }
 # Settings that mmengine reads without a word about their kind.
 BOOLS = {
-    *("by_epoch", "cudnn_benchmark", "deterministic", "diff_rank_seed", "drop_last"),
-    *("keep_ratio", "persistent_workers", "pin_memory", "requires_grad", "shuffle"),
+    *("affine", "by_epoch", "cudnn_benchmark", "deterministic", "diff_rank_seed", "drop_last"),
+    *("inplace", "keep_ratio", "persistent_workers", "pin_memory", "requires_grad", "shuffle"),
+    "track_running_stats",
 }
 PAIRS = {"crop_size", "size"}
 # Without a constructor's annotation to say so, these can't be None.

@@ -4,10 +4,29 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from logging.handlers import BufferingHandler
+from typing import TextIO
 
 from mmengine.logging import MMLogger
+from tqdm import tqdm
 
 from mmseg_gc.errors import UserError
+
+MOST_KEPT = 1000  # lines said before a run has its log
+_kept = BufferingHandler(MOST_KEPT)
+
+
+class AboveBars:
+    """``below``, a screen that shows progress bars, with what is written to it above them."""
+
+    def __init__(self, below: TextIO):
+        self.below = below
+
+    def write(self, text: str) -> None:
+        tqdm.write(text, file=self.below, end="")
+
+    def flush(self) -> None:
+        self.below.flush()
 
 
 def screen_handlers() -> list[logging.StreamHandler]:
@@ -20,6 +39,39 @@ def quiet_screen() -> None:
     """Let only warnings of the current log reach the screen; its file keeps all."""
     for handler in screen_handlers():
         handler.setLevel(max(handler.level, logging.WARNING))
+
+
+@contextmanager
+def silent_notices() -> Iterator[None]:
+    """Let only warnings reach the screen meanwhile."""
+    before = [(handler, handler.level) for handler in screen_handlers()]
+    quiet_screen()
+    try:
+        yield
+    finally:
+        for handler, level in before:
+            handler.setLevel(level)
+
+
+@contextmanager
+def kept_for_file() -> Iterator[None]:
+    """Keep what is said meanwhile, before a run has its log, for `tell_file`."""
+    _kept.flush()
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(_kept)
+    try:
+        yield
+    finally:
+        logger.removeHandler(_kept)
+
+
+def tell_file(logger: logging.Logger) -> None:
+    """Write what `kept_for_file` kept to the files of ``logger``, once."""
+    files = [handler for handler in logger.handlers if isinstance(handler, logging.FileHandler)]
+    for record in _kept.buffer:
+        for handler in files:
+            handler.handle(record)
+    _kept.flush()
 
 
 def is_brief(screen: str | None) -> bool:

@@ -8,7 +8,7 @@ whole.
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import zip_longest
+from itertools import combinations, zip_longest
 from typing import Any
 
 from mmengine.optim import ConstantLR, LinearLR, OptimWrapper
@@ -174,6 +174,12 @@ def _rises(scheduler: Any, floor: float | None) -> bool:
     return floor is not None and floor > base.get(f"initial_{scheduler.param_name}", floor)
 
 
+def warn_of_schedule(runner: Runner) -> None:
+    """Say what of the schedule to come does nothing, or that nothing is to come."""
+    warn_of_idle_schedule(runner)
+    tell_finished(runner)
+
+
 def tell_finished(runner: Runner) -> None:
     """Say so if a resumed run has nothing left to train."""
     counts_epochs = isinstance(runner.train_loop, EpochBasedTrainLoop)
@@ -195,6 +201,7 @@ def warn_of_idle_schedule(runner: Runner) -> None:
     key, last = (
         ("max_epochs", runner.max_epochs) if counts_epochs else ("max_iters", runner.max_iters)
     )
+    _warn_of_overlaps(runner)
     ends = []
     for index, scheduler in enumerate(runner.param_schedulers or []):
         if scheduler.by_epoch and not counts_epochs and not hasattr(scheduler, "need_val_args"):
@@ -207,6 +214,12 @@ def warn_of_idle_schedule(runner: Runner) -> None:
                 f"param_scheduler.{index}.eta_min={floor:g} is above the {scheduler.param_name} "
                 "that optim_wrapper.optimizer starts with, so that it rises; lower eta_min."
             )
+        milestones = getattr(scheduler, "milestones", None)
+        if milestones and scheduler.by_epoch == counts_epochs and min(milestones) >= last:
+            runner.logger.warning(
+                f"param_scheduler.{index}.milestones begin at {min(milestones)} and "
+                f"train_cfg.{key} is {last}, so that it never acts: lower them."
+            )
         if scheduler.by_epoch == counts_epochs and not isinstance(scheduler, WARM_UPS):
             ends.append(scheduler.end)
     if ends and max(ends) < last:
@@ -214,3 +227,21 @@ def warn_of_idle_schedule(runner: Runner) -> None:
             f"param_scheduler ends at {max(ends)} and train_cfg at {last}: the learning rate stays "
             "what it is there for the rest; set param_scheduler's end."
         )
+
+
+def _warn_of_overlaps(runner: Runner) -> None:
+    """Say so if two schedules, each of which leads to a floor, move one thing at a time."""
+    moving = [
+        (index, one)
+        for index, one in enumerate(runner.param_schedulers or [])
+        if hasattr(one, "eta_min")
+    ]
+    for (i, one), (j, other) in combinations(moving, 2):
+        begin, end = max(one.begin, other.begin), min(one.end, other.end)
+        alike = one.param_name == other.param_name and one.by_epoch == other.by_epoch
+        if alike and begin < end:
+            runner.logger.warning(
+                f"param_scheduler.{i} ({type(one).__name__}) and param_scheduler.{j} "
+                f"({type(other).__name__}) both change the {one.param_name} from {begin} to {end}, "
+                "so that it falls by both at once; let one begin where the other ends."
+            )

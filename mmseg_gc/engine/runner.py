@@ -26,15 +26,10 @@ from mmseg_gc.config import OWN_HOOKS
 from mmseg_gc.engine.acceleration import prepare_for_training
 from mmseg_gc.engine.averaged_weights import averages_as_weights, require_average_begins
 from mmseg_gc.engine.compiling import check_compiler, compile_options, compile_parts
-from mmseg_gc.engine.console import is_brief, quiet_screen
+from mmseg_gc.engine.console import is_brief, quiet_screen, tell_file
 from mmseg_gc.engine.dataloaders import complete_dataloader, require_batches, require_end_of_epoch
 from mmseg_gc.engine.finite_state import require_finite_run
-from mmseg_gc.engine.follow_config import (
-    follow_config,
-    options,
-    tell_finished,
-    warn_of_idle_schedule,
-)
+from mmseg_gc.engine.follow_config import follow_config, options, warn_of_schedule
 from mmseg_gc.engine.hooks.preemption import PreemptionHook
 from mmseg_gc.engine.launchers import join_process_group
 from mmseg_gc.engine.names_of_weights import name_by_weights
@@ -92,6 +87,7 @@ class SegRunner(Runner):
         logger = super().build_logger(*args, **{"file_handler_cfg": handler, **kwargs})
         if is_brief(self.cfg.get("screen")):
             quiet_screen()
+        tell_file(logger)
         return logger
 
     def setup_env(self, env_cfg: dict) -> None:
@@ -243,8 +239,7 @@ class SegRunner(Runner):
         self.spoilt_as_built = spoilt(model.state_dict())
         require_average_begins(self)
         super().load_or_resume()
-        warn_of_idle_schedule(self)
-        tell_finished(self)
+        warn_of_schedule(self)
 
     def resume(
         self,

@@ -91,6 +91,9 @@ def hold_work_dir(work_dir: str | Path) -> Iterator[None]:
     if not _acquire(lock, folder):
         yield
         return
+    if (pointer := folder / "last_checkpoint").is_dir():
+        lock.release()
+        raise UserError(f"{pointer} is a folder, and a run writes a file there: take it away.")
     owner = dict(pid=os.getpid(), host=socket.gethostname(), start=time.strftime("%F %T"))
     _held.add(folder)
     try:

@@ -72,6 +72,8 @@ def read_back(config: Path, loader: str, index: int) -> np.ndarray:
         (lambda i: COLOURS[ids(i)], "colours", "labels of 3 colours"),
         (palette_image, ids, "ids 0 to 2"),
         (lambda i: ids(i) * 100, ids, "levels 0, 100, 200"),
+        (lambda i: (ids(i) > 0).astype(np.uint8) * 128, lambda i: ids(i) > 0, "levels 0, 128"),
+        (lambda i: ids(i).astype(np.uint16), ids, "ids 0 to 2"),
     ],
 )
 def test_labels_of_every_kind(tmp_path, capsys, label, expected, kind):
@@ -181,6 +183,54 @@ def test_what_can_not_be_read(tmp_path, capsys):
     flags = ("-o", tmp_path / "c.py", "--classes", "a", "b")
     status, _, err = run(init.main, tmp_path / "e", *flags, capsys=capsys)
     assert status == 1 and "--classes names 2, and there are 3" in err
+
+
+def test_names_decide_from_where_ids_count(tmp_path, capsys):
+    """Four names and the ids 1 to 3: the first class isn't there; three: they count from 1."""
+    write(tmp_path / "d", 8, lambda i: ids(i) + 1)
+    for names, first in ((["bg", "a", "b", "c"], 1), (["a", "b", "c"], 0)):
+        flags = ("-o", tmp_path / "c.py", "--overwrite", "--classes", *names)
+        status, _, err = run(init.main, tmp_path / "d", *flags, capsys=capsys)
+        assert status == 0, err
+        index = _trained(tmp_path / "d")
+        found = read_back(tmp_path / "c.py", "train_dataloader", index)
+        assert np.array_equal(found, ids(index) + first)
+    (tmp_path / "d/classes.txt").write_text("a\nb\n")
+    status, _, err = run(init.main, tmp_path / "d", "-o", tmp_path / "e.py", capsys=capsys)
+    assert status == 1 and "names of 2 classes, and there are 3: labels of the ids 1 to 3" in err
+
+
+def test_labels_of_validation_and_of_every_suffix_count(tmp_path):
+    for index, (place, tail) in enumerate((("train", ".png"), ("train", ".PNG"), ("val", ".tif"))):
+        write_one(tmp_path, place, f"im_{index}", tail, np.full((4, 6), index, np.uint8))
+    splits = find_splits(tmp_path)
+    assert splits["train"].names == ["im_0", "im_1"]
+    assert splits["train"].label_tails == (".PNG", ".png")
+    paths = [path for split in splits.values() for path in split.labels.values()]
+    assert len(read_labels(tmp_path, paths).classes) == 3
+
+
+def write_one(root, place, name, tail, label, **saved):
+    for folder in ("images", "labels"):
+        (root / folder / place).mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (6, 4)).save(root / "images" / place / f"{name}.jpg")
+    path = root / "labels" / place / f"{name}{tail}"
+    Image.fromarray(label).save(path, **saved)
+    return path
+
+
+def test_labels_that_are_no_classes(tmp_path):
+    one = write_one(tmp_path, "train", "a", ".png", np.zeros((4, 6), np.uint8))
+    with pytest.raises(UserError, match="ids 0 to 0, which is one class"):
+        read_labels(tmp_path, [one])
+    smooth = np.arange(0, 240, 10, dtype=np.uint8).reshape(4, 6)
+    with pytest.raises(UserError, match="hold 24 grey levels up to 230, as masks do that were"):
+        read_labels(tmp_path, [write_one(tmp_path, "train", "b", ".png", smooth)])
+    few_bits = write_one(tmp_path, "train", "c", ".png", smooth // 80, bits=4)
+    assert read_labels(tmp_path, [few_bits]).classes == ["class_0", "class_1", "class_2"]
+    with_alpha = write_one(tmp_path, "train", "d", ".png", np.dstack([smooth] * 2))
+    with pytest.raises(UserError, match="d.png has 2 channels; save labels without alpha"):
+        read_labels(tmp_path, [with_alpha])
 
 
 def test_each_part_has_its_share_of_a_rare_class():

@@ -7,6 +7,10 @@ from mmseg_gc.config import load_config
 from mmseg_gc.errors import UserError
 
 NAME = "gcnet_r50-d8_4xb2-40k_cityscapes-512x1024"
+TWO = dict(type="ConcatDataset", datasets=[dict(type="A", data_root=root) for root in "ab"])
+FAR = dict(type="A", data_prefix=dict(img_path="/i", seg_map_path="/l"))
+STARTED = dict(type="ResNetV1c", init_cfg=dict(type="Pretrained", checkpoint="w.pth"))
+HEADS = dict.fromkeys(("decode_head", "auxiliary_head"), dict(in_channels=1))
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +74,35 @@ def test_a_smaller_model_is_the_one_of_its_own_config(cfg):
         ("iters=5", {"train_cfg": dict(max_epochs=3)}, "would do nothing: this config trains by"),
         ("crop=64", {"train_dataloader": dict(dataset=dict(pipeline=[]))}, "would do nothing"),
         ("model=r18", {"model": dict(backbone=dict(type="ViT"))}, "isn't a ResNetV1c"),
+        ("iters=5 iters=6", {}, "iters=5 and iters=6: give iters once"),
+        ("val_interval=7 iters=5", {}, "val_interval=7 would do nothing: there are 5 iterations"),
+        ("val_interval=50000", {}, "would do nothing: there are 40000 iterations"),
+        ("iters=90", {"param_scheduler": [dict(begin=100, by_epoch=False)]}, "begins, at 100"),
+        (
+            "data=/d",
+            {"train_dataloader": dict(dataset=TWO)},
+            "train_dataloader has several folders",
+        ),
+        ("data=/d", {"val_dataloader": dict(dataset=FAR)}, "val_dataloader.dataset.data_prefix is"),
+        (
+            "model=r18",
+            {"model": dict(backbone=STARTED, **HEADS)},
+            "backbone.init_cfg is for another",
+        ),
     ],
 )
 def test_refused(cfg, word, changes, told):
     with pytest.raises(UserError, match=told.replace("?", r"\?")):
-        short_options([word], {**cfg, **changes})
+        short_options(word.split(), {**cfg, **changes})
+
+
+def test_what_is_given_wins_over_what_follows_in_any_order(cfg):
+    for words in (["iters=100", "val_interval=5"], ["val_interval=5", "iters=100"]):
+        options = short_options(words, cfg)
+        assert options["train_cfg.max_iters"] == 100 and options["train_cfg.val_interval"] == 5
+
+
+def test_full_precision_is_validated_in_full_precision(cfg):
+    mixed = {"optim_wrapper": dict(type="AmpOptimWrapper"), "val_cfg": dict(fp16=True)}
+    options = short_options(["amp=no"], {**cfg, **mixed})
+    assert options == {"optim_wrapper.type": "OptimWrapper", "val_cfg.fp16": False}

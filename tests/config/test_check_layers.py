@@ -64,3 +64,11 @@ def test_a_key_that_nothing_reads_is_refused(key, wrong, place):
 def test_names_of_elsewhere_are_refused_with_those_of_here(key, wrong, right):
     with pytest.raises(UserError, match=f"doesn't exist; did you mean '{right}'"):
         load_config(CAMVID, {key: wrong})
+
+
+def test_groups_of_channels_have_to_be_counted():
+    norm = {"model.backbone.norm_cfg": dict(type="GN", requires_grad=True, _delete_=True)}
+    with pytest.raises(UserError, match=r"model\.backbone\.norm_cfg has no num_groups"):
+        load_config(CAMVID, norm)
+    norm["model.backbone.norm_cfg"]["num_groups"] = 8
+    load_config(CAMVID, norm)

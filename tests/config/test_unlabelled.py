@@ -3,6 +3,7 @@
 from mmengine.config import ConfigDict
 
 from mmseg_gc.config.unlabelled import drop_labels, has_labels, without_labels
+from mmseg_gc.datasets.transforms import LoadAnnotations
 
 STEPS = [{"type": "LoadImageFromFile"}, {"type": "LoadAnnotations"}, {"type": "PackSegInputs"}]
 LABELLED = {"type": "A", "data_prefix": {"img_path": "p", "seg_map_path": "l"}, "pipeline": STEPS}
@@ -25,6 +26,12 @@ def test_labels_leave_every_leaf():
     assert first.data_prefix == {"img_path": "p", "seg_map_path": None}
     assert [step["type"] for step in first.pipeline] == ["LoadImageFromFile", "PackSegInputs"]
     assert second.data_prefix == {"img_path": "", "seg_map_path": None}
+
+
+def test_steps_are_known_by_class_and_with_a_scope():
+    """As in pure Python, whose loader of labels would ask for one at prediction."""
+    for kind in (LoadAnnotations, "mmcv.LoadAnnotations"):
+        assert without_labels([STEPS[0], {"type": kind}, STEPS[2]]) == [STEPS[0], STEPS[2]]
 
 
 def test_labels_leave_the_views_of_aug_test():

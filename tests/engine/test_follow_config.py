@@ -200,6 +200,8 @@ def test_epochs():
         ([schedule(by_epoch=True)], "param_scheduler.0.by_epoch=False"),
         ([dict(type="LinearLR", end=6, by_epoch=False)], None),
         ([dict(type="ReduceOnPlateauLR", monitor="mIoU")], None),
+        ([dict(type="MultiStepLR", milestones=[9], by_epoch=False)], "milestones begin at 9 and"),
+        ([dict(type="MultiStepLR", milestones=[7, 9], by_epoch=False)], None),
     ],
 )
 def test_a_schedule_that_does_not_last(schedulers, said):
@@ -224,12 +226,13 @@ def test_by_the_runner(toy, tmp_path, caplog):
     assert "param_scheduler ends at 5 and train_cfg at 6" in caplog.text
 
 
-def test_nothing_left_to_train_is_said(toy, tmp_path, caplog):
-    toy.build(tmp_path / "run", 4, val_interval=99).train()
+@pytest.mark.parametrize("done", [4, 6])
+def test_nothing_left_to_train_is_said(toy, tmp_path, caplog, done):
+    toy.build(tmp_path / "run", done, val_interval=99).train()
     runner = toy.build(tmp_path / "run", 4, val_interval=99)
     runner.logger.addHandler(caplog.handler)
     runner.train()
-    assert "the checkpoint is at 4 and train_cfg.max_iters is 4; raise" in caplog.text
+    assert f"the checkpoint is at {done} and train_cfg.max_iters is 4; raise" in caplog.text
 
 
 @pytest.mark.parametrize("eta_min,rises", [(0.05, False), (0.1, False), (0.2, True)])
@@ -238,3 +241,22 @@ def test_a_rate_that_rises_to_its_floor_is_told(eta_min, rises):
     run.max_iters = 8
     warn_of_idle_schedule(run)
     assert ["eta_min=0.2 is above the lr" in text for text in run.said] == [True] * rises
+
+
+@pytest.mark.parametrize(
+    ("schedules", "said"),
+    [
+        ([schedule(end=4), schedule(begin=4)], None),
+        ([schedule(end=6), schedule(begin=4)], "(PolyLR) both change the lr from 4 to 6, so"),
+        ([dict(type="LinearLR", start_factor=0.1, end=4, by_epoch=False), schedule()], None),
+        ([schedule(), dict(type="MultiStepLR", milestones=[2], by_epoch=False)], None),
+        ([schedule(), dict(type="CosineAnnealingLR", T_max=8, by_epoch=False)], "from 0 to 8"),
+        ([schedule(), schedule(type="PolyMomentum")], None),
+    ],
+)
+def test_two_schedules_at_once_are_told(schedules, said):
+    run = Run(*schedules)
+    run.max_iters = 8
+    warn_of_idle_schedule(run)
+    assert len(run.said) == (said is not None)
+    assert said is None or said in run.said[0]

@@ -172,3 +172,13 @@ def test_a_folder_that_only_others_may_write(tmp_path: Path, monkeypatch) -> Non
     monkeypatch.setattr(Path, "touch", refuse)
     with pytest.raises(UserError, match=r"\(Permission denied\); mend its rights .*--work-dir"):
         check_work_dir(tmp_path)
+
+
+def test_what_stands_in_the_way_of_the_last_checkpoint_is_told_before_work_begins(tmp_path):
+    (tmp_path / "last_checkpoint").mkdir()
+    told = pytest.raises(UserError, match=r"last_checkpoint is a folder.*take it away")
+    with told, hold_work_dir(tmp_path):
+        pass
+    (tmp_path / "last_checkpoint").rmdir()
+    with hold_work_dir(tmp_path):  # which was let go of
+        pass

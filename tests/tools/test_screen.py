@@ -1,14 +1,18 @@
 """What a person sees of a training, and what the log's file keeps."""
 
 import io
+import logging
 import re
 import sys
 import warnings
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
+from mmengine.logging import MMLogger
+from tqdm import tqdm
 
-from mmseg_gc.engine.console import is_brief
+from mmseg_gc.engine.console import AboveBars, is_brief
 from mmseg_gc.errors import UserError
 
 CONFIG = Path(__file__).parents[2] / "configs/gcnet/gcnet_r18-d8_1xb8-20k_camvid-360x480.py"
@@ -61,6 +65,9 @@ def test_ten_lines_then_how_far_it_is_then_what_came_of_it(train, tmp_path):
     assert finished.err == "" and told == []
     [log] = (tmp_path / "work").glob("*/*.log")
     text = log.read_text()
+    rates = re.findall(r"^iter (?:4|8|12)/12 .* lr ([\de.-]+)", finished.out, re.M)
+    logged = re.findall(r"Iter\(train\) .*? lr: ([\de.+-]+)", text)
+    assert rates == [f"{float(rate):.3g}" for rate in logged]  # of the iteration, not of the next
     assert "System environment" in text and "Hooks will be executed" in text
     assert "Iter(train)" in text and "System environment" not in finished.out
 
@@ -77,6 +84,26 @@ def test_a_terminal_gets_a_bar(train, monkeypatch):
     assert "iter 1/3" not in finished.out and "validation at 3" in finished.out
     bar = screen.getvalue()
     assert re.search(r"1/3 .*loss [\d.]+  lr [\de.-]+  [\d.]+ images/s", bar) and "3/3" in bar
+
+
+def test_a_warning_gets_a_line_above_the_bar():
+    screen = io.StringIO()
+    bar = tqdm(total=3, file=screen, ascii=True)
+    handler = logging.StreamHandler(AboveBars(screen))
+    handler.emit(logging.makeLogRecord({"msg": "mind the gap"}))
+    bar.close()
+    shown = [re.split(r"\r", line)[-1] for line in screen.getvalue().split("\n")]
+    assert shown[0].strip() == "mind the gap" and "0/3" in shown[1]
+
+
+def test_what_is_set_anew_is_told_once_on_the_screen_and_in_the_file(train, tmp_path, monkeypatch):
+    monkeypatch.setattr(MMLogger, "_instance_dict", OrderedDict())  # as in a fresh process
+    finished = train("iters=1", more=["optimizer.lr=0.005"])
+    assert finished.status == 0, finished.err
+    told = "optimizer set anew, carried through to optim_wrapper.optimizer.lr=0.005."
+    [log] = (tmp_path / "work").glob("*/*.log")
+    assert finished.out.count(told) == 1 and log.read_text().count(told) == 1
+    assert re.search(r"^iter 1/1 .* lr 0\.005 ", finished.out, re.MULTILINE)
 
 
 def test_all_of_it_on_request(train):

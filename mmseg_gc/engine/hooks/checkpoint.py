@@ -12,7 +12,12 @@ from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 
 from mmseg_gc.atomic import write_atomically
-from mmseg_gc.engine.hooks.figures import GREATER_KEYS, require_figure, unknown_rule
+from mmseg_gc.engine.hooks.figures import (
+    GREATER_KEYS,
+    require_figure,
+    require_sense,
+    unknown_rule,
+)
 from mmseg_gc.engine.hooks.own_checkpoints import own_file, own_steps, step_of
 from mmseg_gc.engine.random_state import (
     capture_random_state,
@@ -22,6 +27,8 @@ from mmseg_gc.engine.random_state import (
 )
 from mmseg_gc.engine.samplers import InfiniteSampler
 from mmseg_gc.registry import HOOKS
+
+SAVE_BEST = "default_hooks.checkpoint.save_best"
 
 
 @HOOKS.register_module()
@@ -92,7 +99,9 @@ class CheckpointHook(MMEngineCheckpointHook):
             super()._init_rule(rules, key_indicators)
         except ValueError as error:
             figures = ", ".join(key_indicators)
-            raise unknown_rule("default_hooks.checkpoint.save_best", figures) from error
+            raise unknown_rule(SAVE_BEST, figures) from error
+        for figure, rule in zip(key_indicators, self.rules, strict=True):
+            require_sense(figure, rule, SAVE_BEST)
 
     # Resuming
 
@@ -107,7 +116,7 @@ class CheckpointHook(MMEngineCheckpointHook):
         runner.logger.info(f"Checkpoints will be saved to {self.out_dir}.")
         hub = runner.message_hub
         for figure in self.key_indicators if self.save_best else ():
-            require_figure(runner, figure, "default_hooks.checkpoint.save_best")
+            require_figure(runner, figure, SAVE_BEST)
         if self.save_best is not None and len(self.key_indicators) == 1:
             self.best_ckpt_path = self._own_file(hub, "best_ckpt", self.key_indicators[0])
         elif self.save_best is not None:

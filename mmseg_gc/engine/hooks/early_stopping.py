@@ -3,7 +3,12 @@
 from mmengine.hooks import EarlyStoppingHook as MMEngineEarlyStoppingHook
 from mmengine.runner import Runner
 
-from mmseg_gc.engine.hooks.figures import GREATER_KEYS, require_figure, unknown_rule
+from mmseg_gc.engine.hooks.figures import (
+    GREATER_KEYS,
+    require_figure,
+    require_sense,
+    unknown_rule,
+)
 from mmseg_gc.registry import HOOKS
 
 
@@ -23,6 +28,7 @@ class EarlyStoppingHook(MMEngineEarlyStoppingHook):
             raise unknown_rule("EarlyStoppingHook.monitor", monitor) from error
 
     def before_train(self, runner: Runner) -> None:
+        require_sense(self.monitor, self.rule, "EarlyStoppingHook.monitor")
         require_figure(runner, self.monitor, "EarlyStoppingHook.monitor")
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:

@@ -1,5 +1,6 @@
 """The figures of a validation, by which a hook keeps the best weights or stops."""
 
+import re
 from itertools import product
 
 from mmengine.evaluator import Evaluator
@@ -11,6 +12,19 @@ from mmseg_gc.evaluation.confusion import FIGURES
 
 # Of a figure whose name holds one of these, more is better; beside those that mmengine knows.
 GREATER_KEYS = ("IoU", "Dice", "Acc", "Fscore", "Precision", "Recall", "Score", "AP")
+
+# As our metrics and pycocotools name them, with a metric's prefix or without.
+_NAMES = "|".join(dict.fromkeys(name for kind in FIGURES.values() for name in kind))
+GREATER = re.compile(rf"(.*/)?(aAcc|m({_NAMES})|({_NAMES})\..*|(\w+_)?mAP(_\w+)?)")
+
+
+def require_sense(figure: str, rule: str, config_key: str) -> None:
+    """Refuse a ``rule`` that takes the worst of a well-known ``figure`` for the best."""
+    if rule == "less" and GREATER.fullmatch(figure):
+        raise UserError(
+            f"config key {config_key} is {figure!r} and the rule beside it 'less', which takes the "
+            "worst weights for the best: leave the rule out."
+        )
 
 
 def unknown_rule(config_key: str, figure: str) -> UserError:

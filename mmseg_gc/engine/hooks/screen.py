@@ -14,6 +14,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from tqdm import tqdm
 
+from mmseg_gc.engine.console import AboveBars, screen_handlers
 from mmseg_gc.registry import HOOKS
 
 EARLY = (1, 2, 5, 10)  # iterations that have a line of their own
@@ -37,6 +38,7 @@ class ScreenHook(Hook):
         self.bar: tqdm | None = None
         self._is_terminal = sys.stderr.isatty()
         self._seconds = 0.0  # of training, without validation
+        self._rate = 0.0
         self._last = self._read_at = 0.0
         self._first = 0
 
@@ -51,6 +53,15 @@ class ScreenHook(Hook):
             self.bar = tqdm(
                 total=runner.max_iters, initial=runner.iter, unit=" iter", dynamic_ncols=True
             )
+            for handler in screen_handlers():  # warnings get lines of their own
+                handler.stream = AboveBars(handler.stream)
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
+    ) -> None:
+        # Afterwards it is the next iteration's. The base rate is what the config names.
+        rates = runner.optim_wrapper.get_lr()
+        self._rate = (rates.get("base_lr") or next(iter(rates.values())))[0]
 
     def after_train_iter(
         self,
@@ -102,6 +113,8 @@ class ScreenHook(Hook):
         if self.bar is not None:
             self.bar.close()
             self.bar = None
+            for handler in screen_handlers():
+                handler.stream = getattr(handler.stream, "below", handler.stream)
 
     def _figures(self, runner: Runner, outputs: dict | None) -> list[str]:
         done = max(1, runner.iter + 1 - self._first)
@@ -109,9 +122,7 @@ class ScreenHook(Hook):
         loss = (outputs or {}).get("loss")
         if loss is not None:
             figures.append(f"loss {float(loss):.4g}")
-        rates = runner.optim_wrapper.get_lr()
-        rate = next(iter(rates.values())) if isinstance(rates, dict) else rates
-        figures.append(f"lr {rate[0]:.3g}")
+        figures.append(f"lr {self._rate:.3g}")
         images = (_batch_size(runner) or 0) * get_world_size() * done
         figures.append(f"{images / max(self._seconds, 1e-9):.3g} images/s")
         return figures

@@ -80,3 +80,13 @@ def test_a_training_is_refused_before_it_begins(toy, tmp_path, hook):
     run.build_evaluator = lambda cfg: evaluator
     with pytest.raises(UserError, match="is 'mIoU', but the validation computes aAcc, mDice, mAcc"):
         run.train()
+
+
+def test_the_worst_is_never_taken_for_the_best():
+    for figure in ("mIoU", "aAcc", "road/mDice", "IoU.road", "coco/bbox_mAP_50"):
+        with pytest.raises(UserError, match=rf"save_best is '{figure}'.*'less'.*leave the rule"):
+            CheckpointHook(save_best=figure, rule="less")
+        with pytest.raises(UserError, match=r"EarlyStoppingHook\.monitor.*leave the rule"):
+            EarlyStoppingHook(monitor=figure, rule="less").before_train(runner())
+    assert CheckpointHook(save_best="mIoUError", rule="less").rules == ["less"]
+    assert CheckpointHook(save_best=["mIoU", "error"], rule=["greater", "less"]).rules[1] == "less"
