@@ -32,9 +32,14 @@ demo: $(READY)
 	$(BIN)/python tools/test.py $(DEMO_CONFIG) $(DEMO_WEIGHTS) --work-dir $(DEMO)/slide \
 	    --show-dir $(DEMO)/pictures
 	$(BIN)/python tools/test.py $(DEMO_CONFIG) $(DEMO_WEIGHTS) --work-dir $(DEMO)/ms_flip --aug-test
-	@echo "Done: images (labels left, prediction right) are in $(DEMO)/pictures." \
-	    "Next, label an image of yours:" \
-	    "$(BIN)/python tools/label.py $(DEMO_CONFIG) $(DEMO_WEIGHTS) IMAGE"
+	$(BIN)/mmseg_gc predict $(DEMO_CONFIG) $(DEMO_WEIGHTS) \
+	    'data/demo/cityscapes/leftImg8bit/val/*/*.png' -o $(DEMO)/predicted --outputs overlay areas
+	@if $(BIN)/mmseg_gc --help | grep -q '^  report '; then \
+	    $(BIN)/mmseg_gc report $(DEMO_CONFIG) $(DEMO_WEIGHTS) -o $(DEMO)/report.html; fi
+	@echo "Done: drawn predictions are in $(DEMO)/predicted/overlay; beside the labels in" \
+	    "$(DEMO)/pictures."
+	@if $(BIN)/mmseg_gc --help | grep -q '^  serve '; then \
+	    echo "Next, in the browser: $(BIN)/mmseg_gc serve $(DEMO_CONFIG) $(DEMO_WEIGHTS)"; fi
 
 test: $(READY)
 	$(BIN)/ruff check .

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 TORCHRUN_VARIABLES = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
+TOOL_FOLDERS = ("tools", "analysis_tools", "convert_datasets")
 CONFIG_HELP = "config: a path, mmseg_gc::NAME or NAME of those that `mmseg_gc models` lists"
 
 
@@ -39,7 +40,7 @@ class ArgumentParser(argparse.ArgumentParser):
         self, *, description: str | None = None, command: str = "", example: str = "", **kwargs: Any
     ):
         # `**kwargs` are argparse's own.
-        if command and Path(sys.argv[0]).parent.name not in ("tools", "analysis_tools"):
+        if command and Path(sys.argv[0]).parent.name not in TOOL_FOLDERS:
             kwargs.setdefault("prog", f"mmseg_gc {command}")
         if example:
             kwargs["epilog"] = f"example:\n  {example}"

@@ -42,7 +42,9 @@ class FileWriter:
     """Label what people name into ``out_dir/OUTPUT/NAME.suffix``, each file whole or not there.
 
     Names are those of `result_names`. Of a video, overlay and colour are videos, and the others a
-    file for each frame, ``NAME/000000``. ``areas`` has a table of all images beside its files.
+    file for each frame, ``NAME/000000``. ``areas`` has tables of the classes and of the pieces of
+    all images beside its files, and of each frame of a video ``NAME_areas.csv`` and
+    ``NAME_components.csv``.
     """
 
     def __init__(
@@ -109,7 +111,10 @@ class FileWriter:
         done = {image.name for image in there}
         todo = [image for image in files if image.name not in done]
         bar = tqdm(
-            total=len(todo), unit=" images", dynamic_ncols=True, disable=not self.show_progress
+            total=len(todo),
+            unit="image",
+            dynamic_ncols=True,
+            disable=not (self.show_progress and todo),
         )
         with bar, ThreadPoolExecutor(WRITERS) as pool:
             pending: deque[Future[Written]] = deque()
@@ -155,16 +160,15 @@ class FileWriter:
     def _video(self, video: Video) -> Written:
         moving = [output for output in self.outputs if output in ("overlay", "colour")]
         paths = [self.out_dir / output / f"{video.name}.mp4" for output in moving]
-        table = self.out_dir / "areas" / f"{video.name}.csv"
         if self.skip_existing and all(p.is_file() for p in paths) and paths:
             return Written(video.source, skipped=True)
         still = [output for output in self.outputs if output not in (*moving, "areas")]
         frames = islice(iter(video), self.max_frames)
         images = (Named(frame, f"{video.name}/{i:06d}", False) for i, frame in enumerate(frames))
         sinks = [VideoFile(path, video.rate) for path in paths]
-        rows: list[dict] = []
+        rows: dict[str, list[dict]] = {key: [] for key in TABLES}
         total = min(filter(None, (video.num_frames, self.max_frames)), default=None)
-        bar = tqdm(total=total, unit=" frames", dynamic_ncols=True, disable=not self.show_progress)
+        bar = tqdm(total=total, unit="frame", dynamic_ncols=True, disable=not self.show_progress)
         num_frames, whole = 0, False
 
         def draw(answer: Answer) -> None:
@@ -175,7 +179,9 @@ class FileWriter:
                 sink.add(getattr(prediction, output)())
             self._save(prediction, answer.image.name, still)
             if "areas" in self.outputs:
-                rows.extend({"frame": len(seen), **row} for row in prediction.areas())
+                for key, of_key in rows.items():
+                    areas = prediction.areas(components=key == "components")
+                    of_key.extend({"frame": len(seen), **row} for row in areas)
             seen.append(None)
 
         seen: list[None] = []
@@ -201,7 +207,8 @@ class FileWriter:
             for sink in sinks:
                 sink.close(keep=whole)
         if "areas" in self.outputs:
-            put_table(rows, table)
+            for key, name in TABLES.items():
+                put_table(rows[key], self.out_dir / "areas" / f"{video.name}_{name}")
         return Written(video.source, num_frames=num_frames)
 
 

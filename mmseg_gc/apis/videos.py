@@ -4,6 +4,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,7 @@ from mmseg_gc.errors import UserError
 SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
 STREAM = re.compile(r"(rtsp|rtmp|udp|tcp)://", re.IGNORECASE)
 CODECS = {".mp4": "mp4v", ".webm": "VP80"}  # browsers show the latter; of others MJPG
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet; read when the first one is opened
 DEFAULT_RATE = 25.0  # frames a second, where a source doesn't tell
 
 
@@ -23,6 +25,16 @@ def is_video(source: object) -> bool:
         return False
     text = str(source)
     return text.isdigit() or bool(STREAM.match(text)) or text.lower().endswith(SUFFIXES)
+
+
+@contextmanager
+def _without_a_word() -> Iterator[None]:
+    """Keep what OpenCV and FFmpeg print of a source off the screen: a sentence says it."""
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)
 
 
 class Video:
@@ -37,30 +49,42 @@ class Video:
         self.is_live = self.source.isdigit() or bool(STREAM.match(self.source))
         if not self.is_live and "://" not in self.source and not os.path.isfile(self.source):
             raise UserError(f"video {source} doesn't exist; check the path.")
-        self._capture = cv2.VideoCapture(int(self.source) if self.source.isdigit() else self.source)
-        width, height = (
-            int(self._capture.get(what))
-            for what in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
-        )
-        if max_pixels is not None and width * height > max_pixels:  # before room is made for them
-            self._capture.release()
-            raise UserError(
-                f"video {source} has frames of {width} x {height} pixels and at most "
-                f"{max_pixels / 1e6:g} million are read here; make it smaller."
+        with _without_a_word():
+            number = int(self.source) if self.source.isdigit() else self.source
+            self._capture = cv2.VideoCapture(number)
+            width, height = (
+                int(self._capture.get(what))
+                for what in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
             )
-        opened = False
-        self._first: np.ndarray | None = None
-        if self._capture.isOpened():
-            opened, self._first = self._capture.read()
+            if max_pixels is not None and width * height > max_pixels:  # before there is room
+                self._capture.release()
+                raise UserError(
+                    f"video {source} has frames of {width} x {height} pixels and at most "
+                    f"{max_pixels / 1e6:g} million are read here; make it smaller."
+                )
+            opened = False
+            self._first: np.ndarray | None = None
+            if self._capture.isOpened():
+                opened, self._first = self._capture.read()
         if not opened:
             self._capture.release()
-            raise UserError(
-                f"video {source} has no frame that OpenCV can read; convert it, as by ffmpeg -i "
-                "IN out.mp4, or check the address."
-            )
+            raise UserError(self._why_not())
         self.rate = self._capture.get(cv2.CAP_PROP_FPS) or DEFAULT_RATE
         number = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self.num_frames = number if number > 0 and not self.is_live else None
+
+    def _why_not(self) -> str:
+        if self.source.isdigit():
+            return (
+                f"webcam {self.source} can't be opened: see that it is plugged in, that no other "
+                f"program uses it and that you may read /dev/video{self.source}."
+            )
+        if self.is_live:
+            return f"stream {self.source} can't be opened; check the address and that it runs."
+        return (
+            f"video {self.source} has no frame that OpenCV can read; convert it, as by ffmpeg -i "
+            "IN out.mp4."
+        )
 
     @property
     def name(self) -> str:

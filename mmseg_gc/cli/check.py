@@ -122,7 +122,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from mmseg_gc.cli.dataset_doctor.reading import examine, in_parallel
     from mmseg_gc.cli.dataset_doctor.splits import config_findings, open_splits
     from mmseg_gc.config import load_config
+    from mmseg_gc.engine.console import quiet_screen
 
+    quiet_screen()
     cfg = load_config(args.config, args.cfg_options, check=False)
     init_default_scope(cfg.default_scope)
     splits = open_splits(cfg, wanted_splits(args.split, cfg))

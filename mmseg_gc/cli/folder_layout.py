@@ -86,10 +86,29 @@ def find_splits(root: Path) -> dict[str, Split]:
     flat = _first(_flat_places(root))
     if flat:
         return {"all": flat}
+    outlines = next((path for path in sorted(root.rglob("*.json")) if is_outlines(path)), None)
+    if outlines:
+        raise UserError(
+            f"{outlines} holds labels as outlines, as COCO and LabelMe do; this program takes one "
+            "PNG an image with a number or colour for each class: export segmentation masks from "
+            "the program that you drew them with."
+        )
     raise UserError(
         f"{root} has no images with labels of the same names: put them into images/ and labels/, "
         "or into images/train, labels/train, images/val and labels/val."
     )
+
+
+def undivided(splits: dict[str, Split]) -> Split | None:
+    """What is to be divided into train and val: a flat folder, or a train without a val."""
+    return splits.get("all") or (None if "val" in splits else splits.get("train"))
+
+
+def is_outlines(path: Path) -> bool:
+    """Whether a JSON file is COCO's or LabelMe's, by its first keys: it may be huge."""
+    with open(path, "rb") as file:
+        start = file.read(4096)
+    return any(key in start for key in (b'"annotations"', b'"shapes"', b'"images"', b'"info"'))
 
 
 def read_labels(root: Path, paths: Sequence[Path], names: Sequence[str] | None = None) -> Labels:

@@ -5,20 +5,35 @@ the same names. Labels hold ids, a palette, colours, or 0 and 255. A file classe
 """
 
 import argparse
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmseg_gc.arguments import ArgumentParser
 from mmseg_gc.cli.command import cli
 from mmseg_gc.errors import UserError
 
+if TYPE_CHECKING:
+    from mmseg_gc.cli.folder_layout import Labels, Split
+
 MODELS = ("r18", "r50", "r101")
 MAX_SIDE = 2048  # images are made smaller than that for the network
-# MiB that an image of 512 x 512 takes in training, about; batch normalisation wants four or more.
-MIB_OF_IMAGE = {"r18": 500, "r50": 1200, "r101": 1800}
+# MiB that an image of 512 x 512 takes in training. What autograd keeps of one, counted by
+# torch.autograd.graph.saved_tensors_hooks, is 296, 1126 and 1943 MiB; gradients and workspace add
+# a sixth: mmsegmentation's table has 5.8 GB for R50 and 9.2 for R101, of four such images (VOC).
+MIB_OF_IMAGE = {"r18": 350, "r50": 1300, "r101": 2200}
+BASE = "mmseg_gc::gcnet/gcnet_{}-d8_1xb4-20k_folders-512x512.py"
+COMMENTS = {
+    "img_scale": "(width, height) that images are brought to",
+    "crop_size": "(height, width) of what training sees of them",
+    "max_iters": "{epochs} epochs",
+    "interval": "iterations from one validation and checkpoint to the next",
+}
 ITERATIONS = (200, 40000)
 EPOCHS = 100
+LINE = 100  # characters
 
 
 def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -97,58 +112,68 @@ def image_size(paths: Sequence[Path]) -> tuple[int, int]:
     return sizes.most_common(1)[0][0]
 
 
-def config_text(about: str, values: dict) -> str:
-    """The config's file."""
-    return """\
-# {about}
-_base_ = [
-    "mmseg_gc::_base_/models/gcnet_{model}-d8.py",
-    "mmseg_gc::_base_/datasets/folders.py",
-    "mmseg_gc::_base_/default_runtime.py",
-    "mmseg_gc::_base_/schedules/schedule_20k.py",
-]
-img_scale = {scale}  # (width, height) that images are brought to
-crop_size = ({crop}, {crop})  # (height, width) of training; as in data_preprocessor below
-data = dict({data})
-train_dataloader = dict(batch_size={batch}, num_workers={workers}, dataset=dict(**data, {train}))
-val_dataloader = dict(num_workers={workers}, dataset=dict(**data, {val}))
-test_dataloader = val_dataloader
-heads = dict(num_classes={num_classes})
-model = dict(
-    {backbone}data_preprocessor=dict(size=({crop}, {crop})), decode_head=heads, auxiliary_head=heads
-)
-train_cfg = dict(max_iters={iters}, val_interval={interval})  # {epochs:.0f} epochs
-param_scheduler = [
-    dict(type="PolyLR", eta_min=1e-4, power=0.9, begin=0, end={iters}, by_epoch=False)
-]
-default_hooks = dict(checkpoint=dict(interval={interval}), logger=dict(interval={logged}))
-""".format(about=about, **values)
+def config_text(about: str, base: str, epochs: float, values: dict) -> str:
+    """The config's file: its variables, in the order of ``values``; None leaves the base's."""
+    lines = [f"# {about}", f"_base_ = {literal(BASE.format(base))}"]
+    for name, value in values.items():
+        if value is not None:
+            comment = COMMENTS.get(name, "").format(epochs=round(epochs))
+            line = f"{name} = {literal(value)}{comment and f'  # {comment}'}"
+            if len(line) > LINE and isinstance(value, dict):
+                inner = "".join(f"    {key}={literal(one)},\n" for key, one in value.items())
+                line = f"{name} = dict(\n{inner})"
+            lines.append(line)
+    return "".join(f"{line}\n" for line in lines)
 
 
-def data_keys(root: Path, splits: dict, labels, classes: Sequence[str]) -> str:
+def literal(value: object) -> str:
+    """``value`` as a config writes it."""
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return f"dict({', '.join(f'{key}={literal(one)}' for key, one in value.items())})"
+    if isinstance(value, list):
+        return f"[{', '.join(map(literal, value))}]"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(literal, value))}{',' * (len(value) == 1)})"
+    return repr(value)
+
+
+def shared_keys(splits: dict[str, "Split"], labels: "Labels", classes: Sequence[str]) -> dict:
+    """What the data sets of all ``splits`` have in common."""
     suffixes = sorted({p.suffix for s in splits.values() for p in s.images.values()})
     tails = sorted({tail for split in splits.values() for tail in split.label_tails})
-    keys = [f"data_root={str(root)!r}", f"img_suffix={tuple(suffixes)!r}"]
+    metainfo: dict = dict(classes=list(classes))
+    if labels.palette:
+        metainfo["palette"] = labels.palette
+    keys: dict = dict(metainfo=metainfo, img_suffix=tuple(suffixes))
     if tails != [".png"]:
-        keys.append(f"seg_map_suffix={tuple(tails)!r}")
-    palette = f", palette={labels.palette}" if labels.palette else ""
-    keys.append(f"metainfo=dict(classes={list(classes)}{palette})")
+        keys["seg_map_suffix"] = tuple(tails)
     if labels.label_map:
-        keys.append(f"label_map={labels.label_map}")
+        keys["label_map"] = labels.label_map
     if labels.reduce_zero_label:
-        keys.append("reduce_zero_label=True")
-    return ", ".join(keys)
+        keys["reduce_zero_label"] = True
+    return keys
 
 
-def split_keys(root: Path, split, list_file: Path | None) -> str:
+def prefix(root: Path, split: "Split") -> dict[str, str]:
     images, labels = (
         "" if folder == root else folder.relative_to(root).as_posix()
         for folder in (split.image_dir, split.label_dir)
     )
-    keys = f"data_prefix=dict(img_path={images!r}, seg_map_path={labels!r})"
-    if list_file:
-        keys = f"ann_file={list_file.relative_to(root).as_posix()!r}, {keys}"
-    return keys
+    return dict(img_path=images, seg_map_path=labels)
+
+
+def root_as_written(data: Path, target: Path) -> str:
+    """``data`` for a config ``target``: as it is typed where both lie below the current folder.
+
+    So a project can be moved or copied whole; what lies elsewhere is named by its whole path.
+    """
+    here = Path.cwd().resolve()
+    root = data.resolve()
+    if root.is_relative_to(here) and target.resolve().is_relative_to(here):
+        return root.relative_to(here).as_posix()
+    return str(root)
 
 
 @cli
@@ -163,25 +188,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if getattr(args, name) is not None and getattr(args, name) <= 0:
             raise UserError(f"--{name} {getattr(args, name)} is out of range; give one above 0.")
     from mmseg_gc.atomic import put
-    from mmseg_gc.cli.folder_layout import find_splits, read_labels
+    from mmseg_gc.cli.folder_layout import find_splits, read_labels, undivided
     from mmseg_gc.cli.split import write_splits
 
     root = args.data.resolve()
     splits = find_splits(root)
     lists: dict[str, Path] = {}
-    num_train = len(splits["train" if "train" in splits else "all"].names)
-    if "all" in splits:
+    whole = undivided(splits)
+    if whole:
         lists = {split: root / "splits" / f"{split}.txt" for split in ("train", "val")}
         if not all(path.is_file() for path in lists.values()):
-            told = write_splits(root, root / "splits", val=args.val, seed=args.seed, folds=None)
+            told = write_splits(
+                args.data, args.data / "splits", val=args.val, seed=args.seed, folds=None
+            )
             print(f"Divided: {told}")
-        splits = dict.fromkeys(("train", "val"), splits["all"])
+        splits = dict.fromkeys(("train", "val"), whole)
         num_train = len(lists["train"].read_text().splitlines())
-    elif "val" not in splits:
-        raise UserError(
-            f"{args.data} has train and no val: call one folder val, or put all images into one, "
-            "which is divided then."
-        )
+    else:
+        num_train = len(splits["train"].names)
     split = splits["train"]
     used = {one.labels[name]: None for one in (split, splits["val"]) for name in one.names}
     labels = read_labels(root, list(used), args.classes)
@@ -202,28 +226,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"{num_train} images for training, mostly {width} x {height}; {labels.about}; "
         f"{len(classes)} classes."
     )
-    backbone = "backbone=dict(depth=101), " if model == "r101" else ""
-    if args.no_pretrained:
-        backbone = f"pretrained=None, {backbone}"
-    elif model == "r101":
-        backbone = f'pretrained="open-mmlab://resnet101_v1c", {backbone}'
+    keys = shared_keys({name: splits[name] for name in ("train", "val")}, labels, classes)
+    own = {name: {} for name in ("train", "val")}
+    for name, path in lists.items():
+        own[name]["ann_file"] = path.relative_to(root).as_posix()
+    places = {name: prefix(root, splits[name]) for name in own}
+    if places["train"] == places["val"]:
+        keys["data_prefix"] = places["train"]
+    else:
+        for name, place in places.items():
+            own[name]["data_prefix"] = place
+    interval = max(10, iters // 10)
+    workers = os.cpu_count() or 1
     text = config_text(
         about,
+        "r50" if model == "r101" else model,
+        iters * batch / num_train,
         dict(
-            model="r50" if model == "r101" else model,
-            scale=scale,
-            crop=crop,
-            data=data_keys(root, {k: splits[k] for k in ("train", "val")}, labels, classes),
-            batch=batch,
-            workers=min(4, os.cpu_count() or 1),
-            train=split_keys(root, split, lists.get("train")),
-            val=split_keys(root, splits["val"], lists.get("val")),
+            data_root=root_as_written(args.data, target),
+            data=keys,
+            train_data=own["train"],
+            val_data=own["val"],
             num_classes=len(classes),
-            backbone=backbone,
-            iters=iters,
-            interval=max(10, iters // 10),
-            logged=min(50, max(1, iters // 20)),
-            epochs=iters * batch / num_train,
+            img_scale=scale,
+            crop_size=(crop, crop),
+            batch_size=batch,
+            num_workers=workers if workers < 4 else None,
+            max_iters=iters,
+            interval=interval,
+            model=model_keys(model, args.no_pretrained),
         ),
     )
     require_loads(text)
@@ -231,6 +262,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(about)
     print(f"{target}: {model}, crops of {crop} x {crop}, {batch} at once, {iters} iterations.")
     print(f"Next:\n  mmseg_gc check {target}\n  mmseg_gc train {target}")
+
+
+def model_keys(model: str, no_pretrained: bool) -> dict | None:
+    """What ``model`` is besides its base."""
+    keys: dict = {}
+    if no_pretrained:
+        keys["pretrained"] = None
+    elif model == "r101":
+        keys["pretrained"] = "open-mmlab://resnet101_v1c"
+    if model == "r101":
+        keys["backbone"] = dict(depth=101)
+    return keys or None
 
 
 def require_loads(text: str) -> None:

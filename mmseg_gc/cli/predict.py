@@ -77,10 +77,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     require_range(args)
     import torch
 
-    from mmseg_gc.apis import init_model
-    from mmseg_gc.apis.predict_files import FileWriter
-    from mmseg_gc.apis.prediction import require_outputs
+    from mmseg_gc.cli.light_imports import without_sharding
 
+    with without_sharding():
+        from mmseg_gc.apis import init_model
+        from mmseg_gc.apis.predict_files import FileWriter
+        from mmseg_gc.apis.prediction import require_outputs
+        from mmseg_gc.engine.console import quiet_screen
+
+    quiet_screen()
     require_outputs(args.outputs)
     device = args.device or ("cuda:0" if torch.cuda.is_available() else "cpu")
     model = init_model(args.config, args.checkpoint, device=device, precision=args.precision)

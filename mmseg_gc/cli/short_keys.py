@@ -133,7 +133,7 @@ def _iters(text: str, cfg: Mapping) -> dict[str, Any]:
     # A curve wants some points.
     logging = (cfg.get("default_hooks") or {}).get("logger") or {}
     if (logging.get("interval") or 0) > max(1, number // 10):
-        options["default_hooks.logger.interval"] = max(1, number // 20)
+        options["default_hooks.logger.interval"] = max(1, number // 15)
     return options
 
 

@@ -86,12 +86,13 @@ def write_splits(data: Path, out_dir: Path, *, val: float, seed: int, folds: int
         UserError: the folder is divided already, or too small.
     """
     from mmseg_gc.atomic import put
-    from mmseg_gc.cli.folder_layout import find_splits
+    from mmseg_gc.cli.folder_layout import find_splits, undivided
 
     splits = find_splits(data)
-    if "all" not in splits:
+    whole = undivided(splits)
+    if whole is None:
         raise UserError(f"{data} is divided already, into {', '.join(splits)}.")
-    names, labels = splits["all"].names, splits["all"].labels
+    names, labels = whole.names, whole.labels
     num_parts = folds or 2
     if len(names) < num_parts:
         raise UserError(f"{data} has {len(names)} labelled images, too few for {num_parts} parts.")

@@ -117,12 +117,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from mmseg_gc.arguments import run_config, spread_over_gpus
     from mmseg_gc.config import is_detection
     from mmseg_gc.config.prediction import prepare_test
+    from mmseg_gc.engine.console import quiet_screen, tell_briefly
     from mmseg_gc.engine.detector_options import choose_metrics, put_in_place
     from mmseg_gc.engine.runner import SegRunner
     from mmseg_gc.engine.work_dir import check_work_dir
 
+    quiet_screen()
     cfg = run_config(args)
-    cfg.screen = "full"  # a training's own config says brief
+    tell_briefly(cfg, args.config)
     prepare_test(
         cfg,
         args.checkpoint,

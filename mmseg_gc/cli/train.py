@@ -10,8 +10,6 @@ from mmseg_gc.cli.command import cli
 from mmseg_gc.cli.short_keys import ABOUT, BROUGHT_ALONG, SETTERS, short_options
 from mmseg_gc.errors import UserError
 
-SCREEN = "mmseg_gc.ScreenHook"
-
 
 def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
     from mmseg_gc.arguments import run_parser
@@ -86,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parse_args(arguments)
     from mmseg_gc.arguments import run_config, spread_over_gpus
     from mmseg_gc.config import is_detection
-    from mmseg_gc.engine.console import is_brief, silent_notices
+    from mmseg_gc.engine.console import silent_notices, tell_briefly
     from mmseg_gc.engine.launchers import is_first_process
     from mmseg_gc.engine.runner import SegRunner
     from mmseg_gc.engine.work_dir import check_work_dir, hold_work_dir, require_new
@@ -94,12 +92,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with silent_notices():  # what it reads is read once more
         options = own_options(args)
     cfg = run_config(args, options)
-    if is_brief(cfg.setdefault("screen", "brief")):
-        changed = args.settings or args.cfg_options
-        # What the runner writes there has all that was changed.
-        config = Path(cfg.work_dir, Path(cfg.filename).name) if changed else args.config
-        hooks = [hook for hook in cfg.get("custom_hooks") or [] if hook.get("type") != SCREEN]
-        cfg.custom_hooks = [*hooks, dict(type=SCREEN, config=str(config))]
+    changed = args.settings or args.cfg_options
+    # What the runner writes there has all that was changed.
+    tell_briefly(cfg, Path(cfg.work_dir, Path(cfg.filename).name) if changed else args.config)
     if args.amp:
         cfg.optim_wrapper.type = "mmseg_gc.AmpOptimWrapper"  # whatever the config's scope
         if cfg.get("val_cfg") and not is_detection(cfg):

@@ -5,13 +5,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from logging.handlers import BufferingHandler
+from pathlib import Path
 from typing import TextIO
 
+from mmengine.config import Config
 from mmengine.logging import MMLogger
 from tqdm import tqdm
 
 from mmseg_gc.errors import UserError
 
+SCREEN = "mmseg_gc.ScreenHook"  # whatever the config's scope
 MOST_KEPT = 1000  # lines said before a run has its log
 _kept = BufferingHandler(MOST_KEPT)
 
@@ -39,6 +42,7 @@ def quiet_screen() -> None:
     """Let only warnings of the current log reach the screen; its file keeps all."""
     for handler in screen_handlers():
         handler.setLevel(max(handler.level, logging.WARNING))
+        handler.setFormatter(logging.Formatter("Warning: %(message)s"))
 
 
 @contextmanager
@@ -83,6 +87,17 @@ def is_brief(screen: str | None) -> bool:
     if screen not in (None, "full", "brief"):
         raise UserError(f"screen={screen!r}: choose 'brief', or 'full' for all of the log.")
     return screen == "brief"
+
+
+def tell_briefly(cfg: Config, config: str | Path) -> None:
+    """Let a run of ``cfg`` tell what `ScreenHook` does, unless it says ``screen="full"``.
+
+    ``config`` is what a person calls it.
+    """
+    hooks = [hook for hook in cfg.get("custom_hooks") or [] if hook.get("type") != SCREEN]
+    if is_brief(cfg.setdefault("screen", "brief")):
+        hooks.append(dict(type=SCREEN, config=str(config)))
+    cfg.custom_hooks = hooks
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Log values that stay on their device until something reads them."""
+"""Values that stay on their device until something reads them, or until they have come."""
 
 from collections import defaultdict
 
@@ -8,6 +8,33 @@ from mmengine.logging import HistoryBuffer, MessageHub
 from torch import Tensor
 
 MAX_WAITING = 1000
+
+
+def fetch(values: Tensor) -> tuple[Tensor, "torch.cuda.Event | None"]:
+    """``values`` on the host, and what tells that they are there; None: they are."""
+    if not values.is_cuda:
+        return values, None
+    values = values.to("cpu", non_blocking=True)  # into pinned memory
+    arrived = torch.cuda.Event()
+    arrived.record()
+    return values, arrived
+
+
+class OnItsWay:
+    """The number in a tensor of one element, which a device may still be computing."""
+
+    def __init__(self, value: Tensor):
+        self._value, self._arrived = fetch(value.detach())
+
+    @property
+    def has_come(self) -> bool:
+        """Whether `value` won't make the host wait."""
+        return self._arrived is None or self._arrived.query()
+
+    def value(self) -> float:
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        return self._value.item()
 
 
 class LateHistory(HistoryBuffer):

@@ -8,6 +8,8 @@ import torch
 from mmengine.dist import all_reduce
 from torch import Tensor
 
+from mmseg_gc.engine.late_values import fetch
+
 
 @dataclass
 class Sent:
@@ -43,7 +45,7 @@ class RankFlags:
         here = not_finite.int()
         flags = torch.stack([here, torch.full_like(here, self.own_signal())])
         all_reduce(flags, "max")
-        values, arrived = _fetch(torch.cat([flags, here[None]]))
+        values, arrived = fetch(torch.cat([flags, here[None]]))
         self._on_their_way.append(Sent(iteration, names, values, arrived))
         return flags[0].bool()
 
@@ -65,13 +67,3 @@ class RankFlags:
             if anywhere:
                 bad.append((sent, bool(here)))
         return bad
-
-
-def _fetch(values: Tensor) -> tuple[Tensor, "torch.cuda.Event | None"]:
-    """``values`` on the host, and what tells that they are there; None: they are."""
-    if not values.is_cuda:
-        return values, None
-    values = values.to("cpu", non_blocking=True)  # into pinned memory
-    arrived = torch.cuda.Event()
-    arrived.record()
-    return values, arrived

@@ -200,11 +200,14 @@ def test_a_video_becomes_a_video(tiny_model, video, tmp_path):
     made = Video(tmp_path / "out/overlay/v.mp4")
     assert made.rate == 8 and len(list(made)) == 6
     assert len(list((tmp_path / "out/ids/v").iterdir())) == 6
-    rows = (tmp_path / "out/areas/v.csv").read_text().splitlines()[1:]
+    rows = (tmp_path / "out/areas/v_areas.csv").read_text().splitlines()[1:]
     pixels = [0] * 6
     for row in rows:
         pixels[int(row.split(",")[0])] += int(row.split(",")[3])
     assert pixels == [48 * 64] * 6
+    pieces = (tmp_path / "out/areas/v_components.csv").read_text().splitlines()
+    assert pieces[0].startswith("frame,id,class,pixels,x,y,width,height")
+    assert {row.split(",")[0] for row in pieces[1:]} == set("012345")
     write = FileWriter(tiny_model, tmp_path / "short", max_frames=2, show_progress=False)
     assert [one.num_frames for one in write([str(video)])] == [2]
 
@@ -217,6 +220,19 @@ def test_videos_that_are_none(tiny_model, tmp_path):
     with pytest.raises(UserError, match=r"video .*none\.mp4 doesn't exist"):
         list(write([str(tmp_path / "none.mp4")]))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("97", "webcam 97 can't be opened: see that it is plugged in"),
+        ("rtsp://127.0.0.1:9/x", "stream rtsp://127.0.0.1:9/x can't be opened; check the address"),
+    ],
+)
+def test_a_source_that_is_not_there_is_one_sentence(capfd, source, told):
+    with pytest.raises(UserError, match=told):
+        Video(source)
+    assert capfd.readouterr() == ("", "")  # OpenCV and FFmpeg print by themselves
 
 
 def test_a_video_that_breaks_off_leaves_no_file(tiny_model, video, tmp_path, monkeypatch):

@@ -77,3 +77,9 @@ def test_only_what_is_drawn_is_in_overlay_and_legend(prediction):
     assert changed.any() and not changed[prediction.labels != shown].any()
     prediction.drawn = frozenset()
     assert np.array_equal(prediction.overlay(), image)  # and no legend
+
+
+def test_classes_without_colours_get_bright_ones(prediction):
+    own = Prediction(prediction.labels, dict(classes=META["classes"]), image=prediction.image)
+    assert own.palette.max(axis=1).tolist() == [255, 255]
+    assert own.overlay(legend=False)[20, 30].max() > 150

@@ -8,6 +8,7 @@ from PIL import Image
 
 from mmseg_gc.cli import init, split
 from mmseg_gc.cli.folder_layout import find_splits, read_labels
+from mmseg_gc.cli.short_keys import short_options
 from mmseg_gc.config import load_config
 from mmseg_gc.errors import UserError
 from mmseg_gc.registry import DATASETS
@@ -261,3 +262,51 @@ def test_ids_and_colours_do_not_mix(tmp_path):
     found = find_splits(tmp_path)["all"]
     with pytest.raises(UserError, match="some labels hold colours and others ids"):
         read_labels(tmp_path, list(found.labels.values()))
+
+
+def test_a_config_is_short_and_names_data_as_typed(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(Path("mine"), 6)
+    assert run(init.main, "mine", capsys=capsys)[0] == 0
+    text = Path("mine.py").read_text()
+    assert len(text.splitlines()) <= 18 and max(map(len, text.splitlines())) <= 100
+    assert 'data_root = "mine"\n' in text and text.count("(32, 32)") == 1  # sizes of crops
+    assert load_config("mine.py").train_dataloader.dataset.data_root == "mine"
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert run(init.main, "../mine", capsys=capsys)[0] == 0
+    assert f'data_root = "{tmp_path / "mine"}"\n' in Path("mine.py").read_text()
+
+
+def test_a_share_of_train_is_held_back_where_there_is_no_val(tmp_path, capsys):
+    write(tmp_path / "d", 10, images="images/train", labels="labels/train")
+    status, out, err = run(init.main, tmp_path / "d", "-o", tmp_path / "c.py", capsys=capsys)
+    assert status == 0, err
+    assert "Divided: 10 images: 8 for train and 2 for val" in out
+    cfg = load_config(tmp_path / "c.py")
+    for loader, count in (("train_dataloader", 8), ("val_dataloader", 2)):
+        assert len(DATASETS.build({**cfg[loader].dataset, "pipeline": []})) == count
+
+
+@pytest.mark.parametrize("text", ['{"images": [], "annotations": []}', '{"shapes": []}'])
+def test_outlines_are_refused_in_a_sentence(tmp_path, capsys, text):
+    write(tmp_path / "d", 2, labels="nothing/below", tail="_.png")
+    for path in (tmp_path / "d/nothing/below").iterdir():
+        path.unlink()
+    (tmp_path / "d/images/im_0.json").write_text(text)
+    status, _, err = run(init.main, tmp_path / "d", capsys=capsys)
+    assert status == 1 and err.count("\n") == 1
+    assert "im_0.json holds labels as outlines" in err and "export segmentation masks" in err
+
+
+def test_options_beat_the_variables_of_a_config_without_a_word(tmp_path, capsys):
+    write(tmp_path / "d", 4)
+    config = tmp_path / "c.py"
+    assert run(init.main, tmp_path / "d", "-o", config, capsys=capsys)[0] == 0
+    options = short_options(["crop=16", "iters=30"], load_config(config))
+    capsys.readouterr()
+    cfg = load_config(config, options)
+    assert cfg.train_cfg.max_iters == cfg.param_scheduler[0].end == 30
+    assert cfg.train_dataloader.dataset.pipeline[3].crop_size == (16, 16)
+    assert tuple(cfg.model.data_preprocessor.size) == (16, 16)
+    assert "is set as well" not in "".join(capsys.readouterr())

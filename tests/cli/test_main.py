@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from mmseg_gc.cli import main as dispatcher
+from mmseg_gc.cli.convert import CONVERTERS
 from mmseg_gc.version import __version__
 
 HEAVY = ("torch", "mmengine", "cv2", "numpy")
@@ -37,6 +38,13 @@ def test_help_of_each_command_fits_a_screen_with_an_example(name, capsys, monkey
     assert f"example:\n  mmseg_gc {name}" in out
 
 
+@pytest.mark.parametrize("name", CONVERTERS)
+def test_help_of_a_converter_has_its_name(name, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["mmseg_gc", "convert", name, "--help"])
+    status, out, _ = run("convert", name, "--help", capsys=capsys)
+    assert status == 0 and out.startswith(f"usage: mmseg_gc convert {name} ")
+
+
 def test_help_imports_nothing_heavy():
     words = [["--help"], *([name, "--help"] for name in dispatcher.commands())]
     code = (
@@ -65,3 +73,20 @@ def test_commands_without_a_file_are_not_listed(monkeypatch):
 def test_as_a_module():
     command = [sys.executable, "-m", "mmseg_gc", "--version"]
     assert subprocess.check_output(command, text=True) == f"mmseg_gc {__version__}\n"
+
+
+def test_predict_starts_without_what_only_trainings_use():
+    code = (
+        "import contextlib, sys\n"
+        "from mmseg_gc.cli.main import main\n"
+        "with contextlib.suppress(SystemExit):\n"
+        "    main(['predict', 'nowhere.py', 'w.pth', 'a.png'])\n"
+        "assert 'mmseg_gc.apis.predict' in sys.modules\n"
+        "heavy = {'torch.distributed.fsdp', 'torch._dynamo', 'matplotlib', 'sympy'}\n"
+        "assert not heavy & sys.modules.keys()\n"
+        "from torch.distributed.fsdp import FullyShardedDataParallel\n"
+        "assert FullyShardedDataParallel.__mro__[1] is not object\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "nowhere.py" in done.stderr

@@ -29,7 +29,7 @@ def test_every_key_is_explained():
         ("crop=360x480", {"model.data_preprocessor.size": (360, 480)}),
         ("iters=2000", {"train_cfg.max_iters": 2000, "param_scheduler.0.end": 2000}),
         ("iters=50", {"train_cfg.val_interval": 50, "default_hooks.checkpoint.interval": 50}),
-        ("iters=100", {"default_hooks.logger.interval": 5}),
+        ("iters=100", {"default_hooks.logger.interval": 6}),
         ("batch=3", {"train_dataloader.batch_size": 3}),
         ("lr=0.001", {"optim_wrapper.optimizer.lr": 0.001}),
         ("amp=true", {"optim_wrapper.type": "mmseg_gc.AmpOptimWrapper", "val_cfg.fp16": True}),

@@ -7,7 +7,7 @@ from mmengine.logging import HistoryBuffer, MessageHub
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmseg_gc.engine import late_values
-from mmseg_gc.engine.late_values import LateHistory, record
+from mmseg_gc.engine.late_values import LateHistory, OnItsWay, record
 
 
 class Items(TorchDispatchMode):
@@ -73,3 +73,24 @@ def test_so_many_may_wait(hub, monkeypatch):
         record(hub, "train/loss", torch.tensor(float(step)))
     assert len(hub.log_scalars["train/loss"].waiting) == 1
     assert hub.get_scalar("train/loss").data[0].tolist() == [0, 1, 2, 3]
+
+
+class _Event:
+    """An event of a GPU that isn't ready yet."""
+
+    ready = False
+
+    def query(self) -> bool:
+        return self.ready
+
+    def synchronize(self) -> None:
+        self.ready = True
+
+
+def test_a_number_comes_when_its_event_says_so(monkeypatch):
+    assert OnItsWay(torch.tensor(2.5)).has_come and OnItsWay(torch.tensor(2.5)).value() == 2.5
+    event = _Event()
+    monkeypatch.setattr(late_values, "fetch", lambda value: (value, event))
+    sent = OnItsWay(torch.tensor(3.5, requires_grad=True))
+    assert not sent.has_come
+    assert sent.value() == 3.5 and event.ready and sent.has_come

@@ -9,10 +9,11 @@ from collections import OrderedDict
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 from mmengine.logging import MMLogger
 from tqdm import tqdm
 
-from mmseg_gc.engine.console import AboveBars, is_brief
+from mmseg_gc.engine.console import AboveBars, is_brief, tell_briefly
 from mmseg_gc.errors import UserError
 
 CONFIG = Path(__file__).parents[2] / "configs/gcnet/gcnet_r18-d8_1xb8-20k_camvid-360x480.py"
@@ -38,9 +39,9 @@ def train(run_tool, camvid_options, tmp_path):
     return run
 
 
-def test_ten_lines_then_how_far_it_is_then_what_came_of_it(train, tmp_path):
+def test_ten_lines_then_how_far_it_is_then_what_came_of_it(train, run_tool, tmp_path):
     with warnings.catch_warnings(record=True) as told:
-        finished = train("iters=12", "val_interval=6", "batch=1")
+        finished = train("iters=6", "val_interval=3", "batch=1")
     assert finished.status == 0, finished.err
     lines = finished.out.splitlines()
     head = lines[: next(i for i, line in enumerate(lines) if line.startswith("iter 1/"))]
@@ -49,12 +50,14 @@ def test_ten_lines_then_how_far_it_is_then_what_came_of_it(train, tmp_path):
     assert "4 images for training, 2 for validation" in topics["data"]
     assert "11: Sky, Building" in topics["classes"] and "and 3 more" in topics["classes"]
     assert "ResNetV1c-18 + GCHead" in topics["model"] and "float32" in topics["precision"]
-    assert "12 iterations of 1 images, validation every 6" in topics["run"]
+    assert "6 iterations of 1 images, validation every 3" in topics["run"]
     shown = re.findall(
-        r"^iter (\d+)/12  loss [\d.]+  lr [\de.-]+  [\d.]+ images/s  ETA", finished.out, re.M
+        r"^iter (\d+)/6  loss [\d.]+  lr [\de.-]+  [\d.]+ images/s  ETA", finished.out, re.M
     )
-    assert shown == ["1", "2", "4", "5", "8", "10", "12"]
-    assert finished.out.count("\nvalidation at ") == 2
+    assert shown == ["1", "2", "4", "5", "6"]
+    [about] = re.findall(r"^estimate   (.*)$", finished.out, re.M)
+    assert re.fullmatch(r"\d+ seconds of training, [\d.]+ images/s", about)
+    assert len(re.findall(r"^validation at \d+: aAcc [\d.]+  mIoU", finished.out, re.M)) == 2
     assert "| Building" in finished.out.replace("|  Building", "| Building")
     [best] = re.findall(r"^best mIoU [\d.]+: (\S+)$", finished.out, re.MULTILINE)
     assert Path(best).is_file()
@@ -70,6 +73,24 @@ def test_ten_lines_then_how_far_it_is_then_what_came_of_it(train, tmp_path):
     assert rates == [f"{float(rate):.3g}" for rate in logged]  # of the iteration, not of the next
     assert "System environment" in text and "Hooks will be executed" in text
     assert "Iter(train)" in text and "System environment" not in finished.out
+    _tests_briefly(run_tool, own, best, float(re.search(r"best mIoU ([\d.]+)", finished.out)[1]))
+
+
+def _tests_briefly(run_tool, config: Path, weights: str, figure: float) -> None:
+    """``test`` tells what it tests, each class, and where the results are, and nothing else."""
+    folder = config.parent / "tested"
+    finished = run_tool("test.py", config, weights, "--work-dir", folder, "--out", folder / "ids")
+    assert finished.status == 0, finished.err
+    lines = finished.out.splitlines()
+    topics = {line.split()[0]: line for line in lines if line}
+    assert "2 images" in topics["data"] and weights in topics["model"]
+    assert "ResNetV1c-18 + GCHead: " in topics["model"]
+    assert "whole images" in topics["test"] and "| Building" in re.sub(" +", " ", finished.out)
+    assert re.search(rf"^aAcc [\d.]+  mIoU {figure:.2f}  mAcc", finished.out, re.M)
+    assert Path(topics["figures"].split()[1]).is_file()
+    assert len(list(Path(lines[-1].split(maxsplit=2)[2]).glob("*.png"))) == 2
+    assert "System environment" not in finished.out and "mmengine" not in finished.out
+    assert re.search(r"^Warning: No pixel in the labels of the test", finished.out, re.M)
 
 
 def test_a_terminal_gets_a_bar(train, monkeypatch):
@@ -79,11 +100,12 @@ def test_a_terminal_gets_a_bar(train, monkeypatch):
 
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
-    finished = train("iters=3", "val_interval=3", "batch=1")
+    finished = train("iters=2", "val_interval=2", "batch=1")
     assert finished.status == 0
-    assert "iter 1/3" not in finished.out and "validation at 3" in finished.out
+    assert "iter 1/2" not in finished.out and "validation at 2" in finished.out
     bar = screen.getvalue()
-    assert re.search(r"1/3 .*loss [\d.]+  lr [\de.-]+  [\d.]+ images/s", bar) and "3/3" in bar
+    assert re.search(r"1/2 .*loss [\d.]+  lr [\de.-]+  [\d.]+ images/s", bar) and "2/2" in bar
+    assert "validation 1/2" in bar or "validation 2/2" in bar
 
 
 def test_a_warning_gets_a_line_above_the_bar():
@@ -106,6 +128,16 @@ def test_what_is_set_anew_is_told_once_on_the_screen_and_in_the_file(train, tmp_
     assert re.search(r"^iter 1/1 .* lr 0\.005 ", finished.out, re.MULTILINE)
 
 
+@pytest.mark.parametrize("screen", [None, "brief", "full"])
+def test_a_config_tells_briefly_once_unless_it_says_full(screen):
+    cfg = Config(dict(screen=screen) if screen else {})
+    for _ in range(2):  # a training's own config holds the hook already
+        tell_briefly(cfg, "own.py")
+    expected = [] if screen == "full" else [dict(type="mmseg_gc.ScreenHook", config="own.py")]
+    assert cfg.custom_hooks == expected and is_brief(cfg.screen) == (screen != "full")
+
+
+@pytest.mark.slow
 def test_all_of_it_on_request(train):
     finished = train("iters=1", more=["screen=full"])
     assert "System environment" in finished.out and "next:" not in finished.out

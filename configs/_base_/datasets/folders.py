@@ -3,6 +3,11 @@
 _base_ = "../test_time_aug.py"
 dataset_type = "BaseSegDataset"
 data_root = "data/own"
+data = dict()  # what the data sets have in common, such as metainfo, img_suffix and label_map
+train_data = dict()  # of one of them alone, such as its data_prefix or ann_file
+val_data = dict()
+batch_size = 4
+num_workers = 4
 img_scale = (2048, 512)
 crop_size = (512, 512)
 train_pipeline = [
@@ -22,28 +27,32 @@ test_pipeline = [
     dict(type="PackSegInputs"),
 ]
 train_dataloader = dict(
-    batch_size=4,
-    num_workers=4,
+    batch_size=batch_size,
+    num_workers=num_workers,
     persistent_workers=True,
     sampler=dict(type="InfiniteSampler", shuffle=True),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        data_prefix=dict(img_path="images/train", seg_map_path="labels/train"),
-        pipeline=train_pipeline,
-    ),
+    dataset={
+        "type": dataset_type,
+        "data_root": data_root,
+        "data_prefix": dict(img_path="images/train", seg_map_path="labels/train"),
+        "pipeline": train_pipeline,
+        **data,
+        **train_data,
+    },
 )
 val_dataloader = dict(
     batch_size=1,
-    num_workers=4,
+    num_workers=num_workers,
     persistent_workers=True,
     sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        data_prefix=dict(img_path="images/val", seg_map_path="labels/val"),
-        pipeline=test_pipeline,
-    ),
+    dataset={
+        "type": dataset_type,
+        "data_root": data_root,
+        "data_prefix": dict(img_path="images/val", seg_map_path="labels/val"),
+        "pipeline": test_pipeline,
+        **data,
+        **val_data,
+    },
 )
 test_dataloader = val_dataloader
 

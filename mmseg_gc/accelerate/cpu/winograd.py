@@ -72,6 +72,20 @@ def convolve(
     transformed once, or where there is no room for that, some at a time at each call.
     ``overwrite`` writes the result over ``residual``.
     """
+    # A decorator would import the compiler, half a second at the start of every program.
+    run = torch.compiler.disable(_convolve) if torch.compiler.is_compiling() else _convolve
+    return run(x, kernels, dilation=dilation, relu=relu, residual=residual, overwrite=overwrite)
+
+
+def _convolve(
+    x: Tensor,
+    kernels: list[Kernels],
+    *,
+    dilation: int,
+    relu: bool,
+    residual: Tensor | None,
+    overwrite: bool,
+) -> Tensor:
     images = x.permute(0, 2, 3, 1)  # (N, H, W, C)
     if residual is not None and overwrite:
         out = residual.permute(0, 2, 3, 1)

@@ -43,7 +43,7 @@ def check_counts(members: dict[str, Member], allow_partial: bool) -> None:
 
 @cli
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argument_parser(__doc__)
+    parser = argument_parser("ade20k", __doc__)
     parser.add_argument("--allow-partial", action="store_true", help="accept fewer images")
     args = parser.parse_args(arguments)
     members, root = choose(

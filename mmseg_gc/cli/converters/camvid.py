@@ -93,7 +93,7 @@ def convert(task: Task) -> bool:
 
 @cli
 def main(arguments: Sequence[str] | None = None) -> None:
-    args = argument_parser(__doc__, many=True).parse_args(arguments)
+    args = argument_parser("camvid", __doc__, many=True).parse_args(arguments)
     members, root = choose(
         args.source,
         r"(?:train|val|test)(?:annot)?/[^/]+\.png|\w+_f?\d+(?:_L)?\.png",

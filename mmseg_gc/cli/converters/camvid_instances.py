@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mmseg_gc.apis.shapes import run_lengths
+from mmseg_gc.arguments import ArgumentParser
 from mmseg_gc.cli.command import cli
 from mmseg_gc.cli.converters.common import read_image, written_whole
 from mmseg_gc.cli.converters.sources import Member
@@ -24,7 +25,7 @@ SPLITS = ("train", "val")
 
 
 def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = ArgumentParser(description=__doc__, command="convert camvid_instances")
     parser.add_argument(
         "source", type=Path, help="the folder with train, trainannot, val, valannot"
     )

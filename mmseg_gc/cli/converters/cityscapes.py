@@ -100,7 +100,7 @@ def write_splits(polygons: list[str], root: Path, dry_run: bool) -> Tally:
 
 @cli
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argument_parser(__doc__, many=True)
+    parser = argument_parser("cityscapes", __doc__, many=True)
     parser.add_argument("--gt-dir", default="gtFine", choices=["gtFine", "gtCoarse"])
     args = parser.parse_args(arguments)
     polygons_of = f"{args.gt_dir}/SPLIT/CITY/*_polygons.json"

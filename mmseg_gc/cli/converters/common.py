@@ -1,6 +1,5 @@
 """What the converters share: resumable parallel work, files written whole, the closing table."""
 
-import argparse
 import contextlib
 import filecmp
 import io
@@ -21,6 +20,7 @@ from PIL import Image
 from prettytable import PrettyTable
 from tqdm import tqdm
 
+from mmseg_gc.arguments import ArgumentParser
 from mmseg_gc.cli.converters.sources import Member, Task, stream
 from mmseg_gc.errors import UserError
 from mmseg_gc.processes import process_pool
@@ -47,9 +47,9 @@ class Tally:
     failures: list[str] = field(default_factory=list)
 
 
-def argument_parser(description: str, many: bool = False) -> argparse.ArgumentParser:
+def argument_parser(name: str, description: str, many: bool = False) -> ArgumentParser:
     """The arguments that all converters take; ``many`` allows several sources."""
-    parser = argparse.ArgumentParser(description=description)
+    parser = ArgumentParser(description=description, command=f"convert {name}")
     parser.add_argument(
         "source", type=Path, nargs="+" if many else None, help="folder or archive as downloaded"
     )

@@ -111,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         import scipy.io  # noqa: F401
     except ImportError:
         raise UserError("SBD's labels are MATLAB files: run `pip install scipy` first.") from None
-    parser = argument_parser(__doc__)
+    parser = argument_parser("voc_aug", __doc__)
     parser.add_argument("sbd", type=Path, help="benchmark.tgz or its folder")
     parser.add_argument("--allow-partial", action="store_true", help="accept fewer images")
     args = parser.parse_args(arguments)

@@ -15,7 +15,7 @@ from mmseg_gc.registry import HOOKS
 SHOWN_CLASSES = 5
 NOTABLE = 0.1  # share of ignored pixels, from which on one batch is enough to speak
 HINT = (
-    "tools/check_dataset.py shows the ids in the label files, and label_map={255: 1} in the data "
+    "mmseg_gc check shows the ids in the label files, and label_map={255: 1} in the data "
     "sets makes one that is ignored a class"
 )
 

@@ -32,7 +32,7 @@ class ProgressBarHook(Hook):
     def _open(self, name: str, dataloader) -> None:
         if is_main_process():
             total = len(dataloader.sampler)
-            self.bar = tqdm(total=total, desc=name, unit=" images", dynamic_ncols=True)
+            self.bar = tqdm(total=total, desc=name, unit="image", dynamic_ncols=True)
 
     def _after_iter(
         self,

@@ -122,7 +122,7 @@ def _config(work_dir: Path, iterations: int) -> dict:
             logger=dict(type="LoggerHook", interval=LOG_INTERVAL, log_metric_by_epoch=False),
             checkpoint=dict(type="CheckpointHook", by_epoch=False, interval=iterations),
         ),
-        custom_hooks=[dict(type="EMAHook")],
+        custom_hooks=[dict(type="EMAHook"), dict(type="mmseg_gc.ScreenHook")],
         log_processor=dict(by_epoch=False),
         visualizer=dict(type="SegLocalVisualizer", vis_backends=[]),
         log_level="ERROR",
