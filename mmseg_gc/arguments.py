@@ -18,15 +18,31 @@ TOOL_FOLDERS = ("tools", "analysis_tools", "convert_datasets")
 CONFIG_HELP = "config: a path, mmseg_gc::NAME or NAME of those that `mmseg_gc models` lists"
 
 
+# Arguments of mmsegmentation 0.x, and what says the same.
+OLD_ARGUMENTS = {
+    "--auto-resume": "--resume",
+    "--deterministic": "--cfg-options randomness.deterministic=True",
+    "--diff-seed": "--cfg-options randomness.diff_rank_seed=True",
+    "--eval-options": "--cfg-options test_evaluator.KEY=VALUE",
+    "--gpu-collect": "nothing: figures are put together from counts",
+    "--gpu-id": "CUDA_VISIBLE_DEVICES=N in the environment",
+    "--gpu-ids": "CUDA_VISIBLE_DEVICES=N,M in the environment and --gpus 2",
+    "--load-from": "--cfg-options load_from=CHECKPOINT",
+    "--opacity": "--cfg-options visualizer.alpha=NUMBER",
+    "--options": "--cfg-options KEY=VALUE",
+    "--resume-from": "--resume CHECKPOINT",
+    "--seed": "--cfg-options randomness.seed=NUMBER",
+}
+
+
 class ConfigOptions(argparse.Action):
-    """mmengine's ``DictAction``, imported when it is needed: ``--help`` is to be there at once."""
+    """``KEY=VALUE`` words as a dict: values with dicts as Python literals, else as mmengine's."""
 
     def __call__(self, parser, namespace, values, option_string=None) -> None:
-        from mmengine.config import DictAction
+        from mmseg_gc.config.literals import parse_options
 
-        # What is written of tuples and lists with spaces is for mmengine to put together.
-        action = DictAction(self.option_strings, self.dest, nargs="+")
-        action(parser, namespace, values, option_string)
+        earlier = getattr(namespace, self.dest, None) or {}
+        setattr(namespace, self.dest, {**earlier, **parse_options(values)})
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -46,11 +62,16 @@ class ArgumentParser(argparse.ArgumentParser):
             kwargs["epilog"] = f"example:\n  {example}"
         kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(description=description, **kwargs)
+        self.elsewhere: dict[str, str] = {}  # arguments of others, and what to write in their place
 
     def parse_known_args(  # type: ignore[override]  # argparse's overloads say the same
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
         args = [self._spelt(word) for word in (sys.argv[1:] if args is None else args)]
+        for word in args:
+            name = word.partition("=")[0]
+            if name in self.elsewhere and name not in self._option_string_actions:
+                self.error(f"{name} is of mmsegmentation 0.x; write {self.elsewhere[name]}")
         return super().parse_known_args(args, namespace)
 
     @staticmethod
@@ -73,6 +94,7 @@ def add_config_options(parser: argparse.ArgumentParser, example: str) -> None:
 def run_parser(description: str | None, command: str = "", example: str = "") -> ArgumentParser:
     """A parser with the arguments of every command that runs a config."""
     parser = ArgumentParser(description=description, command=command, example=example)
+    parser.elsewhere = OLD_ARGUMENTS
     parser.add_argument("config", help=CONFIG_HELP)
     parser.add_argument("--work-dir", help="folder for logs, checkpoints and results")
     add_config_options(parser, "model.pretrained=None train_cfg.max_iters=1000")

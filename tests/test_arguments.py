@@ -80,3 +80,28 @@ def test_processes_of_torchrun_know_of_each_other(tmp_path, monkeypatch, size, g
     monkeypatch.delenv("RANK")  # WORLD_SIZE alone may be anybody's
     args = run_parser("").parse_args([str(tmp_path / "c.py")])
     assert run_config(args).launcher == "none"
+
+
+@pytest.mark.parametrize(
+    ("word", "instead"),
+    [
+        ("--seed", "--cfg-options randomness.seed=NUMBER"),
+        ("--auto-resume", "--resume"),
+        ("--resume_from", "--resume CHECKPOINT"),
+        ("--load-from=x.pth", "--cfg-options load_from=CHECKPOINT"),
+        ("--gpu-ids", "CUDA_VISIBLE_DEVICES"),
+        ("--options", "--cfg-options KEY=VALUE"),
+    ],
+)
+def test_arguments_of_old_name_todays(capsys, word, instead):
+    with pytest.raises(SystemExit):
+        run_parser("").parse_args(["c.py", word, "1"])
+    name = word.partition("=")[0].replace("_", "-")
+    assert f"{name} is of mmsegmentation 0.x; write {instead}" in capsys.readouterr().err
+
+
+def test_options_may_hold_dicts():
+    args = run_parser("").parse_args(
+        ["c.py", "--cfg-options", "a.b=dict(c=(1,2))", "d=3", "--cfg-options", "e=[{'f': 1}]"]
+    )
+    assert args.cfg_options == {"a.b": dict(c=(1, 2)), "d": 3, "e": [dict(f=1)]}

@@ -5,7 +5,7 @@ import importlib
 import pytest
 
 NAMES = {
-    "apis": "MMSegInferencer inference_model init_model show_result_pyplot",
+    "apis": "MMSegInferencer SegRunner inference_model init_model load_config show_result_pyplot",
     "datasets": "ADE20KDataset BaseSegDataset CityscapesDataset LoadAnnotations PackSegInputs "
     "PascalVOCDataset PhotoMetricDistortion RandomCrop",
     "datasets.transforms": "LoadAnnotations PackSegInputs PhotoMetricDistortion RandomCrop",

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmseg_gc.config.leaf_datasets import keyed_leaf_datasets
-from mmseg_gc.config.names import walk
+from mmseg_gc.config.names import type_name, walk
 from mmseg_gc.environment import DETECTION_SCOPE
 from mmseg_gc.errors import UserError
 
@@ -26,7 +26,7 @@ def check_data(cfg: Mapping) -> None:
             _check_flips(pipeline, path)
     for key in ("val", "test"):
         sampler = (cfg.get(f"{key}_dataloader") or {}).get("sampler")
-        if isinstance(sampler, Mapping) and _name(sampler) == "InfiniteSampler":
+        if isinstance(sampler, Mapping) and type_name(sampler) == "InfiniteSampler":
             raise UserError(
                 f"config key {key}_dataloader.sampler.type='InfiniteSampler' never ends; set it to "
                 "'DefaultSampler'."
@@ -48,7 +48,7 @@ def _check_normalised_once(cfg: Mapping, pipelines: list[tuple[str, Any]]) -> No
         return
     for path, pipeline in pipelines:
         for key, step in walk(pipeline, path):
-            if isinstance(step, Mapping) and _name(step) == "Normalize":
+            if isinstance(step, Mapping) and type_name(step) == "Normalize":
                 raise UserError(
                     f"config keys {key} (Normalize) and model.data_preprocessor.mean would "
                     "normalise every image twice; take one of them out."
@@ -61,9 +61,9 @@ def _check_flips(pipeline: Any, path: str) -> None:
     for key, step in walk(pipeline, path):
         if not isinstance(step, Mapping):
             continue
-        if _name(step) == "LoadAnnotations":
+        if type_name(step) == "LoadAnnotations":
             loaded = key
-        elif loaded and _name(step) == "RandomFlip" and step.get("prob") != 0:
+        elif loaded and type_name(step) == "RandomFlip" and step.get("prob") != 0:
             raise UserError(
                 f"config key {key} (RandomFlip) turns the label of {loaded}, but the prediction "
                 "is turned back before they are compared; put LoadAnnotations after it."
@@ -73,7 +73,7 @@ def _check_flips(pipeline: Any, path: str) -> None:
 def _check_evaluators(evaluators: Any, path: str) -> None:
     if not isinstance(evaluators, list | tuple):
         return
-    known = [e for e in evaluators if isinstance(e, Mapping) and _name(e) == "IoUMetric"]
+    known = [e for e in evaluators if isinstance(e, Mapping) and type_name(e) == "IoUMetric"]
     for prefix, count in Counter(e.get("prefix") or "" for e in known).items():
         if count > 1:
             named = f"the prefix {prefix!r}" if prefix else "no prefix"
@@ -81,8 +81,3 @@ def _check_evaluators(evaluators: Any, path: str) -> None:
                 f"config key {path} has {count} IoUMetric with {named}, whose figures would have "
                 "one name; give each a prefix of its own."
             )
-
-
-def _name(node: Mapping) -> str:
-    kind = node.get("type", "")
-    return kind.rsplit(".", 1)[-1] if isinstance(kind, str) else getattr(kind, "__name__", "")

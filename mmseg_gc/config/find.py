@@ -1,6 +1,7 @@
 """The config that a name stands for: a path, or one of this package's."""
 
 import difflib
+import re
 from pathlib import Path
 
 from mmseg_gc.config.names import did_you_mean
@@ -8,6 +9,8 @@ from mmseg_gc.errors import UserError
 from mmseg_gc.registry import SCOPE
 
 FOLDERS = ("gcnet", "gcnet_det")
+# How 0.x named a segmentor's config.
+OLD_NAME = re.compile(r"(?P<model>\w+?_r\d+-d8)_(?P<size>\d+x\d+)_(?P<length>\d+k)_(?P<data>\w+)")
 
 
 def config_folder() -> Path:
@@ -49,6 +52,25 @@ def find_config(source: str | Path) -> Path:
     if not colons and difflib.get_close_matches(path.name, names_beside(path), n=1, cutoff=0.7):
         hint = _nearest(path)
     raise UserError(f"config {source} doesn't exist{hint}")
+
+
+def packaged_file(path: str | Path) -> Path | None:
+    """This package's file for a base that was copied without its folder; None if there is none.
+
+    Bases are known by their path below ``_base_``, others by their name, which may be that of 0.x:
+    ``gcnet_r50-d8_512x1024_40k_cityscapes.py``.
+    """
+    path = Path(path)
+    if "_base_" in path.parts:
+        place = len(path.parts) - 1 - path.parts[::-1].index("_base_")
+        inside = config_folder().joinpath(*path.parts[place:])
+        return inside if inside.is_file() else None
+    known = config_files()
+    if (old := OLD_NAME.fullmatch(path.stem)) and path.stem not in known:
+        size, length, data = old["size"], old["length"], old["data"]
+        new = re.compile(rf"{re.escape(old['model'])}_\d+xb\d+-{length}_{data}-{size}")
+        return next((file for name, file in known.items() if new.fullmatch(name)), None)
+    return known.get(path.stem)
 
 
 def _nearest(path: Path) -> str:

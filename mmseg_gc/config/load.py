@@ -15,6 +15,7 @@ from mmseg_gc.config.adapt import (
 )
 from mmseg_gc.config.check import check_config
 from mmseg_gc.config.find import find_config
+from mmseg_gc.config.old import convert_config, is_old
 from mmseg_gc.config.options import check_options, merge_options
 from mmseg_gc.config.read import read_config
 from mmseg_gc.environment import DETECTION_SCOPE, require_detection
@@ -45,8 +46,9 @@ def load_config(
 
     ``source`` is a config object, or what `find_config` takes: a path, or the name of a config of
     this package. ``options`` are dotted keys (``model.backbone.depth``) as ``--cfg-options`` gives
-    them. A config written for mmsegmentation's scope is taken as it is. ``work_dir`` beats the one
-    in the file; with neither it is ``work_dirs/<name of the config>``.
+    them. A config written for mmsegmentation's scope is taken as it is, and so is one of its 0.x,
+    which is converted. ``work_dir`` beats the one in the file; with neither it is
+    ``work_dirs/<name of the config>``.
 
     A variable of a base file (``crop_size``) that the file or an option sets anew, and the file
     doesn't read itself, reaches every value that the base builds from it; mmsegmentation leaves
@@ -58,6 +60,7 @@ def load_config(
     """
     options = dict(options or {})
     if isinstance(source, Config):
+        source = convert_config(source) if is_old(source) else source
         cfg = SegConfig(source._to_lazy_dict(), filename=source.filename)
     else:
         path = find_config(source)

@@ -89,6 +89,12 @@ def did_you_mean(name: str, choices: Iterable[str], otherwise: str = "") -> str:
     return f"; {otherwise or known}"
 
 
+def type_name(node: Mapping) -> str:
+    """The bare name of the class that ``node`` asks for: a pure-Python config holds it itself."""
+    kind = node.get("type", "")
+    return kind.rsplit(".", 1)[-1] if isinstance(kind, str) else getattr(kind, "__name__", "")
+
+
 def is_read(name: str, cfg: Mapping) -> bool:
     """Whether the model takes ``name`` from the top, for want of its own."""
     return name == DATA_PREPROCESSOR and DATA_PREPROCESSOR not in (cfg.get("model") or {})

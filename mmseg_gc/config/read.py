@@ -12,17 +12,20 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.config.lazy import LazyAttr, LazyObject
 from mmengine.logging import print_log
-from mmengine.utils import import_modules_from_strings
 
 from mmseg_gc.config.adapt import FOREIGN_SCOPE, dicts
 from mmseg_gc.config.data_files import DATA_FORMATS, DataFileError, require_registered_names
-from mmseg_gc.config.find import config_folder, names_beside
+from mmseg_gc.config.find import config_folder, names_beside, packaged_file
+from mmseg_gc.config.imports import explain_missing, import_own_modules
+from mmseg_gc.config.lazy_bases import packaged_bases
 from mmseg_gc.config.names import KEYS, VARIABLES, did_you_mean
+from mmseg_gc.config.old import OLD_NAMES, convert_config, is_old
+from mmseg_gc.config.options import merge_options
 from mmseg_gc.config.unread import check_names
 from mmseg_gc.config.variables import Reading, names_of
 from mmseg_gc.environment import DETECTION_SCOPE, require_detection
 from mmseg_gc.errors import UserError
-from mmseg_gc.registry import DATASETS, MODELS, SCOPE, TRANSFORMS
+from mmseg_gc.registry import SCOPE
 
 # mmengine's reading is followed by replacing parts of it, for all threads.
 _one_reader = threading.RLock()
@@ -40,17 +43,26 @@ def read_config(path: Path, options: Mapping[str, Any]) -> tuple[Config, dict[st
     try:
         with _one_reader, _own_base_files(path):
             cfg = _from_file(path, reading)
+            read = {name for file in reading.files.values() for name in file.read_by_itself}
+            old = is_old(cfg, read)
+            if old:
+                reading.take_as_keys(OLD_NAMES)
             options = _take_variables(options, reading)
             if reading.set_anew:
                 cfg = _set_anew(cfg, path, reading, options.keys())
         _refuse_imports_of_data(cfg, path, reading, given)
         if reading.files and cfg.get("custom_imports"):
-            import_modules_from_strings(**cfg.custom_imports)
+            import_own_modules(**cfg.custom_imports)
+        if old:
+            early = {k: v for k, v in options.items() if k.partition(".")[0] in OLD_NAMES}
+            merge_options(cfg, early)
+            options = {k: v for k, v in options.items() if k not in early}
+            cfg = convert_config(cfg)
         _adopt_imports(cfg, path)
         if not reading.files:  # a pure-Python config
             text = path.read_text(encoding="utf-8")
             reading.files[str(path.resolve())] = names_of(ast.parse(text), text)
-        check_names(reading, cfg, config_folder())
+        check_names(reading, cfg, config_folder(), is_old=old)
     except UserError:
         raise
     except DataFileError as error:
@@ -92,7 +104,7 @@ def _set_anew(before: Config, path: Path, reading: Reading, explicit: Set[str]) 
     """
     names = sorted(reading.set_anew)
     after = _from_file(path, reading, carries=True)
-    changes = _changes(before, after)
+    changes = _changes(before, after, reading.runner_keys)
     if changes:
         some = ", ".join(f"{key}={value!r}"[:80] for key, value in changes[:6])
         more = f" and {len(changes) - 6} more" if len(changes) > 6 else ""
@@ -109,7 +121,7 @@ def _set_anew(before: Config, path: Path, reading: Reading, explicit: Set[str]) 
             reading.skipped = {name}
             without = _from_file(path, reading, carries=True)
             reading.skipped = set()
-        if not changes or (len(names) > 1 and not _changes(without, after)):
+        if not changes or (len(names) > 1 and not _changes(without, after, reading.runner_keys)):
             cure = f": {VARIABLES[name]}" if name in VARIABLES else ""
             print_log(
                 f"{name} is set anew and changes nothing: the keys that the base builds from it "
@@ -143,9 +155,9 @@ def _leaves(value: Any) -> Iterator[Any]:
         yield value
 
 
-def _changes(before: Config, after: Config) -> list[tuple[str, Any]]:
+def _changes(before: Config, after: Config, read: Set[str] = KEYS) -> list[tuple[str, Any]]:
     """The keys that a runner reads and that differ, with their values in ``after``."""
-    keys = sorted(KEYS & set(after))
+    keys = sorted(read & set(after))
     return [change for key in keys for change in _differences(before.get(key), after[key], key)]
 
 
@@ -178,7 +190,8 @@ def _own_base_files(config: Path) -> Iterator[None]:
             [folder] = spec.submodule_search_locations
             return str(Path(folder) / ".mim" / "configs" / name), None
         if scope not in (FOREIGN_SCOPE, SCOPE):
-            return original(cfg_path, filename)
+            path, own_scope = original(cfg_path, filename)
+            return (path, own_scope) if Path(path).is_file() else (_packaged(path, filename), None)
         path = config_folder() / name
         if not path.is_file():
             raise UserError(
@@ -189,9 +202,26 @@ def _own_base_files(config: Path) -> Iterator[None]:
 
     Config._get_cfg_path = staticmethod(get_cfg_path)
     try:
-        yield
+        with packaged_bases():
+            yield
     finally:
         Config._get_cfg_path = staticmethod(original)
+
+
+def _packaged(path: str, filename: str) -> str:
+    """This package's own file for a base that isn't there: who copies a config leaves it behind."""
+    found = packaged_file(path)
+    if found is None:
+        raise UserError(
+            f"config {filename} builds on {path}, which doesn't exist"
+            f"{did_you_mean(Path(path).name, names_beside(Path(path)), 'check _base_.')}"
+        )
+    print_log(
+        f"{filename} builds on {path}, which isn't there; {found} of this package is read.",
+        logger="current",
+        level=logging.WARNING,
+    )
+    return str(found)
 
 
 def _adopt_imports(cfg: Config, path: Path) -> None:
@@ -210,16 +240,14 @@ def _adopt_imports(cfg: Config, path: Path) -> None:
             source._module = _own_module(source._module)
             try:
                 value.build()
-            except ImportError as error:
-                available = sorted(
-                    {*MODELS.module_dict, *DATASETS.module_dict, *TRANSFORMS.module_dict}
-                )
-                raise UserError(
-                    f"config {path} imports {value}, which doesn't exist here"
-                    f"{did_you_mean(str(value).rsplit('.', 1)[-1], available)}"
-                ) from error
+            except (ImportError, AttributeError) as error:
+                name = "" if str(value) == value.module else str(value).rsplit(".", 1)[-1]
+                place = str(source.location or path)
+                raise UserError(explain_missing(place, value.module, name)) from error
 
 
-def _own_module(name: str) -> str:
+def _own_module(name: str | list[str]) -> str | list[str]:
+    if not isinstance(name, str):
+        return [_own_module(one) for one in name]
     top, dot, rest = name.partition(".")
     return f"{SCOPE}{dot}{rest}" if top == FOREIGN_SCOPE else name

@@ -1,9 +1,9 @@
 """Config of a data set without labels: what is left of one for prediction only."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from mmseg_gc.config.leaf_datasets import leaf_datasets
+from mmseg_gc.config.names import type_name
 
 
 def has_labels(dataset: Mapping) -> bool:
@@ -20,20 +20,14 @@ def drop_labels(dataset: Mapping) -> None:
         leaf["pipeline"] = without_labels(leaf.get("pipeline") or ())
 
 
-def class_name(kind: Any) -> str:
-    """The name of what a config has as a ``type``: with a scope or not, a class in pure Python."""
-    return (kind if isinstance(kind, str) else kind.__name__).rpartition(".")[2]
-
-
 def without_labels(pipeline: Sequence[dict]) -> list[dict]:
     """The pipeline for images that have no label, also inside of ``TestTimeAug``."""
     kept = []
     for step in pipeline:
-        kind = class_name(step["type"])
-        if kind == "LoadAnnotations":
+        if type_name(step) == "LoadAnnotations":
             continue
         step = dict(step)
-        if kind == "TestTimeAug":
+        if type_name(step) == "TestTimeAug":
             branches = [without_labels(branch) for branch in step["transforms"]]
             step["transforms"] = [branch for branch in branches if branch]
         kept.append(step)

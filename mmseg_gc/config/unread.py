@@ -16,6 +16,7 @@ from mmseg_gc.config.names import (
     is_read,
     misspelt,
 )
+from mmseg_gc.config.old import OLD_NAMES
 from mmseg_gc.config.variables import Reading, SourceFile
 from mmseg_gc.errors import UserError
 
@@ -23,23 +24,27 @@ from mmseg_gc.errors import UserError
 LITERAL = {"dict", "list", "tuple", "set", "float", "int", "str"}
 
 
-def check_names(reading: Reading, cfg: Config, package_files: Path) -> None:
+def check_names(
+    reading: Reading, cfg: Config, package_files: Path, *, is_old: bool = False
+) -> None:
     """Refuse what the files of ``reading`` set at their top and nothing reads.
 
     A name that is no slip for a key, and none of mmsegmentation's, may be for the user's own code
-    to read; it is only told.
+    to read; it is only told. The names of 0.x in a config that ``is_old`` have been read.
 
     Raises:
         UserError: such a key, with the one that is read.
     """
     files = list(reading.files.items())
     variables = {name for _, file in files for name in file.read | file.read_of_bases}
-    _refuse_old_config({k: v for k, v in cfg.items() if k not in variables}, cfg, package_files)
+    known = KEYS | OLD_NAMES | READ_INSTEAD.keys() if is_old else KEYS
+    if not is_old:
+        _refuse_old_keys({k: v for k, v in cfg.items() if k not in variables}, cfg)
     for place, (path, file) in enumerate(files):
         if Path(path).is_relative_to(package_files):
             continue
         above = {name for _, other in files[place + 1 :] for name in other.read_of_bases}
-        for name in sorted(file.assigned - file.read - above - KEYS):
+        for name in sorted(file.assigned - file.read - above - known):
             is_carried = name in file.values and name in variables
             if not is_carried and not name.startswith("_") and not is_read(name, cfg):
                 _refuse(name, Path(path), file)
@@ -61,7 +66,7 @@ def _refuse(name: str, path: Path, file: SourceFile) -> None:
         )
 
 
-def _refuse_old_config(unread: Mapping, cfg: Config, config_folder: Path) -> None:
+def _refuse_old_keys(unread: Mapping, cfg: Config) -> None:
     """Refuse mmsegmentation 0.x's way to name the data and the schedule, where it is ``unread``."""
     data, runner = unread.get("data"), unread.get("runner")
     old = [
@@ -69,13 +74,6 @@ def _refuse_old_config(unread: Mapping, cfg: Config, config_folder: Path) -> Non
         *(["runner"] if isinstance(runner, Mapping) and "type" in runner else []),
         *(name for name in sorted(NEVER_VARIABLES) if name in unread),
     ]
-    if not old:
-        return
-    if "train_dataloader" not in cfg:
-        raise UserError(
-            f"config {cfg.filename} is of mmsegmentation 0.x ({', '.join(old)}): 1.x reads "
-            "train_dataloader, val_dataloader, optim_wrapper, param_scheduler, train_cfg and "
-            f"default_hooks instead; write these, or build on a config in {config_folder}."
-        )
-    cures = "; ".join(f"for {name} set {OLD_KEYS[name]}" for name in old)
-    raise UserError(f"config {cfg.filename} has keys of 0.x, which nothing reads: {cures}.")
+    if old:
+        cures = "; ".join(f"for {name} set {OLD_KEYS[name]}" for name in old)
+        raise UserError(f"config {cfg.filename} has keys of 0.x, which nothing reads: {cures}.")

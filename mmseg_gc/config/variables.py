@@ -38,6 +38,11 @@ class SourceFile:
     builds_on_files: bool
     values: dict[str, Any] = field(default_factory=dict)  # of names that one of its bases has too
 
+    @property
+    def read_by_itself(self) -> set[str]:
+        """Names that the file reads, its own or its bases'."""
+        return self.read | self.read_of_bases
+
 
 class Reading:
     """One reading of a config file and of those that it builds on."""
@@ -57,6 +62,12 @@ class Reading:
         """Variables of a base that a file above it, or an option, gives another value."""
         names = {name for file in self.files.values() for name in file.values}
         return (names | {key.partition(".")[0] for key in self.options}) - self.skipped
+
+    def take_as_keys(self, names: Set[str]) -> None:
+        """Read ``names`` as they are from here on: in this config they are no variables."""
+        self.runner_keys = self.runner_keys | names
+        for file in self.files.values():
+            file.values = {k: v for k, v in file.values.items() if k not in names}
 
     @contextmanager
     def watch(self, *, carries: bool) -> Iterator[None]:

@@ -38,7 +38,7 @@ def _seed_samples(dataloader: dict) -> None:
     if not (isinstance(sampler, dict) and isinstance(dataset, dict)):
         return
     if dataloader.get("batch_sampler"):
-        return  # it may look images up by their index, which a `Draw` isn't
+        return  # whether it hands on the sampler's draws or numbers of its own is not known
     kind = sampler["type"]
     if (DATA_SAMPLERS.get(kind) if isinstance(kind, str) else kind) is not InfiniteSampler:
         return

@@ -1,7 +1,7 @@
 """Samples whose augmentation depends on their place in the run, and not on who prepares them."""
 
 from collections.abc import Iterator, Sized
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from mmengine.dataset import InfiniteSampler as MMEngineInfiniteSampler
@@ -11,12 +11,29 @@ from mmseg_gc.engine.random_state import seeded
 from mmseg_gc.registry import DATA_SAMPLERS
 
 
-class Draw(NamedTuple):
-    """One sample of a run: the random seed, its place among all ranks' samples, its index."""
+class Draw(int):
+    """The index of one sample, with the run's random seed and its place among all ranks' samples.
+
+    It is a number, so that a data set that nothing seeds takes it as it is.
+    """
 
     seed: int
     position: int
-    index: int  # type: ignore[assignment]  # hides tuple's method, which nobody calls
+
+    def __new__(cls, seed: int, position: int, index: int) -> "Draw":
+        draw = super().__new__(cls, index)
+        draw.seed, draw.position = seed, position
+        return draw
+
+    @property
+    def index(self) -> int:
+        return int(self)
+
+    def __getnewargs__(self) -> tuple[int, int, int]:
+        return self.seed, self.position, int(self)
+
+    def __repr__(self) -> str:
+        return f"Draw(seed={self.seed}, position={self.position}, index={int(self)})"
 
 
 @DATA_SAMPLERS.register_module()

@@ -196,5 +196,7 @@ def test_a_pure_python_config_finds_this_packages_classes(tmp_path):
     assert model.num_classes == 7
     assert model.data_preprocessor.seg_pad_val == 7
     write(tmp_path / "base.py", PURE_PYTHON.replace("FCNHead", "PSPHead"))
-    with pytest.raises(UserError, match=r"imports PSPHead, which doesn't exist here; .*FCNHead"):
+    with pytest.raises(
+        UserError, match=r"imports PSPHead of .*, which doesn't exist here; .*FCNHead"
+    ):
         load_config(tmp_path / "base.py")

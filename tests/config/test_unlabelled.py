@@ -3,7 +3,8 @@
 from mmengine.config import ConfigDict
 
 from mmseg_gc.config.unlabelled import drop_labels, has_labels, without_labels
-from mmseg_gc.datasets.transforms import LoadAnnotations
+from mmseg_gc.datasets import LoadAnnotations, PackSegInputs
+from mmseg_gc.datasets.transforms import TestTimeAug
 
 STEPS = [{"type": "LoadImageFromFile"}, {"type": "LoadAnnotations"}, {"type": "PackSegInputs"}]
 LABELLED = {"type": "A", "data_prefix": {"img_path": "p", "seg_map_path": "l"}, "pipeline": STEPS}
@@ -40,3 +41,10 @@ def test_labels_leave_the_views_of_aug_test():
     kept = without_labels([STEPS[0], aug])
     assert kept == [STEPS[0], {"type": "TestTimeAug", "transforms": [flip]}]
     assert aug["transforms"] == [flip, load]
+
+
+def test_a_pure_python_config_holds_the_class_itself():
+    steps = [{"type": LoadAnnotations}, {"type": PackSegInputs}]
+    assert without_labels(steps) == [{"type": PackSegInputs}]
+    views = [{"type": TestTimeAug, "transforms": [[{"type": LoadAnnotations}], steps[1:]]}]
+    assert without_labels(views) == [{"type": TestTimeAug, "transforms": [steps[1:]]}]

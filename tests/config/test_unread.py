@@ -106,15 +106,6 @@ def test_a_runs_own_copy_of_its_config_is_read_again(tmp_path):
         load_config(write(tmp_path / "dumped.py", cfg.pretty_text + "tset_cfg = {}\n"))
 
 
-def test_a_whole_config_of_old_is_one_sentence(tmp_path):
-    text = (
-        "model = dict(type='EncoderDecoder')\noptimizer = dict(type='SGD', lr=0.01)\n"
-        "data = dict(samples_per_gpu=2, train=dict())\nrunner = dict(type='IterBasedRunner')\n"
-    )
-    with pytest.raises(UserError, match=r"old.py is of mmsegmentation 0.x \(data, runner\)"):
-        load_config(write(tmp_path / "old.py", text))
-
-
 @pytest.mark.parametrize(
     ("option", "message"),
     [

@@ -36,6 +36,21 @@ def test_the_order_is_mmengines(world_size, shuffle):
         assert [draw.position for draw in ours] == list(range(rank, 30 * world_size, world_size))
 
 
+def test_a_draw_is_an_index_wherever_one_is_asked_for():
+    """Also of a data set that mmengine's own runner made, which nothing seeds."""
+    draw = pickle.loads(pickle.dumps(Draw(5, 10, 3)))
+    assert (draw.seed, draw.position, draw.index) == (5, 10, 3)
+    assert [*"abcde"][draw] == "d" and draw - 1 == 2 and torch.arange(9)[draw] == 3
+    loader = DataLoader(
+        TensorDataset(torch.arange(7)),
+        sampler=InfiniteSampler(range(7), seed=5),
+        batch_size=7,
+        num_workers=1,
+    )
+    [batch] = next(iter(loader))
+    assert sorted(batch.tolist()) == list(range(7))
+
+
 @pytest.mark.parametrize("count", [0, 1, 6, 7, 8, 29])
 def test_skipping_is_not_drawing(count):
     whole = take(of_rank(InfiniteSampler, 1, 2), 40)

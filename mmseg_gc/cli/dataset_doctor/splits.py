@@ -12,7 +12,7 @@ from mmseg_gc.cli.dataset_doctor.findings import Finding
 from mmseg_gc.cli.dataset_doctor.reading import Decoding, Pair
 from mmseg_gc.config import check_config, head_ignore_index
 from mmseg_gc.config.leaf_datasets import leaf_datasets
-from mmseg_gc.config.unlabelled import class_name
+from mmseg_gc.config.names import type_name
 from mmseg_gc.datasets.files import FolderListing, as_suffixes, is_hidden, without_suffix
 from mmseg_gc.errors import UserError, user_sentence
 from mmseg_gc.registry import DATASETS, TRANSFORMS
@@ -121,8 +121,8 @@ def _decoding(pipeline: Sequence[dict], dataset, split: Split) -> Decoding:
     """How the pipeline's own steps read files; defaults where it has other steps."""
     steps: dict[str, dict] = {"LoadImageFromFile": {}, "LoadAnnotations": {}}
     for step in pipeline:
-        if not steps.get(kind := class_name(step["type"]), step):
-            steps[kind] = step
+        if not steps.get(type_name(step), True):
+            steps[type_name(step)] = step
     image, label = (TRANSFORMS.build({"type": kind, **step}) for kind, step in steps.items())
     chosen = label.reduce_zero_label
     if chosen is not None and chosen != dataset.reduce_zero_label:

@@ -1,0 +1,89 @@
+"""What user code takes from ``mmseg.utils``, and from ``mmseg.core`` of 0.x."""
+
+import importlib
+from collections.abc import Mapping, Sequence
+
+import torch
+from mmengine.config import ConfigDict
+from mmengine.logging import MMLogger
+from mmengine.registry import init_default_scope as set_default_scope
+from mmengine.utils.dl_utils import collect_env
+
+from mmseg_gc.registry import DATASETS, SCOPE
+from mmseg_gc.structures import SegDataSample
+
+ConfigType = ConfigDict | dict
+OptConfigType = ConfigType | None
+MultiConfig = ConfigType | Sequence[ConfigType]
+OptMultiConfig = MultiConfig | None
+SampleList = Sequence[SegDataSample]
+OptSampleList = SampleList | None
+TensorDict = dict[str, torch.Tensor]
+TensorList = Sequence[torch.Tensor]
+ForwardResults = dict[str, torch.Tensor] | list[SegDataSample] | tuple[torch.Tensor] | torch.Tensor
+
+# Short names of data sets, as mmsegmentation's `get_classes` takes them.
+SHORT_NAMES = {
+    "ade": "ADE20KDataset",
+    "ade20k": "ADE20KDataset",
+    "camvid": "CamVidDataset",
+    "cityscapes": "CityscapesDataset",
+    "pascal_voc": "PascalVOCDataset",
+    "voc": "PascalVOCDataset",
+    "voc12": "PascalVOCDataset",
+    "voc12aug": "PascalVOCDataset",
+}
+__all__ = [
+    "ConfigType",
+    "ForwardResults",
+    "MultiConfig",
+    "OptConfigType",
+    "OptMultiConfig",
+    "OptSampleList",
+    "SampleList",
+    "TensorDict",
+    "TensorList",
+    "add_prefix",
+    "collect_env",
+    "get_classes",
+    "get_palette",
+    "get_root_logger",
+    "register_all_modules",
+]
+
+
+def register_all_modules(init_default_scope: bool = True) -> None:
+    """Import everything that registers itself; ``init_default_scope`` looks names up here first."""
+    for part in ("datasets", "engine", "evaluation", "models", "visualization"):
+        importlib.import_module(f"{SCOPE}.{part}")
+    if init_default_scope:
+        set_default_scope(SCOPE)
+
+
+def add_prefix(inputs: Mapping[str, object], prefix: str) -> dict[str, object]:
+    """``inputs`` with ``prefix.`` before every key."""
+    return {f"{prefix}.{name}": value for name, value in inputs.items()}
+
+
+def get_classes(dataset: str) -> list[str]:
+    """The class names of ``dataset``: ``"cityscapes"``, ``"ade"``, ``"voc"``, or a class's name."""
+    return list(_facts(dataset)["classes"])
+
+
+def get_palette(dataset: str) -> list[list[int]]:
+    """The colours of ``dataset``'s classes, RGB from 0 to 255."""
+    return [list(colour) for colour in _facts(dataset)["palette"]]
+
+
+def get_root_logger(log_file: str | None = None, log_level: int | str = "INFO") -> MMLogger:
+    """The logger of the run; ``log_file`` and ``log_level`` count where there is none yet."""
+    if MMLogger.check_instance_created("mmseg"):
+        return MMLogger.get_current_instance()
+    return MMLogger.get_instance("mmseg", log_file=log_file, log_level=log_level)
+
+
+def _facts(dataset: str) -> Mapping:
+    cls = DATASETS.get(SHORT_NAMES.get(dataset.lower(), dataset))
+    if cls is None:
+        raise ValueError(f"no data set {dataset!r} here; known: {', '.join(sorted(SHORT_NAMES))}.")
+    return cls.METAINFO
