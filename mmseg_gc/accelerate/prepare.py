@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from mmseg_gc.accelerate import comparison
 from mmseg_gc.accelerate.cpu import operators
 from mmseg_gc.accelerate.cpu.memory import give_back_memory
+from mmseg_gc.accelerate.cpu.recompute import RECOMPUTING
+from mmseg_gc.accelerate.cpu.winograd_training import TrainedWinogradConv2d
 from mmseg_gc.accelerate.kernels import BATCH_NORMS
 from mmseg_gc.accelerate.modules import FAST, READING_ONE_MAP, Classifier
 from mmseg_gc.accelerate.replacement import Replacement, as_subclass, replace
@@ -22,6 +24,10 @@ from mmseg_gc.models.segmentors.base import overrides
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 ACCELERATE = ("auto", "none")
+# What a runner made of a model before it knew that there is nothing to train.
+UNTRAINED = {fast: plain for plain, fast in RECOMPUTING.items()} | {
+    TrainedWinogradConv2d: nn.Conv2d
+}
 
 
 def prepare_for_inference(
@@ -115,6 +121,7 @@ def _stages_read(model: nn.Module) -> tuple[int, ...] | None:
 def _accelerate(model: BaseModel, dtype: torch.dtype) -> str:
     """Put fast modules in where they say the same, cast all, and tell what was done."""
     parts = {name: part for name, part in _network(model).items() if not has_ops(part)}
+    replace(model, UNTRAINED)
     image = comparison.small_image(model)
     try:
         expected = None if image is None else comparison.logits(model, image)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from mmseg_gc import environment
-from mmseg_gc.accelerate import prepare, prepare_for_inference
+from mmseg_gc.accelerate import prepare, prepare_for_inference, prepare_for_training
 from mmseg_gc.accelerate.cpu import operators, winograd
 from mmseg_gc.accelerate.modules import FastGCHead
 from mmseg_gc.errors import UserError
@@ -274,3 +274,17 @@ def test_preparing_leaves_the_compiler_out() -> None:
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     before, after = out.stdout.split()
     assert before == after
+
+
+def test_what_was_made_ready_for_training_is_as_fast(gcnet_cfg: Cfg) -> None:
+    """A runner makes every model ready for training, also one that is only tested."""
+    plain = gcnet(gcnet_cfg)
+    trained_first = prepare_for_training(copy.deepcopy(plain), device_type="cpu")
+    kinds = [type(m) for m in prepare_for_inference(trained_first).modules()]
+    direct = [type(m) for m in prepare_for_inference(copy.deepcopy(plain)).modules()]
+    assert {type(m) for m in trained_first.modules()} & set(prepare.UNTRAINED) == set()
+    assert len(kinds) == len(direct)
+    losses = {"CrossEntropyLoss", "UpsampledCrossEntropyLoss"}
+    assert [k for k in kinds if k.__name__ not in losses] == [
+        k for k in direct if k.__name__ not in losses
+    ]
