@@ -1,6 +1,7 @@
 """Tiny data sets in their owners' layouts, as the configs read them, and tiny models."""
 
 import logging
+import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -202,8 +203,9 @@ def free_port() -> str:
 
 @pytest.fixture(autouse=True)
 def _screen_tells_all_again():
-    """A command leaves the log's screen quiet, for its own process."""
+    """A command leaves the log's screen quiet and its name behind, for its own process."""
     yield
+    os.environ.pop("MMSEG_GC_COMMAND", None)
     console = sys.modules.get("mmseg_gc.engine.console")
     for handler in console.screen_handlers() if console else ():
         handler.setLevel(logging.INFO)

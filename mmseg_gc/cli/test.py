@@ -124,7 +124,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     quiet_screen()
     cfg = run_config(args)
-    tell_briefly(cfg, args.config)
     prepare_test(
         cfg,
         args.checkpoint,
@@ -138,6 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         cfg.test_dataloader.batch_size = args.batch_size
     choose_metrics(cfg, args.eval)
     apply_options(cfg, args)
+    tell_briefly(cfg, args.config)
     spread_over_gpus(args)
     check_work_dir(cfg.work_dir)
     if not is_detection(cfg):

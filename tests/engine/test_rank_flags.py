@@ -20,7 +20,7 @@ def gpu(monkeypatch):
         return values, SimpleNamespace(synchronize=lambda: waited.append(number))
 
     sent = []
-    monkeypatch.setattr(rank_flags, "_fetch", fetch)
+    monkeypatch.setattr(rank_flags, "fetch", fetch)
     return waited
 
 

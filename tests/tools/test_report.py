@@ -79,7 +79,7 @@ def test_figures_are_the_printed_ones(run_tool, options, weights, tmp_path, more
     )  # fmt: skip
     assert finished.status == 0, finished.err
     metrics = json.loads((page.parent / "metrics.json").read_text())
-    printed = dict(re.findall(r"(aAcc|mIoU|mAcc): ([\d.]+)", finished.out))
+    printed = dict(re.findall(r"(aAcc|mIoU|mAcc) ([\d.]+)", finished.out))
     assert len(printed) == 3
     for name, value in printed.items():
         assert metrics["means"][name] == pytest.approx(float(value), abs=0.0051)
@@ -140,4 +140,4 @@ def test_help_shows_both_ways(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     out = capsys.readouterr().out
-    assert "mmseg_gc report CONFIG CHECKPOINT" in out and "FOLDER_A FOLDER_B" in out
+    assert "mmseg_gc report own.py" in out and "mmseg_gc report reports/first reports/second" in out

@@ -13,12 +13,12 @@ ALL = ""  # nothing is switched off
 
 
 def parse_args():
-    from inference_worker import PICTURES
+    from inference_worker import IMAGES
 
     from mmseg_gc.arguments import ArgumentParser
 
     parser = ArgumentParser(description=__doc__)
-    parser.add_argument("--row", choices=PICTURES, default="whole", help="work, and its model")
+    parser.add_argument("--row", choices=IMAGES, default="whole", help="work, and its model")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--rounds", type=int, default=5, help="times that each is asked")
     return parser.parse_args()

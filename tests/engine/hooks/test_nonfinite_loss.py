@@ -66,7 +66,7 @@ def test_other_numbers_are_not_changed_by_the_guard(toy, tmp_path):
 def gpu(monkeypatch):
     """Flags are read an iteration late, as a GPU's are."""
     there = SimpleNamespace(synchronize=lambda: None)
-    monkeypatch.setattr(rank_flags, "_fetch", lambda values: (values, there))
+    monkeypatch.setattr(rank_flags, "fetch", lambda values: (values, there))
 
 
 def test_a_gpu_is_not_asked_and_yet_nothing_bad_is_saved(toy, tmp_path, gpu):

@@ -124,7 +124,7 @@ def test_another_rank_s_signal_comes_with_the_flags(
     monkeypatch.setattr(preemption, "get_world_size", lambda: 2)
     if late:
         there = SimpleNamespace(synchronize=lambda: None)
-        monkeypatch.setattr(rank_flags, "_fetch", lambda values: (values.clone(), there))
+        monkeypatch.setattr(rank_flags, "fetch", lambda values: (values.clone(), there))
     keys = {} if looks_at_losses else {"default_hooks.nonfinite_loss": None}
     with pytest.raises(SystemExit) as stopped:
         toy.build(tmp_path / "run", val_interval=9, **keys).train()
