@@ -13,8 +13,8 @@ PACKAGE = ROOT / "mmseg_gc"
 LEVELS = (
     {"version", "errors", "structures"},
     {
-        "environment", "build_errors", "processes", "atomic", "checkpoint", "inference",
-        "finite", "detector_names",
+        "environment", "build_checks", "build_errors", "processes", "atomic", "checkpoint",
+        "inference", "finite", "detector_names",
     },
     {"registry"},
     {"models", "datasets", "evaluation", "visualization", "config"},
