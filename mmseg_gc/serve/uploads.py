@@ -8,8 +8,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from mmseg_gc.datasets.transforms.headers import TIFF_STARTS, read_header
-from mmseg_gc.datasets.transforms.png import SIGNATURE
+from mmseg_gc.datasets.transforms.headers import SIGNATURE, TIFF_STARTS, read_header
 from mmseg_gc.serve.limits import Limits, Refused, too_large
 
 MAX_AGE = 600.0  # seconds

@@ -21,7 +21,7 @@ from mmseg_gc.serve.limits import Guard, Limits, Refused
 from mmseg_gc.serve.payloads import UploadedPathsOnly
 from mmseg_gc.serve.uploads import MAX_AGE, Scratch, video_suffix
 from mmseg_gc.serve.worker import Asked, Worker
-from mmseg_gc.visualization.pictures import write_picture
+from mmseg_gc.visualization.drawings import write_drawing
 
 IMAGE_SUFFIXES = [".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"]
 DOWNLOADS = {"ids": "labels.png", "overlay": "overlay.png", "geojson": "polygons.geojson"}
@@ -166,7 +166,7 @@ class _Handler:
         files = [write_result(prediction, name, folder / file) for name, file in DOWNLOADS.items()]
         files.append(write_result(prediction, "csv", folder / "areas.csv"))
         plain = folder / "shown.png"  # its legend is the table
-        write_picture(prediction.overlay(legend=False), str(plain))
+        write_drawing(prediction.overlay(legend=False), str(plain))
         pixels = {row["id"]: row["pixels"] for row in prediction.areas()}
         table = areas_table(pixels, prediction.classes, prediction.palette)
         shown = gr.Image(value=str(plain), visible=True)
