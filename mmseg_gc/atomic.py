@@ -4,6 +4,7 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from operator import methodcaller
 from pathlib import Path
 from typing import BinaryIO
 
@@ -103,7 +104,7 @@ def put_together(contents: Mapping[Path, bytes]) -> None:
             if path.is_dir():
                 raise UserError(f"{path} is a folder; name another file or move it away.")
             staged[path] = path.with_name(f".{path.name}.{os.getpid():08d}")
-            write_atomically(staged[path], lambda file, content=content: file.write(content))
+            write_atomically(staged[path], methodcaller("write", content))
         for path, temporary in staged.items():
             os.replace(temporary, path)
     finally:

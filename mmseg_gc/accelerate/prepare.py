@@ -111,9 +111,11 @@ def _network(model: nn.Module) -> dict[str, nn.Module]:
 def _stages_read(model: nn.Module) -> tuple[int, ...] | None:
     """Stages of the backbone whose maps the decode head reads; None if that isn't known."""
     backbone, head = getattr(model, "backbone", None), getattr(model, "decode_head", None)
-    known = isinstance(backbone, ResNet) and not overrides(backbone, ResNet, "forward")
-    known = known and type(head) in READING_ONE_MAP and "forward" not in head.__dict__
-    if not known or getattr(model, "with_neck", True) or head.input_transform is not None:
+    if not isinstance(backbone, ResNet) or overrides(backbone, ResNet, "forward"):
+        return None
+    if head is None or type(head) not in READING_ONE_MAP or "forward" in head.__dict__:
+        return None
+    if getattr(model, "with_neck", True) or head.input_transform is not None:
         return None
     return (backbone.out_indices[head.in_index],)
 

@@ -167,7 +167,7 @@ def read_labels(root: Path, paths: Sequence[Path], names: Sequence[str] | None =
 def _palette_of(content: bytes) -> list[list[int]] | None:
     with Image.open(BytesIO(content)) as image:
         flat = image.getpalette() if image.mode == "P" else None
-    return flat and [flat[i : i + 3] for i in range(0, len(flat), 3)]
+    return [flat[i : i + 3] for i in range(0, len(flat), 3)] if flat else None
 
 
 def _of_colours(colours: Counter, named: list[str], given: list[list[int]] | None) -> Labels:

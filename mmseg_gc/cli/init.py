@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mmseg_gc.arguments import ArgumentParser
 from mmseg_gc.cli.command import cli
@@ -227,7 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"{len(classes)} classes."
     )
     keys = shared_keys({name: splits[name] for name in ("train", "val")}, labels, classes)
-    own = {name: {} for name in ("train", "val")}
+    own: dict[str, dict[str, Any]] = {name: {} for name in ("train", "val")}
     for name, path in lists.items():
         own[name]["ann_file"] = path.relative_to(root).as_posix()
     places = {name: prefix(root, splits[name]) for name in own}

@@ -77,8 +77,8 @@ def listen(host: str, port: int) -> socket.socket:
         )[0]
         return socket.create_server(address[:2], family=family)
     except (OSError, UnicodeError) as error:
-        known = isinstance(error, OSError) and (error.errno or 0) > 0
-        reason = os.strerror(error.errno) if known else error
+        number = error.errno if isinstance(error, OSError) else None
+        reason = os.strerror(number) if number and number > 0 else error
         raise UserError(
             f"port {port} of {host} can't be had ({reason}); give another by --port, 0 for a free "
             "one, or an address of this machine by --host."
@@ -131,7 +131,7 @@ def serve(args: argparse.Namespace, server: socket.socket) -> int:
     worker = Worker(model, limits)
     host, port = server.getsockname()[:2]
     with Scratch() as scratch:
-        title = Path(model.cfg.filename or args.config).stem
+        title = Path(getattr(model.cfg, "filename", None) or args.config).stem
         app = build_app(worker, limits, scratch, title)
         shown = f"[{host}]" if ":" in host else host
         print(f"{title} is at http://{shown}:{port}/ on {device}; Ctrl-C ends it.", flush=True)

@@ -70,7 +70,7 @@ def own_options(args: argparse.Namespace) -> dict[str, Any]:
     options = short_options(args.settings, plain)
     for word in args.settings:
         key, _, text = word.partition("=")
-        asked_for = SETTERS[key](text, plain).keys()
+        asked_for = set(SETTERS[key](text, plain))
         if key == "iters":
             asked_for -= BROUGHT_ALONG
         twice = asked_for & (args.cfg_options or {}).keys()

@@ -47,11 +47,12 @@ def import_own_modules(
 
 
 def _reason(error: Exception, wanted: str) -> str:
-    if isinstance(error, ModuleNotFoundError) and f"{wanted}.".startswith(f"{error.name}."):
-        if error.name.partition(".")[0] in (THEIRS, SCOPE):
-            return f"{error.name} {_instead(error.name)}"
+    name = error.name if isinstance(error, ModuleNotFoundError) else None
+    if name and f"{wanted}.".startswith(f"{name}."):
+        if name.partition(".")[0] in (THEIRS, SCOPE):
+            return f"{name} {_instead(name)}"
         return (
-            f"no module {error.name!r} is in the folders that Python looks in; start in the folder "
+            f"no module {name!r} is in the folders that Python looks in; start in the folder "
             f"that has it, or add that folder to PYTHONPATH."
         )
     place = _place(error) or wanted
@@ -60,8 +61,8 @@ def _reason(error: Exception, wanted: str) -> str:
         return (
             f"{place} imports {missing[1]} of {missing[2]}, which {_instead(*missing.group(2, 1))}"
         )
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        return f"{place} imports {error.name}, which {_instead(error.name)}"
+    if name:
+        return f"{place} imports {name}, which {_instead(name)}"
     text = " ".join(str(error).split())
     return f"{place} fails: {type(error).__name__}: {text.rstrip('.')}."
 

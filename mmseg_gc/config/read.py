@@ -247,7 +247,9 @@ def _adopt_imports(cfg: Config, path: Path) -> None:
 
 
 def _own_module(name: str | list[str]) -> str | list[str]:
-    if not isinstance(name, str):
-        return [_own_module(one) for one in name]
+    return _own_name(name) if isinstance(name, str) else [_own_name(one) for one in name]
+
+
+def _own_name(name: str) -> str:
     top, dot, rest = name.partition(".")
     return f"{SCOPE}{dot}{rest}" if top == FOREIGN_SCOPE else name

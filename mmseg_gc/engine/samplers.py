@@ -29,8 +29,8 @@ class Draw(int):
     def index(self) -> int:
         return int(self)
 
-    def __getnewargs__(self) -> tuple[int, int, int]:
-        return self.seed, self.position, int(self)
+    def __reduce__(self) -> tuple[type["Draw"], tuple[int, int, int]]:
+        return type(self), (self.seed, self.position, int(self))
 
     def __repr__(self) -> str:
         return f"Draw(seed={self.seed}, position={self.position}, index={int(self)})"

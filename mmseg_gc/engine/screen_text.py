@@ -129,7 +129,7 @@ def batch_size(loader: DataLoader) -> int | None:
 
 
 def _inner(model: torch.nn.Module) -> torch.nn.Module:
-    return model.module if is_model_wrapper(model) else model
+    return model.get_submodule("module") if is_model_wrapper(model) else model
 
 
 def _begins(runner: Runner) -> str:

@@ -29,6 +29,8 @@ class ValLoop(MMEngineValLoop):
     validation runs without.
     """
 
+    evaluator: "Evaluator | _WithMore"
+
     def __init__(
         self,
         runner: Runner,

@@ -23,7 +23,7 @@ class ValidationLoss:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        model = model.module if is_model_wrapper(model) else model
+        model = model.get_submodule("module") if is_model_wrapper(model) else model
         if not isinstance(model, EncoderDecoder):
             raise UserError(
                 f"config key val_cfg.loss: a {type(model).__name__} makes no logits to compute it "
@@ -99,6 +99,7 @@ class ValidationLoss:
     def _add_rows(self, logits: Tensor, label: Tensor, whole_label: Tensor) -> None:
         ignore_index = self.head.ignore_index
         for loss in self.criteria:
+            assert isinstance(loss, CrossEntropyLoss)  # by `_adds_up`
             total = loss(logits, label, reduction_override="sum", ignore_index=ignore_index)
             self._add(loss, total / loss.divisor(logits, whole_label, ignore_index))
 

@@ -100,12 +100,11 @@ def _watched(
     logits: LogitMap, top: int, bottom: int, watches: Sequence[Watch], memory: Tensor | None = None
 ) -> Tensor:
     """`LogitMap.rows` that ``watches`` have been shown."""
-    single = bool(watches) and isinstance(logits, SigmoidProbabilities)
-    shown = logits.source if single else logits
-    rows = shown.rows(top, bottom, memory)
+    source = logits.source if watches and isinstance(logits, SigmoidProbabilities) else logits
+    rows = source.rows(top, bottom, memory)
     for watch in watches:
         watch(rows, top)
-    return rows.sigmoid() if single else rows
+    return rows if source is logits else rows.sigmoid()
 
 
 def chunk_height(logits: LogitMap, budget: int | None = None) -> int:

@@ -72,7 +72,7 @@ class SegDataPreProcessor(BaseDataPreprocessor):
         if batch_augments is not None and not callable(batch_augments):
             raise UserError("data_preprocessor's batch_augments must be a function.")
         self.normalises = mean is not None
-        if self.normalises:
+        if mean is not None and std is not None:
             self.register_buffer("mean", torch.tensor(mean).float().view(-1, 1, 1), False)
             self.register_buffer("std", torch.tensor(std).float().view(-1, 1, 1), False)
             if self.mean.shape != self.std.shape or not np.all(np.asarray(std) > 0):

@@ -68,9 +68,11 @@ def test_ten_lines_then_how_far_it_is_then_what_came_of_it(train, run_tool, tmp_
     assert finished.err == "" and told == []
     [log] = (tmp_path / "work").glob("*/*.log")
     text = log.read_text()
-    rates = re.findall(r"^iter 4/6 .* lr ([\de.-]+)", finished.out, re.M)
-    logged = re.findall(r"Iter\(train\) .*? lr: ([\de.+-]+)", text)
-    assert rates == [f"{float(rate):.3g}" for rate in logged]  # of the iteration, not of the next
+    rates = dict(re.findall(r"^iter (\d+)/6 .* lr ([\de.-]+)", finished.out, re.M))
+    logged = dict(re.findall(r"Iter\(train\) \[\s*(\d+)/6\].*? lr: ([\de.+-]+)", text))
+    assert logged
+    for iteration, rate in logged.items():
+        assert rates[iteration] == f"{float(rate):.3g}"  # of the iteration, not of the next
     assert "System environment" in text and "Hooks will be executed" in text
     assert "Iter(train)" in text and "System environment" not in finished.out
     _tests_briefly(run_tool, own, best, float(re.search(r"best mIoU ([\d.]+)", finished.out)[1]))

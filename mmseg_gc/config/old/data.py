@@ -56,7 +56,9 @@ def convert_data(old: Mapping, new: Node) -> list[str]:
 
 
 def _several(part: Any) -> Node:
-    return part if isinstance(part, Mapping) else dict(type="ConcatDataset", datasets=list(part))
+    return (
+        dict(part) if isinstance(part, Mapping) else dict(type="ConcatDataset", datasets=list(part))
+    )
 
 
 def _pipeline(part: Any) -> Sequence[Node]:
@@ -169,9 +171,10 @@ def _own_parameters(kind: Any) -> set[str]:
     """0.x's keys that a user's own data set takes by name, and hands on itself."""
     cls = look_up(kind, DATASETS)[0]
     init = vars(cls).get("__init__") if isinstance(cls, type) else None
-    is_own = init is not None and not cls.__module__.startswith("mmseg_gc.")
     code = getattr(init, "__code__", None)
-    return set(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]) if is_own else set()
+    if code is None or cls.__module__.startswith("mmseg_gc."):
+        return set()
+    return set(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
 
 
 def _preprocessor(found: Mapping[str, Preprocessing], new: Node) -> list[str]:
@@ -193,7 +196,7 @@ def _preprocessor(found: Mapping[str, Preprocessing], new: Node) -> list[str]:
             std=list(first.normalize["std"]),
             bgr_to_rgb=first.normalize.get("to_rgb", True),
         )
-    padding = dict(pad_val=0, seg_pad_val=255)
+    padding: Node = dict(pad_val=0, seg_pad_val=255)
     train = found.get("train")
     if train is not None:
         padding |= train.padding

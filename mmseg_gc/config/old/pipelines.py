@@ -44,7 +44,9 @@ def convert_test_pipeline(
     scores at their own size, so that here they are loaded behind every resize.
     """
     found = Preprocessing()
-    first, views, several = [], [], False
+    first: list[Node] = []
+    views: list[list[Node]] = []
+    several = False
     for old in steps:
         if type_name(old) != "MultiScaleFlipAug":
             first += _convert(dict(old), found)

@@ -12,12 +12,7 @@ from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 
 from mmseg_gc.atomic import write_atomically
-from mmseg_gc.engine.hooks.figures import (
-    GREATER_KEYS,
-    require_figure,
-    require_sense,
-    unknown_rule,
-)
+from mmseg_gc.engine.hooks.figures import GREATER_KEYS, require_figure, require_sense, unknown_rule
 from mmseg_gc.engine.hooks.own_checkpoints import own_file, own_steps, step_of
 from mmseg_gc.engine.random_state import (
     capture_random_state,

@@ -7,6 +7,7 @@ import torch
 from mmengine.config import ConfigDict
 from torch import Tensor, nn
 
+from mmseg_gc.build_checks import check_channels
 from mmseg_gc.errors import UserError
 from mmseg_gc.inference import (
     LogitMap,
@@ -20,10 +21,10 @@ from mmseg_gc.inference import (
     parse_budget,
     write_result,
 )
+from mmseg_gc.models.backbones import ResNet
 from mmseg_gc.models.data_preprocessor import SegDataPreProcessor
 from mmseg_gc.models.decode_heads import BaseDecodeHead, upcast
 from mmseg_gc.models.segmentors.base import BaseSegmentor, overrides
-from mmseg_gc.models.segmentors.check_shapes import check_channels
 from mmseg_gc.registry import MODELS
 from mmseg_gc.structures import SegDataSample
 
@@ -72,7 +73,7 @@ class EncoderDecoder(BaseSegmentor):
         elif auxiliary_head:
             self.auxiliary_head = nn.ModuleList(MODELS.build(cfg) for cfg in auxiliary_head)
         self._check_heads_agree()
-        check_channels(self)
+        check_channels(self, ResNet)
 
         self.align_corners = self.decode_head.align_corners
         self.num_classes = self.decode_head.num_classes
@@ -212,8 +213,8 @@ class EncoderDecoder(BaseSegmentor):
             logits = self.inference(inputs, metas)
             self._show(logits, samples)
             return self.postprocess_result(logits, samples)
-        for sample, logits in zip(samples, self.logit_maps(inputs, metas), strict=True):
-            self.write_result(sample, logits)
+        for sample, one in zip(samples, self.logit_maps(inputs, metas), strict=True):
+            self.write_result(sample, one)
         return samples
 
     def logit_maps(self, inputs: Tensor, batch_img_metas: list[dict]) -> list[LogitMap]:

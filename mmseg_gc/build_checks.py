@@ -8,24 +8,24 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 from mmseg_gc.errors import UserError
-from mmseg_gc.models.backbones import ResNet
 
 # Pixels of the trial image: a few after the deepest encoders.
 SIDE = 64
 PACKAGE = "mmseg_gc."
 
 
-def check_channels(model: Any) -> None:
+def check_channels(model: Any, resnet: type[nn.Module]) -> None:
     """Refuse a segmentor whose heads or preprocessor don't fit its backbone.
 
-    The widths of a ResNet are known; another backbone, and every neck, is tried on a small image
-    of zeros. One that can't be tried so isn't checked, nor is a head that works with what it gets.
+    The widths of a ``resnet`` with that class's ``forward`` are known; another backbone, and every
+    neck, is tried on a small image of zeros. One that can't be tried so isn't checked, nor is a
+    head that works with what it gets.
 
     Raises:
         UserError: the parts don't fit, with the keys of both.
     """
-    channels = _input_channels(model)
-    features = _features(model, channels)
+    channels = _input_channels(model, resnet)
+    features = _features(model, channels, resnet)
     if features is None:
         return
     widths = [feature.shape[1] for feature in features]
@@ -46,7 +46,7 @@ def check_channels(model: Any) -> None:
             )
 
 
-def _input_channels(model: Any) -> int | None:
+def _input_channels(model: Any, resnet: type[nn.Module]) -> int | None:
     """Channels of the images that ``model`` takes, after a look at the preprocessor's."""
     convolutions = (m for m in model.backbone.modules() if isinstance(m, nn.Conv2d))
     first = next(convolutions, None)
@@ -57,7 +57,8 @@ def _input_channels(model: Any) -> int | None:
         values = getattr(model.data_preprocessor, key, None)
         if not isinstance(values, Tensor) or values.numel() in (1, channels):
             continue
-        if not _is_known_resnet(model.backbone) and _outputs(model.backbone, values.numel()):
+        known = _is_known(model.backbone, resnet)
+        if not known and _outputs(model.backbone, values.numel()):
             return values.numel()
         raise UserError(
             f"config key model.data_preprocessor.{key} has {values.numel()} numbers, but "
@@ -66,13 +67,13 @@ def _input_channels(model: Any) -> int | None:
     return channels
 
 
-def _is_known_resnet(backbone: nn.Module) -> bool:
-    return isinstance(backbone, ResNet) and type(backbone).forward is ResNet.forward
+def _is_known(backbone: nn.Module, resnet: type[nn.Module]) -> bool:
+    return isinstance(backbone, resnet) and type(backbone).forward is resnet.forward
 
 
-def _features(model: Any, channels: int | None) -> list[Tensor] | None:
+def _features(model: Any, channels: int | None, resnet: type[nn.Module]) -> list[Tensor] | None:
     """Feature maps as the heads get them, of meaningless content; None if they can't be had."""
-    if _is_known_resnet(model.backbone):
+    if _is_known(model.backbone, resnet):
         stages = [getattr(model.backbone, name)[-1] for name in model.backbone.res_layers]
         widths = [getattr(block, "conv3", block.conv2).out_channels for block in stages]
         features: list[Tensor] | None = [

@@ -4,9 +4,13 @@ import pytest
 import torch
 from torch import nn
 
+from mmseg_gc.build_checks import _features
 from mmseg_gc.errors import UserError
+from mmseg_gc.models.backbones import ResNet
 from mmseg_gc.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg_gc.registry import MODELS
+
+pytestmark = pytest.mark.usefixtures("one_thread_and_seed")
 
 
 @MODELS.register_module(force=True)
@@ -172,11 +176,9 @@ def test_the_preprocessor_fits_the_backbone():
 
 def test_every_depth_of_resnet_gives_what_is_said():
     """The widths are read off the blocks; here they are measured."""
-    from mmseg_gc.models.segmentors.check_shapes import _features
-
     for depth in (18, 50):
         backbone = dict(type="ResNetV1c", depth=depth, base_channels=8, out_indices=(1, 3))
         model = segmentor(backbone, in_index=1, in_channels=64 if depth == 18 else 256)
         measured = model.backbone.eval()(torch.zeros(1, 3, 32, 32))
-        said = _features(model, 3)
+        said = _features(model, 3, ResNet)
         assert [x.shape[1] for x in said] == [x.shape[1] for x in measured]
