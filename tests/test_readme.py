@@ -52,7 +52,7 @@ def test_the_first_screen(folder):
     )
     lines = [shlex.split(line, comments=True) for line in commands.splitlines()]
     assert [line[:2] for line in lines] == [
-        ["mmseg_gc", name] for name in ("init", "check", "train", "test", "predict")
+        ["mmseg_gc", name] for name in ("init", "check", "train", "test", "report", "predict")
     ]
     for words in lines:
         # Three iterations in place of thousands, of which the best weights are the last.
@@ -64,6 +64,7 @@ def test_the_first_screen(folder):
         if words[0] == "init":
             with open("mine.py", "a") as config:
                 config.write(NARROW)
+    assert "mIoU" in (folder / "report.html").read_text()
     overlays = [path.name for path in sorted((folder / "predicted/overlay").iterdir())]
     assert overlays == ["one.jpg", "trip.mp4"]
     Path("program.py").write_text(program.replace("iter_2000", "iter_3"))
