@@ -50,10 +50,13 @@ def _reason(error: Exception, wanted: str) -> str:
     if isinstance(error, ModuleNotFoundError) and f"{wanted}.".startswith(f"{error.name}."):
         if error.name.partition(".")[0] in (THEIRS, SCOPE):
             return f"{error.name} {_instead(error.name)}"
-        return (
-            f"no module {error.name!r} is in the folders that Python looks in; start in the folder "
-            f"that has it, or add that folder to PYTHONPATH."
+        here = any(Path(name).exists() for name in (error.name, f"{error.name}.py"))
+        where = (
+            "the current folder has it: start with PYTHONPATH=."
+            if here
+            else ("put PYTHONPATH=FOLDER before the command, with the folder that has it.")
         )
+        return f"no module {error.name!r} is in the folders that Python looks in; {where}"
     place = _place(error) or wanted
     missing = MISSING_NAME.search(str(error))
     if isinstance(error, ImportError) and missing:
