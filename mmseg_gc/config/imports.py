@@ -47,24 +47,23 @@ def import_own_modules(
 
 
 def _reason(error: Exception, wanted: str) -> str:
-    if isinstance(error, ModuleNotFoundError) and f"{wanted}.".startswith(f"{error.name}."):
-        if error.name.partition(".")[0] in (THEIRS, SCOPE):
-            return f"{error.name} {_instead(error.name)}"
-        here = any(Path(name).exists() for name in (error.name, f"{error.name}.py"))
-        where = (
-            "the current folder has it: start with PYTHONPATH=."
-            if here
-            else ("put PYTHONPATH=FOLDER before the command, with the folder that has it.")
-        )
-        return f"no module {error.name!r} is in the folders that Python looks in; {where}"
+    name = error.name if isinstance(error, ModuleNotFoundError) else None
+    if name and f"{wanted}.".startswith(f"{name}."):
+        if name.partition(".")[0] in (THEIRS, SCOPE):
+            return f"{name} {_instead(name)}"
+        if Path(name).exists() or Path(f"{name}.py").exists():
+            cure = "the current folder has it: start with PYTHONPATH=."
+        else:
+            cure = "put PYTHONPATH=FOLDER before the command, with the folder that has it."
+        return f"no module {name!r} is in the folders that Python looks in; {cure}"
     place = _place(error) or wanted
     missing = MISSING_NAME.search(str(error))
     if isinstance(error, ImportError) and missing:
         return (
             f"{place} imports {missing[1]} of {missing[2]}, which {_instead(*missing.group(2, 1))}"
         )
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        return f"{place} imports {error.name}, which {_instead(error.name)}"
+    if name:
+        return f"{place} imports {name}, which {_instead(name)}"
     text = " ".join(str(error).split())
     return f"{place} fails: {type(error).__name__}: {text.rstrip('.')}."
 
