@@ -123,13 +123,21 @@ def run_parser(description: str | None, command: str = "", example: str = "") ->
     return parser
 
 
-def run_config(args: argparse.Namespace, options: dict[str, Any] | None = None) -> "Config":
+def run_config(
+    args: argparse.Namespace,
+    options: dict[str, Any] | None = None,
+    *,
+    needs: Sequence[str] = (),
+) -> "Config":
     """The config that ``args`` of a `run_parser` ask for, ready for a runner.
 
     ``options`` are dotted keys as those of ``--cfg-options``, which win.
 
     What torchrun started as one of several is so, also without ``--launcher``: else each would run
     it all, into one folder.
+
+    Raises:
+        UserError: the config can't be read, is wrong, or lacks a key that the run ``needs``.
     """
     from mmseg_gc.config import load_config
     from mmseg_gc.engine.console import kept_for_file
@@ -144,6 +152,10 @@ def run_config(args: argparse.Namespace, options: dict[str, Any] | None = None) 
     options = {**(options or {}), **(args.cfg_options or {})}
     with kept_for_file():
         cfg = load_config(args.config, options, work_dir=args.work_dir)
+    if missing := [key for key in needs if cfg.get(key) is None]:
+        raise UserError(
+            f"{args.config} has no {', '.join(missing)}; add it, or name what has it in _base_."
+        )
     cfg.launcher = args.launcher
     cfg.strict_load = not args.non_strict
     return cfg

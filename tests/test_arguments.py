@@ -1,3 +1,4 @@
+import importlib
 import os
 import sys
 from types import SimpleNamespace
@@ -105,3 +106,23 @@ def test_options_may_hold_dicts():
         ["c.py", "--cfg-options", "a.b=dict(c=(1,2))", "d=3", "--cfg-options", "e=[{'f': 1}]"]
     )
     assert args.cfg_options == {"a.b": dict(c=(1, 2)), "d": 3, "e": [dict(f=1)]}
+
+
+@pytest.mark.parametrize(
+    ("command", "missing"),
+    [
+        ("train", "train_dataloader, train_cfg, optim_wrapper"),
+        ("test", "test_dataloader, test_cfg"),
+    ],
+)
+def test_a_config_of_a_model_alone_is_told_what_it_lacks(tmp_path, capsys, command, missing):
+    config, work_dir = tmp_path / "c.py", tmp_path / "w"
+    config.write_text('_base_ = "mmseg_gc::_base_/models/gcnet_r18-d8.py"\n')
+    main = importlib.import_module(f"mmseg_gc.cli.{command}").main
+    words = [str(config), *(["x.pth"] if command == "test" else []), "--work-dir", str(work_dir)]
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    said = capsys.readouterr().err
+    assert end.value.code != 0
+    assert f"Error: {config} has no {missing}; add it, or name what has it in _base_." in said
+    assert not work_dir.exists()

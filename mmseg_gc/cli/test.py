@@ -123,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from mmseg_gc.engine.work_dir import check_work_dir
 
     quiet_screen()
-    cfg = run_config(args)
+    cfg = run_config(args, needs=("test_dataloader", "test_cfg"))
     prepare_test(
         cfg,
         args.checkpoint,

@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     with silent_notices():  # what it reads is read once more
         options = own_options(args)
-    cfg = run_config(args, options)
+    cfg = run_config(args, options, needs=("train_dataloader", "train_cfg", "optim_wrapper"))
     changed = args.settings or args.cfg_options
     # What the runner writes there has all that was changed.
     tell_briefly(cfg, Path(cfg.work_dir, Path(cfg.filename).name) if changed else args.config)

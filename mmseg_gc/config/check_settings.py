@@ -116,9 +116,11 @@ def accepted_keys(component: Any) -> set[str] | None:
         if init is None or init is object.__init__:
             continue
         try:
-            parameters = inspect.signature(init).parameters.values()
+            parameters = list(inspect.signature(init).parameters.values())
         except (TypeError, ValueError):
             return None
+        if inspect.isclass(owner):
+            del parameters[:1]  # self
         names |= {p.name for p in parameters if p.kind is not p.VAR_KEYWORD}
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             return names
@@ -139,6 +141,8 @@ def check_keys(node: Mapping, path: str, known: set[str]) -> None:
     for key in node:
         if key not in known:
             listed = f"known keys: {', '.join(sorted(known - KEYS_OF_BUILDERS))}."
+            if "type" in node:
+                listed += " If it comes from a base file, add _delete_=True to your own dict."
             hint = did_you_mean(key, known, listed)
             raise UserError(f"config key {path}.{key} doesn't exist{hint}")
 

@@ -51,10 +51,11 @@ def _reason(error: Exception, wanted: str) -> str:
     if name and f"{wanted}.".startswith(f"{name}."):
         if name.partition(".")[0] in (THEIRS, SCOPE):
             return f"{name} {_instead(name)}"
-        return (
-            f"no module {name!r} is in the folders that Python looks in; start in the folder "
-            f"that has it, or add that folder to PYTHONPATH."
-        )
+        if Path(name).exists() or Path(f"{name}.py").exists():
+            cure = "the current folder has it: start with PYTHONPATH=."
+        else:
+            cure = "put PYTHONPATH=FOLDER before the command, with the folder that has it."
+        return f"no module {name!r} is in the folders that Python looks in; {cure}"
     place = _place(error) or wanted
     missing = MISSING_NAME.search(str(error))
     if isinstance(error, ImportError) and missing:

@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from mmseg_gc.checkpoint.http import shown
+from mmseg_gc.visualization.curves import has_log
 
 SHOWN_CLASSES = 8
 MINUTE, HOUR = 60, 3600  # seconds
@@ -72,13 +73,14 @@ def training_result(runner: Runner, config: str) -> list[str]:
     if not best:
         return lines
     config, weights = shlex.quote(config), shlex.quote(near(best))
-    return [
-        *lines,
+    lines += [
         "next:",
         f"  mmseg_gc test {config} {weights}",
         f"  mmseg_gc predict {config} {weights} IMAGES",
-        f"  mmseg_gc curves {shlex.quote(near(runner.work_dir))}",
     ]
+    if has_log(Path(runner.work_dir)):
+        lines.append(f"  mmseg_gc curves {shlex.quote(near(runner.work_dir))}")
+    return lines
 
 
 def test_result(runner: Runner, metrics: dict | None) -> list[str]:

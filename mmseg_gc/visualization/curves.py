@@ -11,6 +11,11 @@ from mmseg_gc.errors import UserError
 Curves = dict[str, dict[int, float]]
 
 
+def has_log(work_dir: Path) -> bool:
+    """Whether a run has logged numbers under ``work_dir``."""
+    return next(work_dir.rglob("scalars.json"), None) is not None
+
+
 def read_log(path: Path) -> Curves:
     """The numbers logged under ``path`` by key and iteration.
 

@@ -49,6 +49,16 @@ def test_the_file_the_line_and_what_there_is(module, text, message):
 def test_a_module_that_is_not_on_the_path():
     with pytest.raises(UserError, match="no module 'nowhere' is in the folders .* PYTHONPATH"):
         import_own_modules(["nowhere.parts"])
+
+
+def test_a_module_of_the_current_folder_is_told_with_what_to_type(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "only_here").mkdir()
+    with pytest.raises(UserError, match=r"current folder has it: start with PYTHONPATH=\.$"):
+        import_own_modules("only_here.parts")
+
+
+def test_a_name_that_is_none():
     with pytest.raises(UserError, match="3 is no name of a module"):
         import_own_modules([3])
 

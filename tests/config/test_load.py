@@ -54,6 +54,14 @@ def test_a_wrong_key_is_named_with_the_cure(options, message):
         load_config(ROW, options)
 
 
+def test_a_key_left_over_from_a_base_file_is_told_with_its_cure(tmp_path):
+    text = f'_base_ = "{ROW}"\nmodel = dict(decode_head=dict(type="FCNHead"))\n'
+    cure = r"decode_head\.\w+ doesn't exist; known keys: .*base file, add _delete_=True"
+    with pytest.raises(UserError, match=cure) as told:
+        load_config(write(tmp_path / "own.py", text))
+    assert "num_convs" in str(told.value) and "self" not in str(told.value)
+
+
 def test_a_misspelt_key_at_the_top_of_a_file(tmp_path):
     path = write(tmp_path / "c.py", "val_dataloadr = dict(batch_size=1)\n")
     with pytest.raises(UserError, match="'val_dataloadr' in .*c.py doesn't exist; did you mean"):

@@ -8,7 +8,7 @@ from mmengine.runner import Runner
 
 from mmseg_gc.errors import UserError
 from mmseg_gc.registry import HOOKS
-from mmseg_gc.visualization.curves import draw_curves, read_log
+from mmseg_gc.visualization.curves import draw_curves, has_log, read_log
 
 KEYS = ("loss", "val_loss", "mIoU")
 
@@ -28,6 +28,12 @@ class CurvesHook(Hook):
     @master_only
     def after_train(self, runner: Runner) -> None:
         target = Path(runner.work_dir, "curves.png")
+        if not has_log(target.parent):
+            runner.logger.info(
+                "No curves are drawn: no numbers were logged. default_hooks.logger.interval is "
+                "above the iterations of this run, or the visualizer has no LocalVisBackend."
+            )
+            return
         try:
             curves = read_log(Path(runner.work_dir))
             keys = [key for key in self.keys if key in curves]
