@@ -206,6 +206,7 @@ def _screen_tells_all_again():
     """A command leaves the log's screen quiet and its name behind, for its own process."""
     yield
     os.environ.pop("MMSEG_GC_COMMAND", None)
+    logging.disable(logging.NOTSET)  # as tools switch it off for good
     console = sys.modules.get("mmseg_gc.engine.console")
     for handler in console.screen_handlers() if console else ():
         handler.setLevel(logging.INFO)
