@@ -63,8 +63,8 @@ def weights(tmp_path, options):
 @pytest.mark.parametrize(
     "more",
     [
-        (),
-        ("test_dataloader.dataset.reduce_zero_label=True",),
+        pytest.param((), marks=pytest.mark.slow),
+        pytest.param(("test_dataloader.dataset.reduce_zero_label=True",), marks=pytest.mark.slow),
         ("test_dataloader.dataset.metainfo.classes=[Road,Sky]", "--tta", *ONE_CHANNEL),
     ],
     ids=["plain", "reduce_zero_label", "label map, one channel, views"],
