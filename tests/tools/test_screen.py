@@ -30,7 +30,8 @@ NARROW = [
 def train(run_tool, camvid_options, tmp_path):
     short = ("train_cfg.", "train_dataloader.batch_size", "default_hooks.")
     kept = [option for option in camvid_options if not option.startswith(short)]
-    options = ["--cfg-options", *kept, *NARROW, "default_hooks.logger.interval=4"]
+    own = f"visualizer.name={tmp_path.name}"  # a name's visualizer is made once in a process
+    options = ["--cfg-options", *kept, *NARROW, "default_hooks.logger.interval=4", own]
 
     def run(*settings, more=()):
         words = ("train.py", CONFIG, *settings, "--work-dir", tmp_path / "work")
