@@ -2,11 +2,13 @@
 
 import logging
 import os
+import shutil
 import socket
 import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -199,6 +201,21 @@ def free_port() -> str:
     """A port that nobody listens on, for the PORT of the launch scripts."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return str(server.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, driven by playwright; where one of them is missing the test is skipped in words."""
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="needs playwright: pip install -r requirements/browser.txt"
+    )
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("needs Chromium: apt-get install chromium")
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield started
+        started.close()
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,6 @@
 """A person opens the report in Chromium: by pointer, by keyboard, on a phone, in the dark."""
 
 import os
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ from mmseg_gc.report.files import write_report
 from mmseg_gc.report.gallery import Gallery, draw_layers
 
 pytestmark = pytest.mark.browser
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 # Where screenshots stay; default: the test's own folder.
 ARTEFACTS = os.environ.get("MMSEG_GC_SCREENSHOTS")
 
@@ -40,19 +38,6 @@ def report(tmp_path_factory) -> Path:
     about = {"Config": "own.py", "Data": "streets"}
     write_report(folder / "report.html", run, gallery, about=about, palette=None, work_dir=folder)
     return folder / "report.html"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="needs playwright: pip install -r requirements/browser.txt"
-    )
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium: apt-get install chromium")
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import socket
 import threading
 import time
@@ -16,7 +15,6 @@ import pytest
 pytest.importorskip("gradio", reason="needs gradio: pip install -r requirements/serve.txt")
 from mmseg_gc.serve.web_page import areas_table
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 # Where screenshots stay; default: the test's own folder.
 ARTEFACTS = os.environ.get("MMSEG_GC_SCREENSHOTS")
 
@@ -103,19 +101,6 @@ def address(served):
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         server.should_exit = True
         thread.join(30)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="needs playwright: pip install -r requirements/browser.txt"
-    )
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium: apt-get install chromium")
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture

@@ -106,7 +106,7 @@ def _reduced(
     if reduction == "sum":
         raise UserError('avg_factor does not go with reduction="sum"; use reduction="mean".')
     # A batch in which all pixels are ignored must give 0, not 0 / 0.
-    return loss.sum() / (avg_factor + torch.finfo(torch.float32).eps)
+    return loss.sum() / (avg_factor + EPS)
 
 
 def _read_class_weight(class_weight: Sequence[float] | str | None) -> Tensor | None:
