@@ -90,12 +90,7 @@ class _Reader:
         self.read_of = deepcopy(_said_of_images(cfg))
         self.expected = Expected.of(cfg)
         self.aug_test = aug_test
-        dataset = test_dataset(cfg)
-        steps = without_labels(views_pipeline(cfg, dataset) if aug_test else dataset["pipeline"])
-        to_float32 = steps[0].get("to_float32", False)
-        of_array = dict(type="LoadImageFromNDArray", to_float32=to_float32)
-        self.of_file = Compose(steps)
-        self.of_array = Compose([of_array, *self.of_file.transforms[1:]])
+        self.of_file, self.of_array, self.rest = reading_steps(cfg, aug_test)
 
     def batch(self, image: Image) -> dict:
         """What a data loader would give of ``image`` alone, for a ``test_step``."""
@@ -103,9 +98,27 @@ class _Reader:
             results = self.of_file(dict(img_path=str(image)))
         else:
             results = self.of_array(dict(img=as_array(image, self.expected)))
-        if self.aug_test:  # one sample's views: {key: [view, …]} -> {key: [[view], …]}
-            return {key: [[view] for view in views] for key, views in results.items()}
-        return {key: [value] for key, value in results.items()}
+        return collate([self.rest(results)], aug_test=self.aug_test)
+
+
+def reading_steps(cfg: Config, aug_test: bool) -> tuple[Any, Any, Compose]:
+    """What loads a file, what takes an array in its place, and what follows either.
+
+    They are those of the test pipeline, or with ``aug_test`` of the ``tta_pipeline``, of ``cfg``.
+    """
+    dataset = test_dataset(cfg)
+    pipeline = views_pipeline(cfg, dataset) if aug_test else dataset["pipeline"]
+    first, *rest = without_labels(pipeline)
+    of_array = dict(type="LoadImageFromNDArray", to_float32=first.get("to_float32", False))
+    return TRANSFORMS.build(dict(first)), TRANSFORMS.build(of_array), Compose(rest)
+
+
+def collate(samples: list[dict], *, aug_test: bool) -> dict:
+    """The batch that ``test_step`` takes of ``samples``, of which several views are one alone."""
+    if aug_test:  # {key: [view, …]} -> {key: [[view], …]}
+        [sample] = samples
+        return {key: [[view] for view in views] for key, views in sample.items()}
+    return {key: [sample[key] for sample in samples] for key in samples[0]}
 
 
 _readers: WeakKeyDictionary[nn.Module, dict[bool, _Reader]] = WeakKeyDictionary()

@@ -1,29 +1,24 @@
 """From an image as people hold it to what the network takes, and to what a person looks at."""
 
 import re
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import Request, urlopen
 
 import numpy as np
 import torch
-from mmcv.transforms import Compose
 from mmengine.structures import BaseDataElement
 from PIL import Image as PILImage
 from torch import nn
 
-from mmseg_gc.apis.expected import Expected, test_dataset
-from mmseg_gc.apis.inference import as_array
-from mmseg_gc.config.prediction import views_pipeline
-from mmseg_gc.config.unlabelled import without_labels
+from mmseg_gc.apis.expected import Expected
+from mmseg_gc.apis.inference import as_array, reading_steps
+from mmseg_gc.checkpoint.http import chunks, open_url, shown, without_secrets
 from mmseg_gc.datasets.transforms.decoding import decode
 from mmseg_gc.errors import UserError
-from mmseg_gc.registry import TRANSFORMS
 from mmseg_gc.visualization.displayable import displayable
 
 ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 MAX_BYTES = 256 << 20  # of an image at an address
-SECONDS_OF_SILENCE = 30
 Pixels = str | Path | bytes | np.ndarray | PILImage.Image
 
 
@@ -34,16 +29,10 @@ class Loader:
     """
 
     def __init__(self, model: nn.Module, *, aug_test: bool = False, keeps_image: bool = False):
-        dataset = test_dataset(model.cfg)
-        pipeline = views_pipeline(model.cfg, dataset) if aug_test else dataset["pipeline"]
-        first, *rest = without_labels(pipeline)
         self.expected = Expected.of(model.cfg)
         self.aug_test = aug_test
         self.keeps_image = keeps_image
-        self._file = TRANSFORMS.build(dict(first))
-        to_float32 = first.get("to_float32", False)
-        self._array = TRANSFORMS.build(dict(type="LoadImageFromNDArray", to_float32=to_float32))
-        self._rest = Compose(rest)
+        self._file, self._array, self._rest = reading_steps(model.cfg, aug_test)
 
     def __call__(self, image: Pixels) -> tuple[dict, np.ndarray | None]:
         """What ``test_step`` takes of one image, and the image itself, RGB uint8 (h, w, 3)."""
@@ -57,7 +46,7 @@ class Loader:
     def _pixels(self, image: Pixels) -> np.ndarray:
         name = "an image"
         if isinstance(image, str | Path):
-            name, image = str(image), fetch_address(str(image))
+            name, image = shown(image), fetch_address(str(image))
         if isinstance(image, bytes):
             return decode(image, name, self._file.color_type, self._file.imdecode_backend)
         return as_array(image, self.expected)
@@ -72,28 +61,28 @@ def fetch_address(address: str) -> bytes:
     """What an http(s) address holds; redirections to anything else are not followed.
 
     Raises:
-        UserError: it can't be reached, leads elsewhere, or holds more than an image does.
+        UserError: it can't be reached, leads elsewhere, is too slow, or holds more than an image
+            does.
     """
+    content = bytearray()
     try:
-        request = Request(address, headers={"User-Agent": "mmseg_gc"})
-        with urlopen(request, timeout=SECONDS_OF_SILENCE) as response:
-            content = response.read(MAX_BYTES + 1)
-    except (OSError, URLError, ValueError) as error:
-        reason = " ".join(str(getattr(error, "msg", "") or error).split())
+        with open_url(address) as response:
+            for chunk in chunks(response):
+                content += chunk
+                if len(content) > MAX_BYTES:
+                    break
+    except (OSError, HTTPException, ValueError) as error:
+        reason = without_secrets(str(getattr(error, "msg", "") or error), address)
+    else:
+        if len(content) <= MAX_BYTES:
+            return bytes(content)
         raise UserError(
-            f"{address} can't be fetched ({reason}); give the http or https address of an image."
-        ) from error
-    if len(content) > MAX_BYTES:
-        raise UserError(f"{address} has more than {MAX_BYTES >> 20} MiB; fetch the file by hand.")
-    return content
-
-
-def collate(samples: list[dict], *, aug_test: bool) -> dict:
-    """The batch that ``test_step`` takes of ``samples``, of which several views are one alone."""
-    if aug_test:  # {key: [view, …]} -> {key: [[view], …]}
-        [sample] = samples
-        return {key: [[view] for view in views] for key, views in sample.items()}
-    return {key: [sample[key] for sample in samples] for key in samples[0]}
+            f"{shown(address)} has more than {MAX_BYTES >> 20} MiB; fetch the file by hand."
+        )
+    # Outside of the block that has the error: whatever it holds of the address stays there.
+    raise UserError(
+        f"{shown(address)} can't be fetched ({reason}); give the http or https address of an image."
+    )
 
 
 def input_shape(sample: dict) -> tuple[int, ...] | None:

@@ -15,16 +15,16 @@ from mmengine.model import BaseModel
 from PIL import Image as PILImage
 from torch import nn
 
-from mmseg_gc.apis.inference import tta_model
+from mmseg_gc.apis.inference import collate, tta_model
 from mmseg_gc.apis.pixels import (
     Loader,
     Pixels,
-    collate,
     input_shape,
     probabilities_of,
 )
 from mmseg_gc.apis.prediction import OPACITY, OUTPUTS, Prediction, require_outputs
 from mmseg_gc.apis.sources import Named, find
+from mmseg_gc.checkpoint.http import shown
 from mmseg_gc.engine.out_of_memory import explain_memory, test_cfg_of
 from mmseg_gc.errors import TRACEBACK_VARIABLE, UserError, user_sentence
 
@@ -147,7 +147,7 @@ def sentence_of(error: Exception, image: Named) -> str:
     if text is None:
         reason = " ".join(str(error).split())
         text = f"{type(error).__name__}: {reason} ({TRACEBACK_VARIABLE}=1 shows where)"
-    known = str(image.image) if image.is_file else f"image {image.name}"
+    known = shown(image.image) if image.is_file else f"image {image.name}"
     return text if not image.is_file or known in text else f"{known}: {text}"
 
 
@@ -193,9 +193,9 @@ def _answer(
         for one in batch:
             yield from _answer(network, [one], needs, aug_test, common)
         return
-    for (image, (_, shown), _), maps in zip(batch, results, strict=True):
+    for (image, (_, pixels), _), maps in zip(batch, results, strict=True):
         name = os.path.basename(str(image.image)) if image.is_file else image.name
-        yield Answer(image, Prediction(name=name, image=shown, **maps, **common))
+        yield Answer(image, Prediction(name=name, image=pixels, **maps, **common))
 
 
 @torch.no_grad()

@@ -19,6 +19,7 @@ from mmseg_gc.apis.prediction import OPACITY, OUTPUTS, Prediction
 from mmseg_gc.apis.sources import Named, find
 from mmseg_gc.apis.videos import Video, VideoFile, is_video
 from mmseg_gc.atomic import left_behind, put
+from mmseg_gc.checkpoint.http import shown
 from mmseg_gc.datasets.files import IMAGE_SUFFIXES
 from mmseg_gc.engine.work_dir import check_work_dir
 from mmseg_gc.errors import UserError
@@ -107,7 +108,7 @@ class FileWriter:
 
     def _images(self, files: list[Named]) -> Iterator[Written]:
         there = [image for image in files if self.skip_existing and self._is_done(image.name)]
-        yield from (Written(str(image.image), skipped=True) for image in there)
+        yield from (Written(shown(image.image), skipped=True) for image in there)
         done = {image.name for image in there}
         todo = [image for image in files if image.name not in done]
         bar = tqdm(
@@ -132,7 +133,7 @@ class FileWriter:
         return all(is_whole(p) if p.suffix in pixels else p.is_file() for p in paths)
 
     def _write(self, answer: Answer) -> Written:
-        source = str(answer.image.image)
+        source = shown(answer.image.image)
         if answer.prediction is None:
             return Written(source, error=answer.error)
         try:

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from mmengine.logging import print_log
 from tqdm import tqdm
 
-from mmseg_gc.checkpoint.http import chunks, open_url, shown
+from mmseg_gc.checkpoint.http import chunks, open_url, shown, without_secrets
 from mmseg_gc.errors import UserError
 
 MAX_BYTES = 16 << 30  # far more than any weights of this package's models
@@ -77,7 +77,7 @@ def download(url: str, folder: str | Path | None = None) -> Path:
     except UserError:
         raise
     except (OSError, HTTPException, ValueError) as error:
-        reason = _without_secrets(str(error) or type(error).__name__, url)
+        reason = without_secrets(str(error) or type(error).__name__, url)
     else:
         return target
     # Outside of the block that has the error: whatever it holds of the address stays there.
@@ -85,15 +85,6 @@ def download(url: str, folder: str | Path | None = None) -> Path:
         f"{shown(url)} can't be fetched to {target.parent} ({reason}); mend that and try again, or "
         f"put the file at {target} yourself."
     )
-
-
-def _without_secrets(text: str, url: str) -> str:
-    parts = urlsplit(url)
-    login = parts.netloc.rpartition("@")[0]
-    for secret in (login, login.partition(":")[2], parts.query, parts.fragment):
-        if secret:
-            text = text.replace(secret, "…")
-    return " ".join(text.split())
 
 
 def _local_name(url: str, name: str) -> str:

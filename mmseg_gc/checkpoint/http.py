@@ -34,6 +34,16 @@ def shown(address: object) -> str:
     return re.sub("(?<=://)[^/?#]*@", "", re.split("[?#]", text)[0])
 
 
+def without_secrets(text: str, url: str) -> str:
+    """``text``, of what went wrong with ``url``, in one line without user, password and query."""
+    parts = urlsplit(url)
+    login = parts.netloc.rpartition("@")[0]
+    for secret in (login, login.partition(":")[2], parts.query, parts.fragment):
+        if secret:
+            text = text.replace(secret, "…")
+    return " ".join(text.split())
+
+
 def open_url(url: str, first_byte: int = 0) -> HTTPResponse:
     """The answer to a GET of ``url``, from ``first_byte`` on if the server can do that.
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmseg_gc.apis import inference_model, init_model, predict
+from mmseg_gc.apis import inference_model, init_model, pixels, predict
 from mmseg_gc.apis.predict_files import FileWriter
 from mmseg_gc.apis.videos import Video
 from mmseg_gc.errors import UserError
@@ -158,6 +158,22 @@ def test_bad_input_is_one_sentence(tiny_model, images, server):
         with pytest.raises(UserError, match=told) as error:
             predict(tiny_model, image, outputs=["overly" if image == images[0] else "ids"])
         assert "\n" not in str(error.value)
+
+
+def test_what_an_address_gives_ends_and_its_password_is_not_told(tiny_model, server, monkeypatch):
+    def slow(response):
+        raise TimeoutError("only 3 bytes came in 31 s")
+
+    secret = server.replace("http://", "http://me:sesame@")
+    with pytest.raises(UserError, match="trap can't be fetched") as error:
+        predict(tiny_model, f"{secret}/trap")
+    assert "sesame" not in str(error.value) and error.value.__cause__ is None
+    monkeypatch.setattr(pixels, "MAX_BYTES", 10)
+    with pytest.raises(UserError, match="has more than"):
+        predict(tiny_model, f"{server}/0.png")
+    monkeypatch.setattr(pixels, "chunks", slow)
+    with pytest.raises(UserError, match=r"can't be fetched \(only 3 bytes came"):
+        predict(tiny_model, f"{server}/0.png")
 
 
 def test_files_of_every_output(tiny_model, images, tmp_path):

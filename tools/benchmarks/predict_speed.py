@@ -25,7 +25,8 @@ import torch
 from mmseg_gc.apis import init_model
 model = init_model(*sys.argv[1:3], device="cuda:0" if torch.cuda.is_available() else "cpu")
 height, width, frames, batch = map(int, sys.argv[3:])
-from mmseg_gc.apis.pixels import Loader, collate
+from mmseg_gc.apis.inference import collate
+from mmseg_gc.apis.pixels import Loader
 import numpy as np
 sample = Loader(model)(np.zeros((height, width, 3), np.uint8))[0]
 def run(count):
