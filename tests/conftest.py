@@ -31,6 +31,12 @@ model = dict(
 """
 
 
+@pytest.fixture(scope="session")
+def tiny_text() -> str:
+    """What a config of R18 has below its base for a model of an eighth of the width."""
+    return TINY
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if find_spec("mmdet") is None:
         skip = pytest.mark.skip(reason="needs detection: run `make det`, then `make test-det`")

@@ -13,14 +13,6 @@ from mmseg_gc.cli.main import main
 
 README = Path(__file__).parents[1] / "README.md"
 TINY = "train mine.py iters=3 crop=32 batch=2 workers=0"
-NARROW = """
-model = dict(
-    pretrained=None,
-    backbone=dict(base_channels=8),
-    decode_head=dict(in_channels=64, channels=8),
-    auxiliary_head=dict(in_channels=32, channels=8),
-)
-"""
 
 
 @pytest.fixture
@@ -44,7 +36,7 @@ def folder(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def test_the_first_screen(folder):
+def test_the_first_screen(folder, tiny_text):
     text = README.read_text()
     [commands] = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
     [program] = re.findall(
@@ -63,7 +55,7 @@ def test_the_first_screen(folder):
         assert stopped.value.code == 0, words
         if words[0] == "init":
             with open("mine.py", "a") as config:
-                config.write(NARROW)
+                config.write(tiny_text)
     assert "mIoU" in (folder / "report.html").read_text()
     overlays = [path.name for path in sorted((folder / "predicted/overlay").iterdir())]
     assert overlays == ["one.jpg", "trip.mp4"]

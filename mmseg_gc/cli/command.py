@@ -46,6 +46,15 @@ def cli(main: Callable[..., int | None]) -> Callable[..., None]:
     return wrapped
 
 
+def tell_failures(errors: Sequence[str], of: str) -> int:
+    """The exit status of a command that labelled all ``of`` something but those of ``errors``."""
+    if not errors:
+        return 0
+    told = f"Error: {len(errors)} of {of} could not be labelled:"
+    print(told, *errors, sep="\n  " if len(errors) > 1 else " ", file=sys.stderr)
+    return 1
+
+
 def _print_anywhere() -> None:
     """Let names that the terminal's encoding lacks be printed with escapes, not fail."""
     for stream in (sys.stdout, sys.stderr):

@@ -1,10 +1,9 @@
 """Label images or whole folders with a trained model, and save label maps and drawn images."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 
-from mmseg_gc.cli.command import cli
+from mmseg_gc.cli.command import cli, tell_failures
 
 
 def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -54,8 +53,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{num_skipped} of {num_images} images had their results already.")
     if num_images > len(errors):
         print(f"Label maps are in {args.out_dir}/pred, drawn images in {args.out_dir}/vis.")
-    if not errors:
-        return 0
-    told = f"Error: {len(errors)} of {num_images} images could not be labelled:"
-    print(told, *errors, sep="\n  " if len(errors) > 1 else " ", file=sys.stderr)
-    return 1
+    return tell_failures(errors, of=f"{num_images} images")

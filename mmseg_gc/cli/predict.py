@@ -1,11 +1,10 @@
 """Label images, folders, videos or streams with a trained model."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from mmseg_gc.arguments import CONFIG_HELP, ArgumentParser
-from mmseg_gc.cli.command import cli
+from mmseg_gc.cli.command import cli, tell_failures
 
 # As in `mmseg_gc.apis.prediction.OUTPUTS`, which is too heavy for a help text.
 OUTPUTS = (
@@ -107,8 +106,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{num_skipped} of {len(results)} had their results already.")
     if len(results) > len(errors):
         print(f"In {args.out_dir}: {', '.join(f'{name}/' for name in args.outputs)}")
-    if not errors:
-        return 0
-    told = f"Error: {len(errors)} of {len(results)} could not be labelled:"
-    print(told, *errors, sep="\n  " if len(errors) > 1 else " ", file=sys.stderr)
-    return 1
+    return tell_failures(errors, of=str(len(results)))

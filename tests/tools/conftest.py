@@ -19,6 +19,19 @@ class Finished(NamedTuple):
 
 
 @pytest.fixture
+def narrow_options() -> list[str]:
+    """``--cfg-options`` for an eighth of a model's width, where what is trained doesn't matter."""
+    return [
+        "model.backbone.stem_channels=8",
+        "model.backbone.base_channels=8",
+        "model.decode_head.in_channels=64",
+        "model.decode_head.channels=8",
+        "model.auxiliary_head.in_channels=32",
+        "model.auxiliary_head.channels=8",
+    ]
+
+
+@pytest.fixture
 def run_tool(monkeypatch, capsys):
     """``run_tool("train.py", CONFIG, …)`` gives the exit status and what was printed."""
 

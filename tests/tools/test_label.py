@@ -15,24 +15,14 @@ from mmseg_gc.checkpoint import save_checkpoint
 CONFIG = Path(__file__).parents[2] / "configs/gcnet/gcnet_r18-d8_1xb8-20k_camvid-360x480.py"
 
 
-TINY = """
-model = dict(
-    pretrained=None,
-    backbone=dict(base_channels=8),
-    decode_head=dict(in_channels=64, channels=8),
-    auxiliary_head=dict(in_channels=32, channels=8),
-)
-"""
-
-
 @pytest.fixture
-def small(tmp_path):
+def small(tiny_text, tmp_path):
     """The paths of a small config and of weights for it."""
     torch.manual_seed(0)
     cfg = tmp_path / "small.py"
     pipeline = [dict(type="LoadImageFromFile"), dict(type="PackSegInputs")]
     loader = f"test_dataloader = dict(dataset=dict(pipeline={pipeline}))\n"
-    cfg.write_text(f"_base_ = {str(CONFIG)!r}\n{TINY}{loader}")
+    cfg.write_text(f"_base_ = {str(CONFIG)!r}\n{tiny_text}{loader}")
     save_checkpoint(dict(state_dict=init_model(cfg).state_dict()), tmp_path / "w.pth")
     return cfg, tmp_path / "w.pth"
 

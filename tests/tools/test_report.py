@@ -16,14 +16,6 @@ from mmseg_gc.cli.report import main
 from mmseg_gc.models import EncoderDecoder
 
 CONFIG = Path(__file__).parents[2] / "configs/gcnet/gcnet_r18-d8_1xb8-20k_camvid-360x480.py"
-NARROW = [
-    "model.backbone.stem_channels=8",
-    "model.backbone.base_channels=8",
-    "model.decode_head.in_channels=64",
-    "model.decode_head.channels=8",
-    "model.auxiliary_head.in_channels=32",
-    "model.auxiliary_head.channels=8",
-]
 SPLITS = ("train", "val", "test")
 ONE_CHANNEL = [
     *(f"model.{head}.num_classes=2" for head in ("decode_head", "auxiliary_head")),
@@ -37,14 +29,14 @@ ONE_CHANNEL = [
 
 
 @pytest.fixture
-def options(camvid_options) -> list[str]:
-    return [*camvid_options, *NARROW]
+def options(camvid_options, narrow_options) -> list[str]:
+    return [*camvid_options, *narrow_options]
 
 
 @pytest.fixture
-def weights(tmp_path, options):
+def weights(tmp_path, narrow_options):
     def make(*more: str) -> Path:
-        pairs = (option.split("=", 1) for option in (*NARROW, *more))
+        pairs = (option.split("=", 1) for option in (*narrow_options, *more))
         cfg = {key: eval(value) for key, value in pairs if key.startswith("model.")}
         if cfg.get("model.decode_head.num_classes") == 2:
             for split in SPLITS:

@@ -17,21 +17,14 @@ from mmseg_gc.engine.console import AboveBars, is_brief, tell_briefly
 from mmseg_gc.errors import UserError
 
 CONFIG = Path(__file__).parents[2] / "configs/gcnet/gcnet_r18-d8_1xb8-20k_camvid-360x480.py"
-NARROW = [
-    "model.backbone.base_channels=8",
-    "model.decode_head.in_channels=64",
-    "model.decode_head.channels=8",
-    "model.auxiliary_head.in_channels=32",
-    "model.auxiliary_head.channels=8",
-]
 
 
 @pytest.fixture
-def train(run_tool, camvid_options, tmp_path):
+def train(run_tool, camvid_options, narrow_options, tmp_path):
     short = ("train_cfg.", "train_dataloader.batch_size", "default_hooks.")
     kept = [option for option in camvid_options if not option.startswith(short)]
     own = f"visualizer.name={tmp_path.name}"  # a name's visualizer is made once in a process
-    options = ["--cfg-options", *kept, *NARROW, "default_hooks.logger.interval=4", own]
+    options = ["--cfg-options", *kept, *narrow_options, "default_hooks.logger.interval=4", own]
 
     def run(*settings, more=()):
         words = ("train.py", CONFIG, *settings, "--work-dir", tmp_path / "work")

@@ -18,16 +18,6 @@ from mmseg_gc.engine.work_dir import OWNER_NAME
 
 CONFIG = Path(__file__).parents[2] / "configs/gcnet/gcnet_r18-d8_1xb8-20k_camvid-360x480.py"
 
-# An eighth as wide, where what is trained doesn't matter.
-NARROW = [
-    "model.backbone.stem_channels=8",
-    "model.backbone.base_channels=8",
-    "model.decode_head.in_channels=64",
-    "model.decode_head.channels=8",
-    "model.auxiliary_head.in_channels=32",
-    "model.auxiliary_head.channels=8",
-]
-
 
 @pytest.fixture
 def camvid_copy(camvid_root, tmp_path):
@@ -35,9 +25,9 @@ def camvid_copy(camvid_root, tmp_path):
 
 
 @pytest.fixture
-def train(run_tool, camvid_options, tmp_path):
+def train(run_tool, camvid_options, narrow_options, tmp_path):
     def run(*arguments, options=(), narrow=True):
-        options = [*camvid_options, *options, *(NARROW if narrow else [])]
+        options = [*camvid_options, *options, *(narrow_options if narrow else [])]
         work_dir = ("--work-dir", tmp_path / "work")
         return run_tool("train.py", CONFIG, *work_dir, *arguments, "--cfg-options", *options)
 
