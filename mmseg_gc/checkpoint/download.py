@@ -166,7 +166,10 @@ def _turn(part: Path, target: Path) -> Iterator[FileLock]:
 
 
 def _size_of(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # whoever fetches it may give it its name at any moment
+        return 0
 
 
 def _holder(lock: FileLock) -> str:

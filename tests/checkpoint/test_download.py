@@ -5,13 +5,14 @@ import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from mmseg_gc.checkpoint import load_checkpoint, save_checkpoint
-from mmseg_gc.checkpoint.download import cache_dir, download, hash_prefix
+from mmseg_gc.checkpoint.download import _size_of, cache_dir, download, hash_prefix
 from mmseg_gc.errors import UserError
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
@@ -216,6 +217,11 @@ def test_those_who_want_one_file_take_turns(server, tmp_path):
     assert set(paths) == {tmp_path / NAME}
     assert names(tmp_path) == [NAME] and paths[0].read_bytes() == CONTENT
     assert server.ranges == [1000]
+
+
+def test_a_part_that_gets_its_name_while_one_waits_is_no_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "exists", lambda path: True)  # it was there a moment ago
+    assert _size_of(tmp_path / f"{NAME}.part") == 0
 
 
 def test_checkpoints_are_read_from_an_address(server, tmp_path):
