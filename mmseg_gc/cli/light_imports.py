@@ -1,5 +1,6 @@
 """Start without the parts of torch that only trainings on many machines use."""
 
+import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,12 +17,15 @@ SHARDING = (
 
 
 @contextmanager
-def without_sharding() -> Iterator[None]:
-    """Let mmengine be imported meanwhile without what shards a model over machines.
+def light_imports() -> Iterator[None]:
+    """Let torch and mmengine be imported meanwhile without what shards a model over machines.
 
     Its classes for that do nothing in this process; a command that trains leaves this alone. torch
-    itself finds the real modules afterwards.
+    itself finds the real modules afterwards. What is imported stays: no garbage is looked
+    for in it, now or later, which would take a third of a short command's time.
     """
+    collecting = gc.isenabled()
+    gc.disable()
     put = {name: _Nothing(name) for name in SHARDING if name not in sys.modules}
     sys.modules.update(put)
     try:
@@ -29,6 +33,9 @@ def without_sharding() -> Iterator[None]:
     finally:
         for name in put:
             del sys.modules[name]
+        gc.freeze()
+        if collecting:
+            gc.enable()
 
 
 class _Nothing(ModuleType):

@@ -74,11 +74,11 @@ def require_range(args: argparse.Namespace) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     args = parse_args(arguments)
     require_range(args)
-    import torch
+    from mmseg_gc.cli.light_imports import light_imports
 
-    from mmseg_gc.cli.light_imports import without_sharding
+    with light_imports():
+        import torch
 
-    with without_sharding():
         from mmseg_gc.apis import init_model
         from mmseg_gc.apis.predict_files import FileWriter
         from mmseg_gc.apis.prediction import require_outputs

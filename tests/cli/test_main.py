@@ -77,10 +77,11 @@ def test_as_a_module():
 
 def test_predict_starts_without_what_only_trainings_use():
     code = (
-        "import contextlib, sys\n"
+        "import contextlib, gc, sys\n"
         "from mmseg_gc.cli.main import main\n"
         "with contextlib.suppress(SystemExit):\n"
         "    main(['predict', 'nowhere.py', 'w.pth', 'a.png'])\n"
+        "assert gc.isenabled() and gc.get_freeze_count() > 100_000\n"
         "assert 'mmseg_gc.apis.predict' in sys.modules\n"
         "heavy = {'torch.distributed.fsdp', 'torch._dynamo', 'matplotlib', 'sympy'}\n"
         "assert not heavy & sys.modules.keys()\n"
