@@ -1,8 +1,10 @@
 """Tiny data sets in their owners' layouts, as the configs read them, and tiny models."""
 
+import gc
 import logging
 import os
 import shutil
+import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +18,7 @@ import pytest
 import torch
 from mmengine.structures import PixelData
 from PIL import Image
+from torch.multiprocessing import start_processes
 
 from mmseg_gc.structures import SegDataSample
 
@@ -35,6 +38,13 @@ model = dict(
 def tiny_text() -> str:
     """What a config of R18 has below its base for a model of an eighth of the width."""
     return TINY
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _imports_are_no_garbage() -> None:
+    """Keep what is there out of later collections: mmengine asks for one a data set."""
+    gc.collect()
+    gc.freeze()  # else 0.4 s each
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -200,6 +210,27 @@ def labelled() -> Callable[..., SegDataSample]:
         return sample
 
     return make
+
+
+@pytest.fixture
+def in_ranks(tmp_path: Path) -> Callable[..., list]:
+    """``in_ranks(work, 2)``: what ``work(rank)`` gives in each of two forks that meet over gloo."""
+
+    def run(work: Callable[[int], object], size: int) -> list:
+        def rank_of(rank: int) -> None:
+            signal.alarm(100)  # ends what hangs
+            torch.set_num_threads(1)
+            meeting = f"file://{tmp_path}/meeting"
+            torch.distributed.init_process_group("gloo", meeting, rank=rank, world_size=size)
+            torch.save(work(rank), tmp_path / f"{rank}.pt")
+            torch.distributed.destroy_process_group()
+
+        ranks = start_processes(rank_of, nprocs=size, join=False, start_method="fork")
+        while not ranks.join():
+            pass
+        return [torch.load(tmp_path / f"{rank}.pt", weights_only=False) for rank in range(size)]
+
+    return run
 
 
 @pytest.fixture

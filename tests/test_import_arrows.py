@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import mmengine
@@ -40,10 +41,16 @@ INSIDE_MODELS = {
 }
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
 def imported_modules(path: Path) -> set[str]:
     """Dotted names of this package's modules that the file imports, wherever in it."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
@@ -75,7 +82,7 @@ def test_what_is_imported_is_there():
 def test_the_package_imports_no_tool():
     tools = {path.stem for path in (ROOT / "tools").iterdir()} | {"tools"}
     for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree_of(path)):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             assert not tools & {name.split(".")[0] for name in names}, path
@@ -196,12 +203,12 @@ def test_private_names_of_mmengine_are_few():
     theirs = {
         name
         for path in Path(mmengine.__file__).parent.rglob("*.py")
-        for name in private_names(ast.parse(path.read_text()))
+        for name in private_names(tree_of(path))
     }
     found = {
         (path.relative_to(PACKAGE).as_posix(), name)
         for path in PACKAGE.rglob("*.py")
-        for name in (theirs - OF_OUR_OWN) & used_names(ast.parse(path.read_text()))
+        for name in (theirs - OF_OUR_OWN) & used_names(tree_of(path))
     }
     assert found - PRIVATE_NAMES_OF_MMENGINE == set(), "find a public way"
     gone = PRIVATE_NAMES_OF_MMENGINE - found

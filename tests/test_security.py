@@ -39,10 +39,12 @@ def evil(tmp_path, trap):
 
 
 @pytest.fixture
-def runner_for(camvid_root, tmp_path):
+def runner_for(camvid_root, tiny_text, tmp_path):
+    config = tmp_path / "tiny.py"
+    config.write_text(f"_base_ = {str(CONFIG)!r}\n{tiny_text}")
+
     def build(**changes):
-        cfg = load_config(CONFIG, work_dir=tmp_path / "work")
-        cfg.model.pretrained = None
+        cfg = load_config(config, work_dir=tmp_path / "work")
         for name in ("train", "val", "test"):
             cfg[f"{name}_dataloader"].dataset.data_root = str(camvid_root)
             cfg[f"{name}_dataloader"].num_workers = 0

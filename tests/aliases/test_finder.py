@@ -77,17 +77,17 @@ def test_what_does_not_exist_here_is_not_found():
             importlib.import_module(f"mmseg.{path}")
 
 
-def run(code: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
-
-
 def test_a_real_mmseg_is_not_shadowed_and_one_line_says_so(real_mmseg):
-    done = run("import mmseg_gc, mmseg, mmseg.apis; import mmseg; print(mmseg.apis.__version__)")
+    code = (
+        "import mmseg_gc, mmseg, mmseg.apis; import mmseg; print(mmseg.apis.__version__, flush=1)"
+    )
+    code += "; import mmseg.models"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
     assert done.stdout.splitlines()[-1] == "real", done.stderr
     lines = [line for line in (done.stdout + done.stderr).splitlines() if "`import mmseg`" in line]
     assert len(lines) == 1 and str(real_mmseg / "mmseg") in lines[0]
     # Nor are its missing parts filled from here.
-    assert "ModuleNotFoundError" in run("import mmseg_gc, mmseg.models").stderr
+    assert "ModuleNotFoundError" in done.stderr
 
 
 def test_a_mere_folder_of_that_name_is_no_package(tmp_path, monkeypatch):

@@ -14,7 +14,6 @@ from mmseg_gc.evaluation.label_files import label_file_ids
 from mmseg_gc.registry import MODELS
 
 CONFIG = Path(__file__).parents[2] / "configs/gcnet/gcnet_r18-d8_1xb8-20k_camvid-360x480.py"
-SMALL = {"test_dataloader.dataset.pipeline.1.scale": (96, 72)}
 TINY = {
     "model.backbone.base_channels": 8,
     "model.decode_head.in_channels": 64,
@@ -22,6 +21,7 @@ TINY = {
     "model.auxiliary_head.in_channels": 32,
     "model.auxiliary_head.channels": 8,
 }
+SMALL = {"test_dataloader.dataset.pipeline.1.scale": (96, 72), **TINY}
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_aug_test_is_the_mean_over_scales_and_flips(model, image_file):
 
 
 def test_names_and_colours_come_from_the_weights_if_the_config_has_none(model, tmp_path):
-    cfg = load_config(CONFIG)
+    cfg = load_config(CONFIG, TINY)
     cfg.test_dataloader.dataset.type = "BaseSegDataset"
     names = [f"class-{i}" for i in range(11)]
     stored = dict(state_dict=model.state_dict(), meta=dict(dataset_meta=dict(classes=names)))
@@ -114,7 +114,7 @@ def test_inferencer_labels_a_folder_and_saves(model, camvid_root, tmp_path):
 def test_results_of_one_name_do_not_overwrite_each_other(tmp_path):
     cfg = load_config(CONFIG, TINY)
     save_checkpoint(dict(state_dict=init_model(cfg).state_dict()), tmp_path / "w.pth")
-    cfg = load_config(CONFIG, {**TINY, **SMALL})
+    cfg = load_config(CONFIG, SMALL)
     label = MMSegInferencer(cfg, str(tmp_path / "w.pth"), device="cpu", show_progress=False)
     frame = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
     for name in ("1/a.png", "1/a.jpg", "2/a.png"):
@@ -213,7 +213,7 @@ def test_a_model_that_diverged_is_refused(model, tmp_path):
     weights["backbone.layer1.0.bn1.running_var"] = -weights["backbone.layer1.0.bn1.running_var"]
     save_checkpoint({"state_dict": weights}, tmp_path / "bad.pth")
     with pytest.raises(UserError, match=r"bad\.pth .*layer1\.0\.bn1\.running_var hold .*negative"):
-        init_model(CONFIG, tmp_path / "bad.pth")
+        init_model(CONFIG, tmp_path / "bad.pth", cfg_options=TINY)
 
 
 def test_the_switch_reaches_the_model(model, tmp_path):

@@ -75,7 +75,7 @@ def test_a_model_labels_in_a_fork_as_in_its_process(two_threads, tmp_path, gcnet
     torch.manual_seed(0)
     model = init_model(config)
     image = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
-    torch.rand(2048, 2048).exp().sum()
+    torch.rand(256, 256).exp().sum()
     labels = inference_model(model, image).pred_sem_seg.data
 
     def work():

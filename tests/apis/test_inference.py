@@ -26,7 +26,12 @@ MOST_FILES = {("plain", "array"): 14, ("plain", "file"): 16, ("fast", "file"): 2
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, nn.Module]:
     weights = tmp_path_factory.mktemp("weights") / "w.pth"
-    options = {"model.test_cfg": dict(_delete_=True, mode="whole")}
+    options = {
+        "model.test_cfg": dict(_delete_=True, mode="whole"),
+        "model.backbone.base_channels": 8,
+        "model.decode_head.in_channels": 64,
+        "model.auxiliary_head.in_channels": 32,
+    }
     plain = init_model(CONFIG, cfg_options=options)
     save_checkpoint(dict(state_dict=plain.state_dict()), weights)
     return {"plain": plain, "fast": init_model(CONFIG, weights, cfg_options=options)}

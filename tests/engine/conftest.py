@@ -1,8 +1,12 @@
-"""The toy training, and how two of its ends are compared."""
+"""The toy training, processes for it, and how two of its ends are compared."""
 
 import importlib.util
 import logging
+import os
+import signal
 import sys
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,6 +25,35 @@ def toy():
     module = sys.modules["toy_training"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def fork() -> Callable[..., int]:
+    """``fork(work, log, **environment)`` is the id of a process, and of its group, that does it.
+
+    It needn't import torch anew. What it says is in the file ``log``.
+    """
+
+    def start(work: Callable[[], object], log: Path, **environment: str) -> int:
+        if child := os.fork():
+            return child
+        status = 1
+        try:
+            os.setsid()
+            signal.alarm(100)  # ends what hangs
+            os.environ.update(environment)
+            sys.stdout = sys.stderr = log.open("a", buffering=1)
+            torch.set_num_threads(1)
+            work()
+            status = 0
+        except SystemExit as stopped:
+            status = stopped.code
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+
+    return start
 
 
 @pytest.fixture(autouse=True)

@@ -1,31 +1,55 @@
 """Two processes over gloo: one big batch, one decision, one state."""
 
-import json
 import os
-import subprocess
-import sys
-from pathlib import Path
+import signal
+import socket
 
+import matplotlib.figure  # noqa: F401 - once, and not in every fork
 import pytest
 import torch
+import torch._dynamo
 
 from mmseg_gc.checkpoint import load_checkpoint
 
-ENGINE = Path(__file__).parent
-
 
 @pytest.fixture(scope="module")
-def ranks(tmp_path_factory):
-    """The folder that `ranks_toy.py` leaves, and the exit statuses of its runs."""
+def ranks(toy, fork, tmp_path_factory):
+    """The folder of the trainings by two ranks, and both exit statuses of each.
+
+    ``peace`` goes to the end; of ``run`` one rank alone is signalled, and it is resumed; in
+    ``poisoned`` one rank's loss is NaN; ``two`` has half the batch of ``one``, a single process.
+    """
     folder = tmp_path_factory.mktemp("ranks")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    environment["PYTHONPATH"] = os.pathsep.join([str(ENGINE.parents[1]), str(ENGINE)])
-    finished = subprocess.run(
-        [sys.executable, ENGINE / "ranks_toy.py", folder],
-        env=environment, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert finished.returncode == 0, finished.stderr[-2000:]
-    return folder, json.loads((folder / "statuses.json").read_text())
+
+    def run_ranks(name: str, of_rank_1: dict | None = None, **keys) -> list[int]:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = str(server.getsockname()[1])
+        common = dict(WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
+        ranks = []
+        for rank in range(2):
+            own = keys | (of_rank_1 or {}) if rank == 1 else keys
+            ranks.append(
+                fork(
+                    lambda own=own: toy.build(folder / name, launcher="pytorch", **own).train(),
+                    folder / f"{name}.{rank}.log",
+                    RANK=str(rank),
+                    LOCAL_RANK=str(rank),
+                    **common,
+                )
+            )
+        return [os.waitstatus_to_exitcode(os.waitpid(rank, 0)[1]) for rank in ranks]
+
+    stop = toy.DoHook(lambda runner: os.kill(os.getpid(), signal.SIGTERM), "before_train_iter", 2)
+    exact = {"iterations": 3, "model.dropout": 0.0, "default_hooks.checkpoint.interval": 1}
+    statuses = {
+        "peace": run_ranks("peace"),
+        "stopped": run_ranks("run", of_rank_1=dict(hooks=[stop])),
+        "resumed": run_ranks("run"),
+        "poisoned": run_ranks("poisoned", of_rank_1=dict(poison=(3,))),
+        "two": run_ranks("two", **exact),
+    }
+    toy.build(folder / "one", batch_size=4, **exact).train()
+    return folder, statuses
 
 
 def log(folder, name):

@@ -124,7 +124,7 @@ def test_a_killed_rank_ends_the_job(small_run, environment, free_port, tmp_path)
 
 def test_a_failing_worker_ends_the_job(environment, free_port, tmp_path):
     finished = subprocess.run(
-        ["tools/dist_train.sh", str(CONFIG), "2", "--work-dir", str(tmp_path), "--cfg-options",
+        ["tools/dist_train.sh", str(CONFIG), "1", "--work-dir", str(tmp_path), "--cfg-options",
          "train_dataloader.dataset.data_root=nowhere", "model.pretrained=None"],
         env=environment | {"PORT": free_port}, cwd=ROOT, capture_output=True, text=True,
         timeout=200,

@@ -1,14 +1,10 @@
-import json
+import itertools
 import math
-import os
-import re
-import runpy
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
+from mmengine.dataset import DefaultSampler
 from PIL import Image
 
 from mmseg_gc.errors import UserError
@@ -202,65 +198,34 @@ def test_samples_seen_twice_or_never_are_an_error(size):
     assert built.evaluate(3)["aAcc"] == 50.0
 
 
-WORKER = """
-import itertools, json, sys
-import torch
-from mmengine.dataset import DefaultSampler
-from mmseg_gc.errors import UserError
-from mmseg_gc.evaluation import IoUMetric
+def scores_of(size: int, batch: int, round_up: bool = False) -> list:
+    """Of ``size`` samples that the ranks share, a ``batch`` at a time; with the counts."""
 
-def read(index):
-    ids = torch.randint(0, 4, (2, 1, 9, 9), generator=torch.Generator().manual_seed(index))
-    ids[1, 0, index] = 255
-    return {"pred_sem_seg": {"data": ids[0].to(torch.uint8)}, "gt_sem_seg": {"data": ids[1]}}
+    def read(index: int) -> dict:
+        ids = torch.randint(0, 4, (2, 1, 9, 9), generator=torch.Generator().manual_seed(index))
+        ids[1, 0, index] = 255
+        return {"pred_sem_seg": {"data": ids[0].to(torch.uint8)}, "gt_sem_seg": {"data": ids[1]}}
 
-def score(size, batch, round_up=False):
-    metric = IoUMetric(iou_metrics=["mIoU", "mFscore"])
-    metric.dataset_meta = {"classes": list("abcd")}
+    built = metric(iou_metrics=["mIoU", "mFscore"])
     order = list(DefaultSampler(range(size), shuffle=False, round_up=round_up))
     for first in range(0, len(order), batch):
-        metric.process({}, [read(index) for index in order[first : first + batch]])
-    return [metric.evaluate(size), metric.confusion.tolist()]
-
-def scores():
-    return [score(size, batch) for size, batch in itertools.product((1, 5, 7), (1, 3))]
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    rank, world_size = int(sys.argv[1]), int(sys.argv[3])
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{sys.argv[2]}", rank=rank, world_size=world_size
-    )
-    found = scores()
-    try:
-        score(5, 1, round_up=True)
-    except UserError as error:
-        found.append(str(error))
-    print("FOUND", json.dumps(found), flush=True)
-    torch.distributed.destroy_process_group()
-"""
+        built.process({}, [read(index) for index in order[first : first + batch]])
+    return [built.evaluate(size), built.confusion.tolist()]
 
 
 @pytest.mark.parametrize("world_size", [2, pytest.param(3, marks=pytest.mark.slow)])
-def test_several_processes_give_the_numbers_of_one(world_size, tmp_path):
-    script = tmp_path / "worker.py"
-    script.write_text(WORKER)
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, str(script), str(rank), str(tmp_path / "store"), str(world_size)],
-            stdout=subprocess.PIPE,
-            text=True,
-            env=env,
-        )
-        for rank in range(world_size)
-    ]
-    alone = runpy.run_path(str(script))["scores"]()
-    outputs = [process.communicate(timeout=120)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0] * world_size
-    first, *others = (re.search(r"^FOUND (.*)", output, re.M)[1] for output in outputs)
-    assert all(other == first for other in others)
-    *both, twice = json.loads(first)
-    assert both == alone
+def test_several_processes_give_the_numbers_of_one(world_size, in_ranks):
+    def scores() -> list:
+        return [scores_of(size, batch) for size, batch in itertools.product((1, 5, 7), (1, 3))]
+
+    def work(rank: int) -> tuple[list, str]:
+        found = scores()
+        with pytest.raises(UserError) as twice:
+            scores_of(5, 1, round_up=True)
+        return found, str(twice.value)
+
+    alone = scores()
+    for found, twice in in_ranks(work, world_size):
+        assert found == alone
+        assert "saw 6 samples of a data set of 5" in twice
     assert sum(map(sum, alone[4][1])) == 7 * 8 * 9
-    assert "saw 6 samples of a data set of 5" in twice

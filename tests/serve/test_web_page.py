@@ -6,20 +6,23 @@ import re
 import socket
 import threading
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-pytest.importorskip("gradio", reason="needs gradio: pip install -r requirements/serve.txt")
-from mmseg_gc.serve.web_page import areas_table
+if find_spec("gradio") is None:  # whose import takes seconds
+    pytest.skip("needs gradio: pip install -r requirements/serve.txt", allow_module_level=True)
 
 # Where screenshots stay; default: the test's own folder.
 ARTEFACTS = os.environ.get("MMSEG_GC_SCREENSHOTS")
 
 
 def test_table_is_the_legend_and_escapes_names():
+    from mmseg_gc.serve.web_page import areas_table
+
     palette = np.array([[255, 0, 16], [1, 2, 3]], np.uint8)
     html = areas_table({0: 1, 1: 3}, ("<b>", "road"), palette)
     assert "<b>" not in html and "&lt;b&gt;" in html and "background:#ff0010" in html

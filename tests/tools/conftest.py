@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from mmengine.logging import MessageHub, MMLogger
 
 TOOLS = Path(__file__).parents[2] / "tools"
 
@@ -41,6 +42,8 @@ def run_tool(monkeypatch, capsys):
         monkeypatch.setattr(logging, "raiseExceptions", False)
         monkeypatch.setattr(sys, "argv", [str(script), *map(str, arguments)])
         monkeypatch.syspath_prepend(str(script.parent))
+        for kind in (MessageHub, MMLogger):  # of two runs in one second, both would be the first's
+            kind._instance_dict.clear()
         capsys.readouterr()
         with pytest.raises(SystemExit) as stopped:
             runpy.run_path(str(script), run_name="__main__")

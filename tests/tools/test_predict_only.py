@@ -112,9 +112,9 @@ train_cfg = dict(max_iters=1)
 model = dict(
     pretrained=None,
     data_preprocessor=dict(mean=[9e3] * 4, std=[5e3] * 4, bgr_to_rgb=False),
-    backbone=dict(in_channels=4),
-    decode_head=dict(num_classes=3),
-    auxiliary_head=dict(num_classes=3),
+    backbone=dict(in_channels=4, base_channels=8),
+    decode_head=dict(num_classes=3, in_channels=64, channels=8),
+    auxiliary_head=dict(num_classes=3, in_channels=32, channels=8),
     test_cfg=dict(mode="whole"),
 )
 """

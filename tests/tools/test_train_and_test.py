@@ -26,8 +26,8 @@ def camvid_copy(camvid_root, tmp_path):
 
 @pytest.fixture
 def train(run_tool, camvid_options, narrow_options, tmp_path):
-    def run(*arguments, options=(), narrow=True):
-        options = [*camvid_options, *options, *(narrow_options if narrow else [])]
+    def run(*arguments, options=()):
+        options = [*camvid_options, *options, *narrow_options]
         work_dir = ("--work-dir", tmp_path / "work")
         return run_tool("train.py", CONFIG, *work_dir, *arguments, "--cfg-options", *options)
 
@@ -49,12 +49,14 @@ def score_of(labels: Path, truth: Path) -> float:
     return 100 * np.nanmean(ratios)
 
 
-def test_train_resume_test_and_aug_test(run_tool, train, camvid_options, camvid_root, tmp_path):
+def test_train_resume_test_and_aug_test(
+    run_tool, train, camvid_options, narrow_options, camvid_root, tmp_path
+):
     work = tmp_path / "work"
-    assert train("--validate", narrow=False).status == 0
+    assert train("--validate").status == 0
     assert (work / "iter_2.pth").is_file()
 
-    finished = train("--resume", options=["train_cfg.max_iters=4"], narrow=False)
+    finished = train("--resume", options=["train_cfg.max_iters=4"])
     assert finished.status == 0
     assert "going on at iteration 2" in finished.out
     assert load_checkpoint(work / "iter_4.pth")["meta"]["iter"] == 4
@@ -66,7 +68,7 @@ def test_train_resume_test_and_aug_test(run_tool, train, camvid_options, camvid_
         out, show = tmp_path / name, tmp_path / f"show-{name}"
         finished = run_tool(
             "test.py", CONFIG, work / "iter_4.pth", "--work_dir", work / name, *extra,
-            "--show-dir", show, "--out", out, "--cfg_options", *camvid_options,
+            "--show-dir", show, "--out", out, "--cfg_options", *camvid_options, *narrow_options,
         )  # fmt: skip
         assert finished.status == 0, finished.err
         assert "Bicyclist" in finished.out + finished.err

@@ -3,8 +3,8 @@
 import errno
 import os
 import shutil
-import subprocess
-import sys
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -14,8 +14,6 @@ from mmseg_gc import atomic as writing
 from mmseg_gc.checkpoint import load_checkpoint
 from mmseg_gc.engine.work_dir import LOCK_NAME
 from mmseg_gc.errors import UserError
-
-ENGINE = Path(__file__).parents[1]
 
 
 class PowerCut(BaseException):
@@ -45,16 +43,32 @@ def peace(toy, tmp_path_factory):
     return work_dir
 
 
-def test_killed_for_real(tmp_path):
-    """SIGKILL to real processes with workers and EMA, once while saving."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    environment["PYTHONPATH"] = os.pathsep.join([str(ENGINE.parents[1]), str(ENGINE)])
-    finished = subprocess.run(
-        [sys.executable, ENGINE / "kill_toy.py", tmp_path],
-        env=environment, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert finished.returncode == 0, finished.stdout + finished.stderr
-    assert finished.stdout.count("identical") == 2
+@pytest.mark.parametrize("while_saving", [True, False])
+def test_killed_for_real(toy, fork, tmp_path, assert_same_end, while_saving):
+    """SIGKILL to real processes with workers and EMA."""
+
+    def start(work_dir: Path, pause: float = 0.0) -> int:
+        waits = [toy.DoHook(lambda runner: time.sleep(pause), iteration=i) for i in range(1, 9)]
+        keys = dict(workers=1, hooks=[dict(type="EMAHook"), *waits])
+        return fork(lambda: toy.build(work_dir, **keys).train(), work_dir.with_suffix(".log"))
+
+    def finish(work_dir: Path) -> Path:
+        status = os.waitpid(start(work_dir), 0)[1]
+        assert status == 0, work_dir.with_suffix(".log").read_text()[-2000:]
+        return work_dir / "iter_8.pth"
+
+    work_dir = tmp_path / "killed"
+    run = start(work_dir, pause=0.03)
+    end = time.monotonic() + 60
+    for files in ["iter_2.pth", ".*.pth.*"][: 1 + while_saving]:
+        while not list(work_dir.glob(files)) and time.monotonic() < end:
+            time.sleep(0.0002)
+    if not while_saving:
+        time.sleep(0.02)
+    os.killpg(run, signal.SIGKILL)
+    os.waitpid(run, 0)
+    assert (work_dir / "iter_2.pth").exists() and not (work_dir / "iter_8.pth").exists()
+    assert_same_end(finish(work_dir), finish(tmp_path / "peace"))
 
 
 @pytest.mark.parametrize(

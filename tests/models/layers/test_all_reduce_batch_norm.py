@@ -1,49 +1,36 @@
-import subprocess
-import sys
-from pathlib import Path
+from collections.abc import Callable
 
 import torch
 from torch import nn
 
-# Run as a script of its own: two processes meet at a file.
-WORKER = """
-import sys
-import torch
-import torch.distributed as dist
-from torch import nn
 from mmseg_gc.engine.sync_bn import adapt_sync_bn
 from mmseg_gc.models.layers import AllReduceBatchNorm2d
 
-rank, folder = int(sys.argv[1]), sys.argv[2]
-torch.set_num_threads(1)
-model = nn.Sequential(nn.SyncBatchNorm(3))  # Built before the processes know of each other.
-dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-adapt_sync_bn(model, device_type="cpu", world_size=2)
-assert type(model[0]) is AllReduceBatchNorm2d
-results = {}
-for name, case in torch.load(f"{folder}/cases.pt").items():
-    layer = AllReduceBatchNorm2d(3, **case["options"]).to(case["parts"][0].dtype)
-    layer.load_state_dict(case["state"])
-    outs, grads = [], []
-    for _ in range(2):  # Running statistics need more than one batch to be wrong.
-        x = case["parts"][rank].clone().requires_grad_()
-        out = layer(x)
-        (out * case["weights"][rank]).sum().backward()
-        outs.append(out.detach())
-        grads.append(x.grad)
-    results[name] = {
-        "out": outs,
-        "grad": grads,
-        "params": [p.grad for p in layer.parameters()],
-        "state": layer.state_dict(),
-        "eval": layer.eval()(case["parts"][rank]).detach(),
-    }
-torch.save(results, f"{folder}/{rank}.pt")
-dist.destroy_process_group()
-"""
+
+def results_of(cases: dict, rank: int) -> dict:
+    """What the layer gives to each case's part of this rank."""
+    results = {}
+    for name, case in cases.items():
+        layer = AllReduceBatchNorm2d(3, **case["options"]).to(case["parts"][0].dtype)
+        layer.load_state_dict(case["state"])
+        outs, grads = [], []
+        for _ in range(2):  # Running statistics need more than one batch to be wrong.
+            x = case["parts"][rank].clone().requires_grad_()
+            out = layer(x)
+            (out * case["weights"][rank]).sum().backward()
+            outs.append(out.detach())
+            grads.append(x.grad)
+        results[name] = {
+            "out": outs,
+            "grad": grads,
+            "params": [p.grad for p in layer.parameters()],
+            "state": layer.state_dict(),
+            "eval": layer.eval()(case["parts"][rank]).detach(),
+        }
+    return results
 
 
-def test_two_processes_equal_one_big_batch(tmp_path: Path) -> None:
+def test_two_processes_equal_one_big_batch(in_ranks: Callable[..., list]) -> None:
     cases, options_of = {}, {"plain": {}, "cumulative": {"momentum": None}}
     options_of["bare"] = {"affine": False, "track_running_stats": False}
     for dtype in (torch.float64, torch.float32):
@@ -60,22 +47,14 @@ def test_two_processes_equal_one_big_batch(tmp_path: Path) -> None:
                 "weights": [weights[:3], weights[3:]],
                 "state": state,
             }
-    torch.save(cases, tmp_path / "cases.pt")
-    (tmp_path / "worker.py").write_text(WORKER)
-    root = Path(__file__).parents[3]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, str(tmp_path / "worker.py"), str(rank), str(tmp_path)],
-            env={"PYTHONPATH": str(root), "PATH": "", "GLOO_SOCKET_IFNAME": "lo"},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    errors = [process.communicate(timeout=100)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], errors
-    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
 
+    def work(rank: int) -> dict:
+        adapt_sync_bn(model, device_type="cpu", world_size=2)
+        assert type(model[0]) is AllReduceBatchNorm2d
+        return results_of(cases, rank)
+
+    model = nn.Sequential(nn.SyncBatchNorm(3))  # built before the processes know of each other
+    first, second = in_ranks(work, 2)
     for name, case in cases.items():
         tolerance = (
             dict(rtol=1e-10, atol=1e-10) if "float64" in name else dict(rtol=1e-5, atol=2e-5)
