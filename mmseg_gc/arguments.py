@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 TORCHRUN_VARIABLES = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
-TOOL_FOLDERS = ("tools", "analysis_tools", "convert_datasets")
+TOOL_FOLDERS = ("tools", "analysis_tools", "convert_datasets", "misc")
 CONFIG_HELP = "config: a path, mmseg_gc::NAME or NAME of those that `mmseg_gc models` lists"
 
 

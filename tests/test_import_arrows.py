@@ -73,7 +73,8 @@ def test_arrows_between_parts():
 
 def test_what_is_imported_is_there():
     """Also where no other test looks: some files need an extra, others import when called."""
-    for path in [*PACKAGE.rglob("*.py"), *(ROOT / "tools").rglob("*.py")]:
+    programs = [path for folder in ("tools", "demo") for path in (ROOT / folder).rglob("*.py")]
+    for path in [*PACKAGE.rglob("*.py"), *programs]:
         for name in imported_modules(path):
             holder = ROOT / Path(*name.split(".")[:-1])
             assert holder.is_dir() or holder.with_suffix(".py").is_file(), f"{path} imports {name}"
@@ -215,7 +216,7 @@ def test_private_names_of_mmengine_are_few():
     assert gone == set(), "take these off the list, or mend what mmengine has renamed"
 
 
-@pytest.mark.parametrize("folder", ["mmseg_gc", "tools"])
+@pytest.mark.parametrize("folder", ["mmseg_gc", "tools", "demo"])
 def test_no_file_passes_350_lines(folder):
     for path in (ROOT / folder).rglob("*.py"):
         assert len(path.read_text().splitlines()) <= 350, path

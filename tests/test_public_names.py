@@ -12,11 +12,15 @@ NAMES = {
     "engine": "SegVisualizationHook",
     "engine.hooks": "SegVisualizationHook",
     "evaluation": "IoUMetric",
-    "models": "CrossEntropyLoss EncoderDecoder FCNHead GCHead ResNeXt ResNet ResNetV1c ResNetV1d "
-    "SegDataPreProcessor SegTTAModel accuracy",
+    "models": "BACKBONES HEADS LOSSES SEGMENTORS build_backbone build_head build_loss "
+    "build_segmentor CrossEntropyLoss EncoderDecoder FCNHead GCHead ResNeXt ResNet ResNetV1c "
+    "ResNetV1d SegDataPreProcessor SegTTAModel accuracy",
     "models.backbones": "ResNeXt ResNet ResNetV1c ResNetV1d",
+    "models.backbones.resnet": "BasicBlock Bottleneck ResNet ResNetV1c ResNetV1d",
+    "models.backbones.resnext": "Bottleneck ResNeXt",
     "models.data_preprocessor": "SegDataPreProcessor",
     "models.decode_heads": "FCNHead GCHead",
+    "models.layers": "ResLayer Upsample resize",
     "models.losses": "Accuracy CrossEntropyLoss accuracy",
     "models.segmentors": "BaseSegmentor EncoderDecoder SegTTAModel",
     "registry": "DATASETS HOOKS METRICS MODELS RUNNERS TRANSFORMS VISUALIZERS",

@@ -1,16 +1,22 @@
-"""The registries and functions of mmsegmentation's two ``builder`` modules.
-
-0.x had a registry for each kind of module; 1.x keeps their names for the one.
-"""
+"""The registries and functions of mmsegmentation's two ``builder`` modules."""
 
 from typing import Any
 
-from torch import nn
-
 from mmseg_gc.datasets import BaseSegDataset
+from mmseg_gc.models.build import (
+    BACKBONES,
+    HEADS,
+    LOSSES,
+    NECKS,
+    SEGMENTORS,
+    build_backbone,
+    build_head,
+    build_loss,
+    build_neck,
+    build_segmentor,
+)
 from mmseg_gc.registry import DATASETS, MODELS, TRANSFORMS
 
-BACKBONES = NECKS = HEADS = LOSSES = SEGMENTORS = MODELS
 PIPELINES = TRANSFORMS
 
 __all__ = [
@@ -29,22 +35,6 @@ __all__ = [
     "build_neck",
     "build_segmentor",
 ]
-
-
-def build_backbone(cfg: dict) -> nn.Module:
-    """Build a backbone from its config."""
-    return MODELS.build(cfg)
-
-
-build_neck = build_head = build_loss = build_backbone
-
-
-def build_segmentor(
-    cfg: dict, train_cfg: dict | None = None, test_cfg: dict | None = None
-) -> nn.Module:
-    """Build a segmentor from its config; ``train_cfg`` and ``test_cfg`` are put into it."""
-    given = {"train_cfg": train_cfg, "test_cfg": test_cfg}
-    return MODELS.build({**cfg, **{k: v for k, v in given.items() if v is not None}})
 
 
 def build_dataset(cfg: dict, default_args: dict | None = None) -> BaseSegDataset:

@@ -5,6 +5,11 @@ import torch
 from mmseg_gc.errors import UserError
 
 
+def chosen_device(device: str | None) -> str:
+    """``device``, or where none was named a GPU if there is one."""
+    return device or ("cuda:0" if torch.cuda.is_available() else "cpu")
+
+
 def require_device(device: str | torch.device) -> torch.device:
     """``device`` as torch's, once it is known to be there: a model takes minutes to build and load.
 

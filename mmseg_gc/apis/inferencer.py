@@ -3,21 +3,23 @@
 import errno
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, count
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
 from tqdm import tqdm
 
-from mmseg_gc.apis.expected import Expected
-from mmseg_gc.apis.inference import Image, drawable, inference_model, init_model
+from mmseg_gc.apis.building import init_model
+from mmseg_gc.apis.devices import chosen_device
+from mmseg_gc.apis.expected import Expected, Image, drawable
+from mmseg_gc.apis.inference import label_each
 from mmseg_gc.apis.predict import sentence_of
 from mmseg_gc.apis.sources import Named, find
 from mmseg_gc.atomic import left_behind
+from mmseg_gc.config.zoo import config_names, published_weights
 from mmseg_gc.datasets.files import IMAGE_SUFFIXES
 from mmseg_gc.engine.work_dir import check_work_dir
 from mmseg_gc.errors import UserError
@@ -53,11 +55,15 @@ class Labelled:
 class MMSegInferencer:
     """Call a model on images and get label maps, drawings, and files of both.
 
-    ``model`` is a config (path or object); a model's text stored in a checkpoint is never run.
-    A call returns all that it found; `stream` hands out one result after the other and forgets it.
+    ``model`` is a config (path or object), or the name of one that `list_models` has, whose
+    published weights are fetched unless ``weights`` are given; a model's text stored in a
+    checkpoint is never run. Up to ``batch_size`` neighbours of one size go through the network
+    together. A call returns all that it found; `stream` hands out one result after the other and
+    forgets it.
 
     Raises:
-        UserError: there is no such ``device``, or the model can't be had, as `init_model` says.
+        UserError: there is no such ``device``, or the model or its weights can't be had, as
+            `init_model` says.
 
     Source: ``mmseg.apis.MMSegInferencer``.
     """
@@ -74,12 +80,15 @@ class MMSegInferencer:
         precision: str = "fp32",
         compile: bool = False,
         accelerate: str = "auto",
+        batch_size: int = 1,
     ):
-        device = device or ("cuda:0" if torch.cuda.is_available() else "cpu")
+        self.batch_size = _checked(batch_size)
+        if weights is None and isinstance(model, str):
+            weights = published_weights(model)
         self.model: BaseModel = init_model(
             model,
             weights,
-            device=device,
+            device=chosen_device(device),
             precision=precision,
             compile=compile,
             accelerate=accelerate,
@@ -89,7 +98,12 @@ class MMSegInferencer:
         self._written: dict[tuple[str, str], str] = {}  # folder and name of a result: its image
         known: Any = self.model.dataset_meta
         if dataset_name:
-            known = DATASETS.get(dataset_name).METAINFO
+            known = getattr(DATASETS.get(dataset_name), "METAINFO", None)
+            if known is None:
+                raise UserError(
+                    f"dataset_name {dataset_name!r} is no data set here; name its class, such as "
+                    "'CityscapesDataset'."
+                )
         self.visualizer = SegLocalVisualizer(
             classes=classes or known.get("classes"), palette=palette or known.get("palette")
         )
@@ -98,6 +112,7 @@ class MMSegInferencer:
         self,
         inputs: Image | Iterable[Image],
         return_datasamples: bool = False,
+        batch_size: int | None = None,
         return_vis: bool = False,
         show: bool = False,
         wait_time: float = 0,
@@ -109,6 +124,9 @@ class MMSegInferencer:
         aug_test: bool = False,
     ) -> dict[str, Any]:
         """Label ``inputs`` as `stream` does, and return all results together.
+
+        Args:
+            batch_size: default: the inferencer's own.
 
         Returns:
             ``predictions``: ids of classes ``(H, W)`` (or `SegDataSample` with
@@ -122,6 +140,7 @@ class MMSegInferencer:
         predictions, drawings, errors = [], [], []
         for result in self.stream(
             inputs,
+            batch_size=batch_size,
             return_vis=return_vis,
             show=show,
             wait_time=wait_time,
@@ -151,6 +170,7 @@ class MMSegInferencer:
         self,
         inputs: Image | Iterable[Image],
         *,
+        batch_size: int | None = None,
         return_vis: bool = False,
         show: bool = False,
         wait_time: float = 0,
@@ -199,40 +219,59 @@ class MMSegInferencer:
         labels = LabelFiles(str(targets.get("pred", "")))
         self.visualizer.alpha = opacity
         draws = return_vis or show or "vis" in targets
-        for image in tqdm(images, unit=" images", total=total, disable=not self.show_progress):
-            if out_dir:
-                self._claim(image, out_dir)
-            drawing_file = targets["vis"] / f"{image.name}.jpg" if "vis" in targets else None
-            wanted = [targets["pred"] / f"{image.name}.png"] if "pred" in targets else []
-            wanted += [drawing_file] if drawing_file else []
-            if skip_existing and wanted and all(map(is_whole, wanted)):
-                yield Labelled(image.image, skipped=True)
-                continue
-            drawing = None
-            try:
-                sample = inference_model(self.model, image.image, aug_test=aug_test)
-                if draws:
-                    drawing = self._draw(image, sample, show, wait_time, with_labels)
-            except Exception as error:  # whatever it is, the next image may be well
-                result = Labelled(image.image, error=sentence_of(error, image))
-            else:
-                result = Labelled(image.image, sample, drawing)
+        shown = iter(tqdm(images, unit=" images", total=total, disable=not self.show_progress))
+        at_once = self.batch_size if batch_size is None else _checked(batch_size)
+        while batch := list(islice(shown, at_once)):
+            todo = []
+            for image in batch:
+                if out_dir:
+                    self._claim(image, out_dir)
+                wanted = _files_of(image, targets)
+                if skip_existing and wanted and all(map(is_whole, wanted.values())):
+                    yield Labelled(image.image, skipped=True)
+                else:
+                    todo.append(image)
+            samples = label_each(self.model, [image.image for image in todo], aug_test=aug_test)
+            for image, sample in zip(todo, samples, strict=True):
+                drawing = None
                 try:
-                    if "pred" in targets:
-                        labels.names[image.origin] = image.name
-                        labels.write(
-                            label_file_ids(self.model.dataset_meta)[result.labels], image.origin
-                        )
-                    if drawing_file and drawing is not None:
-                        write_drawing(drawing, str(drawing_file))
-                except UserError as error:
-                    if getattr(error.__cause__, "errno", None) not in OF_ONE_NAME:
-                        raise
-                    result = Labelled(image.image, error=sentence_of(error, image))
-            yield result
+                    if isinstance(sample, Exception):
+                        raise sample
+                    if draws:
+                        drawing = self._draw(image, sample, show, wait_time, with_labels)
+                except Exception as error:  # whatever it is, the next image may be well
+                    yield Labelled(image.image, error=sentence_of(error, image))
+                else:
+                    result = Labelled(image.image, sample, drawing)
+                    yield self._written_to(targets, image, result, labels)
         # What was there before and is still there is a killed program's.
         for path in unfinished:
             path.unlink(missing_ok=True)
+
+    def _written_to(
+        self, targets: dict[str, Path], image: Named, result: Labelled, labels: LabelFiles
+    ) -> Labelled:
+        """``result``, with the files that it is to have; or the error of one file's name."""
+        files = _files_of(image, targets)
+        try:
+            if "pred" in files:
+                labels.names[image.origin] = image.name
+                labels.write(label_file_ids(self.model.dataset_meta)[result.labels], image.origin)
+            if "vis" in files and result.drawing is not None:
+                write_drawing(result.drawing, str(files["vis"]))
+        except UserError as error:
+            if getattr(error.__cause__, "errno", None) not in OF_ONE_NAME:
+                raise
+            return Labelled(image.image, error=sentence_of(error, image))
+        return result
+
+    @staticmethod
+    def list_models(words: str = "") -> list[str]:
+        """The names that ``model`` may be, of those with all of ``words`` in them.
+
+        Source: ``mmengine.infer.BaseInferencer.list_models``.
+        """
+        return [name for name in config_names() if all(word in name for word in words.split())]
 
     def _claim(self, image: Named, out_dir: str) -> None:
         before = self._written.setdefault((out_dir, image.name), image.origin)
@@ -258,6 +297,18 @@ class MMSegInferencer:
             wait_time=wait_time,
             with_labels=with_labels,
         )
+
+
+def _checked(batch_size: int) -> int:
+    if batch_size < 1:
+        raise UserError(f"batch_size {batch_size} is no number of images; give 1 or more.")
+    return batch_size
+
+
+def _files_of(image: Named, targets: dict[str, Path]) -> dict[str, Path]:
+    """The files that ``image``'s results go to, by kind."""
+    suffixes = {"pred": ".png", "vis": ".jpg"}
+    return {kind: top / f"{image.name}{suffixes[kind]}" for kind, top in targets.items()}
 
 
 def _further(errors: Sequence[str]) -> str:

@@ -109,14 +109,29 @@ class Video:
 class VideoFile:
     """A video that is written frame by frame and bears its name when it is whole.
 
+    ``codec`` is a FourCC, by default one that goes with the suffix; ``width`` and ``height`` are by
+    default those of the first frame.
+
     Raises:
         UserError: it can't be written.
     """
 
-    def __init__(self, path: str | Path, rate: float):
+    def __init__(
+        self,
+        path: str | Path,
+        rate: float,
+        *,
+        codec: str | None = None,
+        width: int | None = None,
+        height: int | None = None,
+    ):
         self.path = Path(path)
         self.rate = rate
+        self.codec = codec or CODECS.get(self.path.suffix, "MJPG")
+        if len(self.codec) != 4:
+            raise UserError(f"codec {self.codec!r} is no FourCC; give four letters, as MJPG.")
         self._writer: cv2.VideoWriter | None = None
+        self._wanted = width, height
         self._size = (0, 0)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         handle, self._temporary = tempfile.mkstemp(
@@ -127,13 +142,15 @@ class VideoFile:
     def add(self, frame: np.ndarray) -> None:
         """Append ``frame``, RGB uint8 (h, w, 3); another size than the first one's is resized."""
         if self._writer is None:
-            height, width = frame.shape[:2]
+            sides = zip(self._wanted, frame.shape[1::-1], strict=True)
+            width, height = (wanted or own for wanted, own in sides)
             self._size = (width - width % 2, height - height % 2)  # most codecs want even sizes
-            codec = CODECS.get(self.path.suffix, "MJPG")
-            code = cv2.VideoWriter.fourcc(*codec)
+            code = cv2.VideoWriter.fourcc(*self.codec)
             self._writer = cv2.VideoWriter(self._temporary, code, self.rate, self._size)
             if not self._writer.isOpened():
-                raise UserError(f"video {self.path} can't be written by this OpenCV; name .avi.")
+                raise UserError(
+                    f"video {self.path} can't be written as {self.codec} by this OpenCV; name .avi."
+                )
         if frame.shape[1::-1] != self._size:
             close = all(abs(a - b) < 2 for a, b in zip(frame.shape[1::-1], self._size, strict=True))
             width, height = self._size

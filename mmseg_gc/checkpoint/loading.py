@@ -82,12 +82,17 @@ def load_backbone(backbone: nn.Module, filename: str, prefix: str = "backbone.")
 def publish_checkpoint(source: str | Path, target: str | Path) -> Path:
     """Write the weights and meta of ``source`` alone to ``target`` with its hash in the name.
 
-    ``model.pth`` becomes ``model-xxxxxxxx.pth``, where the digits begin the file's SHA-256.
+    ``model.pth`` becomes ``model-xxxxxxxx.pth``, where the digits begin the file's SHA-256; a file
+    that is ``model.pth`` stays as it is.
     """
     checkpoint = load_checkpoint(source)
     target = Path(target)
     slim = {"meta": checkpoint.get("meta", {}), "state_dict": clean_state_dict(checkpoint)}
-    save_checkpoint(slim, target)
-    named = target.with_name(f"{target.stem}-{sha256_of(target)[:8]}{target.suffix}")
-    os.replace(target, named)
+    unnamed = target.with_name(f".{target.stem}.unnamed{target.suffix}")
+    try:
+        save_checkpoint(slim, unnamed)
+        named = target.with_name(f"{target.stem}-{sha256_of(unnamed)[:8]}{target.suffix}")
+        os.replace(unnamed, named)
+    finally:
+        unnamed.unlink(missing_ok=True)
     return named

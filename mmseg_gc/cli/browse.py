@@ -1,6 +1,7 @@
 """Draw a data set's images as the network sees them, after augmentation, with the labels on top.
 
-Writes one file an image below --out, or all on one contact sheet with --sheet.
+Writes one file an image below --out, or all on one contact sheet with --sheet; with neither they
+are shown in a window.
 """
 
 import argparse
@@ -24,11 +25,17 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("config", help=CONFIG_HELP)
     parser.add_argument("--split", default="train", choices=("train", "val", "test"))
     parser.add_argument("--number", type=int, default=20, help="how many images")
-    place = parser.add_mutually_exclusive_group(required=True)
-    place.add_argument("--out", type=Path, metavar="DIR", help="folder for one PNG an image")
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument(
+        "--out", "--output-dir", type=Path, metavar="DIR", help="folder for one PNG an image"
+    )
     place.add_argument("--sheet", type=Path, metavar="FILE.png", help="one file with all images")
     parser.add_argument("--alpha", type=float, default=0.5, help="weight of the labels, 0 to 1")
     parser.add_argument("--seed", type=int, default=0, help="of the augmentation")
+    parser.add_argument("--not-show", action="store_true", help="no window, even without a file")
+    parser.add_argument(
+        "--show-interval", type=float, default=2, help="seconds that an image is shown"
+    )
     add_config_options(parser, "train_dataloader.dataset.data_root=/path")
     return parser.parse_args(arguments)
 
@@ -107,7 +114,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from tqdm import tqdm
 
     from mmseg_gc.config import load_config
+    from mmseg_gc.visualization.window import require_screen, show
 
+    in_window = not (args.out or args.sheet or args.not_show)
+    if in_window:
+        require_screen("name a folder by --out, or a file by --sheet")
     cfg = load_config(args.config, args.cfg_options)
     init_default_scope(cfg.default_scope)
     random.seed(args.seed)
@@ -124,9 +135,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         image = draw(sample, dataset.metainfo, args.alpha)
         if args.sheet:
             images.append(image)
-        else:
+        elif in_window:
+            show(image, Path(sample["data_samples"].img_path).name, args.show_interval)
+        elif args.out:
             stem = Path(sample["data_samples"].img_path).stem
             save(args.out / f"{index:06d}_{stem}.png", image)
     if args.sheet:
         save(args.sheet, contact_sheet(images))
-    print(f"{number} of {len(dataset)} images are in {args.sheet or args.out}")
+    place = f"are in {args.sheet or args.out}" if args.sheet or args.out else "were drawn"
+    print(f"{number} of {len(dataset)} images {place}")

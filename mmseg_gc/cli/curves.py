@@ -22,6 +22,8 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--legend", nargs="+", help="a name for each log; default: its folder's")
     parser.add_argument("--title", help="stands above the image")
+    for name, text in (("backend", "windows"), ("style", "looks")):
+        parser.add_argument(f"--{name}", help=f"of matplotlib's {text}; taken, and without effect")
     parser.add_argument("--out", type=Path, default=Path("curves.png"), help=".png, .svg or .pdf")
     return parser.parse_args(arguments)
 

@@ -17,35 +17,21 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def scores() -> dict[str, str]:
-    """mIoU of single-scale testing, as published, by name of config."""
-    import yaml
-
-    from mmseg_gc.config import config_folder
-
-    found = {}
-    entries = yaml.safe_load((config_folder() / "gcnet/metafile.yaml").read_text())
-    for model in entries["Models"]:
-        for result in model.get("Results") or ():
-            metrics = result.get("Metrics") or {}
-            if metrics.get("mIoU") is not None:
-                found[model["Name"]] = f"{metrics['mIoU']:.2f}"
-    return found
-
-
 @cli
 def main(arguments: Sequence[str] | None = None) -> None:
     args = parse_args(arguments)
     from prettytable import PrettyTable
 
     from mmseg_gc.config.find import config_files
+    from mmseg_gc.config.zoo import DETECTORS, Published, published
 
-    published = scores()
+    of_config = published()
     table = PrettyTable(["name", "published mIoU"], align="l")
     for name, path in sorted(config_files().items()):
-        shown = args.all or path.parent.name != "gcnet_det"
+        shown = args.all or path.parent.name != DETECTORS
         if shown and all(word.lower() in name.lower() for word in args.words):
-            table.add_row([name, published.get(name, "")])
+            miou = of_config.get(name, Published()).miou
+            table.add_row([name, "" if miou is None else f"{miou:.2f}"])
     if not table.rows:
         raise UserError(
             f"no config has {' and '.join(args.words)} in its name; `mmseg_gc models` lists all."

@@ -77,16 +77,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from mmseg_gc.cli.light_imports import light_imports
 
     with light_imports():
-        import torch
-
         from mmseg_gc.apis import init_model
+        from mmseg_gc.apis.devices import chosen_device
         from mmseg_gc.apis.predict_files import FileWriter
         from mmseg_gc.apis.prediction import require_outputs
         from mmseg_gc.engine.console import quiet_screen
 
     quiet_screen()
     require_outputs(args.outputs)
-    device = args.device or ("cuda:0" if torch.cuda.is_available() else "cpu")
+    device = chosen_device(args.device)
     model = init_model(args.config, args.checkpoint, device=device, precision=args.precision)
     writer = FileWriter(
         model,

@@ -36,24 +36,30 @@ def compare(args: argparse.Namespace) -> None:
 
 
 def test(args: argparse.Namespace) -> None:
+    from mmengine.dist import is_main_process
+
     from mmseg_gc.arguments import run_config, spread_over_gpus
     from mmseg_gc.config.prediction import prepare_test
+    from mmseg_gc.engine.console import is_brief, quiet_screen, tell_briefly
     from mmseg_gc.engine.runner import SegRunner
     from mmseg_gc.engine.work_dir import check_work_dir
     from mmseg_gc.report import request_report
 
+    quiet_screen()
     cfg = run_config(args)
-    cfg.screen = "full"  # a training's own config says brief
     prepare_test(cfg, args.checkpoint, aug_test=args.aug_test, precision=args.precision)
     if args.batch_size is not None:
         cfg.test_dataloader.batch_size = args.batch_size
     options = dict(config=args.config, checkpoint=args.checkpoint, option="--out")
     request_report(cfg, args.out, **options)
+    tell_briefly(cfg, args.config)
     spread_over_gpus(args)
     check_work_dir(cfg.work_dir)
     runner = SegRunner.from_cfg(cfg)
     runner.trust_pickle = args.trust_pickle
     runner.test()
+    if is_brief(cfg.screen) and is_main_process():
+        print(f"The report is {args.out}; its figures are beside it.")
 
 
 @cli

@@ -8,7 +8,6 @@ from mmseg_gc.config.names import did_you_mean
 from mmseg_gc.errors import UserError
 from mmseg_gc.registry import SCOPE
 
-FOLDERS = ("gcnet", "gcnet_det")
 # How 0.x named a segmentor's config.
 OLD_NAME = re.compile(r"(?P<model>\w+?_r\d+-d8)_(?P<size>\d+x\d+)_(?P<length>\d+k)_(?P<data>\w+)")
 
@@ -48,7 +47,9 @@ def find_config(source: str | Path) -> Path:
     stem = wanted.name.removesuffix(".py")
     if stem in known:
         return known[stem]
-    hint = did_you_mean(stem, known, "check the path; `mmseg_gc models` lists names.")
+    if named_by_old := packaged_file(stem):
+        return named_by_old
+    hint = did_you_mean(stem, known, "check the path; `mmseg_gc models` lists names.", number=3)
     if not colons and difflib.get_close_matches(path.name, names_beside(path), n=1, cutoff=0.7):
         hint = _nearest(path)
     raise UserError(f"config {source} doesn't exist{hint}")

@@ -76,15 +76,15 @@ NEVER_VARIABLES = OLD_KEYS.keys() - {"data", "fp16", "img_norm_cfg", "max_iters"
 OLD_DATA = {"samples_per_gpu", "workers_per_gpu", "train", "val", "test"}
 
 
-def did_you_mean(name: str, choices: Iterable[str], otherwise: str = "") -> str:
+def did_you_mean(name: str, choices: Iterable[str], otherwise: str = "", number: int = 1) -> str:
     """``; did you mean 'x'?`` with the nearest of ``choices``; if none is near, ``otherwise``.
 
-    Without an ``otherwise`` it is all of them.
+    Without an ``otherwise`` it is all of them. At most ``number`` are offered.
     """
     choices = list(choices)
-    near = difflib.get_close_matches(name, choices, n=1, cutoff=0.7)
+    near = difflib.get_close_matches(name, choices, n=number, cutoff=0.7)
     if near:
-        return f"; did you mean {near[0]!r}?"
+        return f"; did you mean {' or '.join(map(repr, near))}?"
     known = f"known: {', '.join(choices)}." if choices else "this package has nothing of the kind."
     return f"; {otherwise or known}"
 

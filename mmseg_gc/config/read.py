@@ -3,7 +3,7 @@
 import ast
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.config.lazy import LazyAttr, LazyObject
 from mmengine.logging import print_log
+from mmengine.utils import is_installed
 
 from mmseg_gc.config.adapt import FOREIGN_SCOPE, dicts
 from mmseg_gc.config.data_files import DATA_FORMATS, DataFileError, require_registered_names
@@ -189,16 +190,10 @@ def _own_base_files(config: Path) -> Iterator[None]:
             assert spec is not None and spec.submodule_search_locations is not None
             [folder] = spec.submodule_search_locations
             return str(Path(folder) / ".mim" / "configs" / name), None
-        if scope not in (FOREIGN_SCOPE, SCOPE):
-            path, own_scope = original(cfg_path, filename)
-            return (path, own_scope) if Path(path).is_file() else (_packaged(path, filename), None)
-        path = config_folder() / name
-        if not path.is_file():
-            raise UserError(
-                f"{filename} builds on {cfg_path}, and {path} doesn't exist"
-                f"{did_you_mean(path.name, names_beside(path))}"
-            )
-        return str(path), SCOPE
+        if scope in (FOREIGN_SCOPE, SCOPE):
+            return _own_file(cfg_path, filename), SCOPE
+        path, own_scope = original(cfg_path, filename)
+        return (path, own_scope) if Path(path).is_file() else (_packaged(path, filename), None)
 
     Config._get_cfg_path = staticmethod(get_cfg_path)
     try:
@@ -206,6 +201,34 @@ def _own_base_files(config: Path) -> Iterator[None]:
             yield
     finally:
         Config._get_cfg_path = staticmethod(original)
+
+
+def _own_file(cfg_path: str, filename: str) -> str:
+    path = config_folder() / cfg_path.partition("::")[2]
+    if not path.is_file():
+        raise UserError(
+            f"{filename} builds on {cfg_path}, and {path} doesn't exist"
+            f"{did_you_mean(path.name, names_beside(path))}"
+        )
+    return str(path)
+
+
+def _knowing_own_scope(original: Callable) -> Callable:
+    """What finds the bases for any `Config.fromfile`, as of a notebook, with those of this package.
+
+    mmengine has a fixed list of packages whose configs others may build on.
+    """
+
+    def get_cfg_path(cfg_path: str, filename: str) -> tuple[str, str | None]:
+        scope = cfg_path.partition("::")[0]
+        if scope == SCOPE or (scope == FOREIGN_SCOPE and not is_installed("mmsegmentation")):
+            return _own_file(cfg_path, filename), SCOPE
+        return original(cfg_path, filename)
+
+    return get_cfg_path
+
+
+Config._get_cfg_path = staticmethod(_knowing_own_scope(Config._get_cfg_path))
 
 
 def _packaged(path: str, filename: str) -> str:

@@ -9,6 +9,7 @@ else, as in mmsegmentation.
 
 import ast
 import copy
+import math
 import re
 from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
@@ -179,8 +180,24 @@ def names_of(tree: ast.AST, text: str) -> SourceFile:
             refined |= inner & set(_targets(node))
     assigned = {name for statement in _statements(tree) for name in _targets(statement)}
     assigned |= {root.id for root in roots}
+    read -= _left_unread(tree)
     builds_on_files = imports_files or BASE in assigned
     return SourceFile(assigned - {BASE}, read - {BASE}, of_bases, refined, builds_on_files)
+
+
+def _left_unread(tree: ast.AST) -> set[str]:
+    """Names that the file reads, and afterwards gives another value, which it doesn't read."""
+    last_set: dict[str, int] = {}
+    last_read: dict[str, float] = {}
+    for place, statement in enumerate(getattr(tree, "body", [])):
+        nodes = list(ast.walk(statement))
+        # A function reads when it is called, which may be at the end.
+        runs_later = any(isinstance(n, ast.FunctionDef | ast.ClassDef | ast.Lambda) for n in nodes)
+        for node in nodes:
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+                last_read[node.id] = math.inf if runs_later else place
+        last_set |= dict.fromkeys(_targets(statement), place)
+    return {name for name, place in last_set.items() if last_read.get(name, math.inf) <= place}
 
 
 def _root(statement: ast.stmt) -> ast.Name | None:

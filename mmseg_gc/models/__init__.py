@@ -4,6 +4,16 @@ import importlib
 import warnings
 
 from mmseg_gc.models.backbones import ResNet, ResNetV1c, ResNetV1d, ResNeXt
+from mmseg_gc.models.build import (
+    BACKBONES,
+    HEADS,
+    LOSSES,
+    SEGMENTORS,
+    build_backbone,
+    build_head,
+    build_loss,
+    build_segmentor,
+)
 from mmseg_gc.models.data_preprocessor import SegDataPreProcessor
 from mmseg_gc.models.decode_heads import BaseDecodeHead, FCNHead, GCHead
 from mmseg_gc.models.layers import ContextBlock
@@ -17,6 +27,14 @@ from mmseg_gc.models.losses import (
 from mmseg_gc.models.segmentors import BaseSegmentor, EncoderDecoder, SegTTAModel
 
 __all__ = [
+    "BACKBONES",
+    "HEADS",
+    "LOSSES",
+    "SEGMENTORS",
+    "build_backbone",
+    "build_head",
+    "build_loss",
+    "build_segmentor",
     "Accuracy",
     "BaseDecodeHead",
     "BaseSegmentor",

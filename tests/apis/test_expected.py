@@ -7,8 +7,7 @@ import torch
 from mmengine.config import Config
 from PIL import Image as PILImage
 
-from mmseg_gc.apis.expected import Expected
-from mmseg_gc.apis.inference import as_array, drawable
+from mmseg_gc.apis.expected import Expected, as_array, drawable
 from mmseg_gc.datasets.transforms import LoadImageFromFile
 from mmseg_gc.errors import UserError
 

@@ -10,6 +10,8 @@ import torch
 from mmseg_gc.apis import MMSegInferencer, inference_model, init_model
 from mmseg_gc.checkpoint import save_checkpoint
 from mmseg_gc.config import load_config
+from mmseg_gc.config.zoo import published
+from mmseg_gc.errors import UserError
 
 CONFIG = Path(__file__).parents[2] / "configs/gcnet/gcnet_r18-d8_1xb8-20k_camvid-360x480.py"
 TINY = {
@@ -135,3 +137,98 @@ def test_showing(monkeypatch, build, image):
 def test_the_bar(build, image, capsys, shown):
     build(show_progress=shown)(image)
     assert ("1/1" in capsys.readouterr().err) == shown
+
+
+@pytest.fixture
+def sizes(tmp_path):
+    """Images of 48 x 64, twice, one that is none, 32 x 64, and 48 x 64, by name."""
+    rng = np.random.default_rng(0)
+    for number, size in enumerate([(48, 64), (48, 64), None, (32, 64), (48, 64)]):
+        file = tmp_path / f"{number}.png"
+        if size is None:
+            file.write_text("no image")
+        else:
+            cv2.imwrite(str(file), rng.integers(0, 256, (*size, 3), np.uint8))
+    return [str(path) for path in sorted(tmp_path.iterdir())]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_images_of_one_size_go_together(build, weights, sizes, monkeypatch, batch_size):
+    config = load_config(CONFIG, TINY)
+    config.test_dataloader.dataset.pipeline = [
+        dict(type="LoadImageFromFile"),
+        dict(type="PackSegInputs"),
+    ]
+    inferencer = MMSegInferencer(
+        config, weights, device="cpu", show_progress=False, batch_size=batch_size
+    )
+    seen, step = [], inferencer.model.test_step
+    monkeypatch.setattr(
+        inferencer.model, "test_step", lambda data: seen.append(len(data["inputs"])) or step(data)
+    )
+    found = list(inferencer.stream(sizes))
+    assert seen == {1: [1, 1, 1, 1], 2: [2, 1, 1], 5: [2, 1, 1]}[batch_size]
+    assert [bool(result.error) for result in found] == [False, False, True, False, False]
+    assert "2.png" in found[2].error
+    for path, result in zip(sizes, found, strict=True):
+        if not result.error:
+            alone = inference_model(inferencer.model, path).pred_sem_seg.data[0].numpy()
+            assert (result.labels == alone).mean() > 0.999
+    seen.clear()
+    inferencer(sizes[:2], batch_size=2)  # of one call, which beats the inferencer's
+    assert seen == [2]
+    for wrong in (lambda: build(batch_size=0), lambda: inferencer(sizes, batch_size=-1)):
+        with pytest.raises(UserError, match="is no number of images; give 1 or more"):
+            wrong()
+
+
+def test_a_batch_that_fails_is_labelled_one_by_one(build, sizes, monkeypatch):
+    inferencer = build(batch_size=2)
+    step = inferencer.model.test_step
+
+    def too_large(data):
+        if len(data["inputs"]) > 1:
+            raise MemoryError
+        return step(data)
+
+    monkeypatch.setattr(inferencer.model, "test_step", too_large)
+    assert [result.error for result in inferencer.stream(sizes[:2])] == ["", ""]
+
+
+def test_a_model_by_its_name(monkeypatch, tmp_path):
+    """Its weights are fetched from where the metafile says, and refused if they are others."""
+    name = "gcnet_r50-d8_4xb2-40k_cityscapes-512x1024"
+    asked = []
+    monkeypatch.setattr(
+        "mmseg_gc.apis.inferencer.init_model", lambda *args, **_: asked.append(args)
+    )
+    for given in (name, "gcnet_r50-d8_512x1024_40k_cityscapes"):  # and that of 0.x
+        with pytest.raises(AttributeError):  # there is no model
+            MMSegInferencer(given, device="cpu")
+        assert asked.pop() == (given, published()[name].weights)
+        with pytest.raises(AttributeError):
+            MMSegInferencer(given, "own.pth", device="cpu")
+        assert asked.pop() == (given, "own.pth")
+    assert published()[name].weights.endswith("-4b0fd17b.pth")
+    assert name in MMSegInferencer.list_models("r50 40k")
+    assert not [n for n in MMSegInferencer.list_models("r50 40k") if "r101" in n or "80k" in n]
+
+
+def test_what_is_told_of_a_model_that_can_not_be_had(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("mmseg_gc.checkpoint.download.open_url", no_network)
+    with pytest.raises(UserError, match="did you mean '.*40k.*' or '.*' or '.*'"):
+        MMSegInferencer("gcnet_r50-d8_4xb2-40k_cityscapes-512x512")
+    with pytest.raises(UserError, match="camvid-360x480 has no published weights: name a chec"):
+        MMSegInferencer(CONFIG.stem)
+    name = "gcnet_r50-d8_4xb2-40k_cityscapes-512x1024"
+    with pytest.raises(UserError, match=r"can't be fetched to .* \(.*unreachable\).*put the file"):
+        MMSegInferencer(name, device="cpu")
+    folder = tmp_path / "hub/checkpoints"
+    (folder / published()[name].weights.rsplit("/", 1)[1]).write_bytes(b"another file")
+    with pytest.raises(UserError, match="SHA-256 .* where its name promises 4b0fd17b"):
+        MMSegInferencer(name, device="cpu")
+
+
+def no_network(*args, **options):
+    raise OSError("network is unreachable")

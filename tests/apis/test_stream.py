@@ -79,10 +79,10 @@ def test_a_call_labels_the_others_before_it_says_so(label, images, tmp_path):
 
 
 def test_any_error_of_one_image_is_its_own(label, images, tmp_path, monkeypatch):
-    def fail(model, image, aug_test):
+    def fail(*batch):
         raise IndexError("list index\n out of range")
 
-    monkeypatch.setattr(inferencer, "inference_model", fail)
+    monkeypatch.setattr(label.model, "test_step", fail)
     first, *_ = label.stream(str(images), out_dir=str(tmp_path / "out"))
     told = "0.png: IndexError: list index out of range (MMSEG_GC_TRACEBACK=1 shows where)"
     assert first.error.endswith(told)
@@ -93,14 +93,15 @@ def test_any_error_of_one_image_is_its_own(label, images, tmp_path, monkeypatch)
 
 def test_nothing_of_an_image_is_held(label, images, monkeypatch):
     seen = []
-    original = inferencer.inference_model
+    original = inferencer.label_each
 
     def note(*args, **options):
-        result = original(*args, **options)
-        seen.append(weakref.ref(result.pred_sem_seg.data))
-        return result
+        [result] = original(*args, **options)
+        if not isinstance(result, Exception):
+            seen.append(weakref.ref(result.pred_sem_seg.data))
+        return [result]
 
-    monkeypatch.setattr(inferencer, "inference_model", note)
+    monkeypatch.setattr(inferencer, "label_each", note)
     for result in label.stream(str(images), return_vis=True):
         del result
         assert not any(ref() is not None for ref in seen[:-1])  # the last is still at hand
@@ -114,13 +115,13 @@ def test_what_has_whole_results_is_skipped(label, images, tmp_path, monkeypatch)
     (out / "vis/1.jpg").write_bytes((out / "vis/1.jpg").read_bytes()[:-1])
     (out / "vis/3.jpg").unlink()
     done = []
-    original = inferencer.inference_model
+    original = inferencer.label_each
 
-    def note(model, image, aug_test):
-        done.append(Path(image).name)
-        return original(model, image, aug_test=aug_test)
+    def note(model, images, aug_test):
+        done.extend(Path(image).name for image in images)
+        return original(model, images, aug_test=aug_test)
 
-    monkeypatch.setattr(inferencer, "inference_model", note)
+    monkeypatch.setattr(inferencer, "label_each", note)
     options = dict(out_dir=str(out), skip_existing=True)
     results = list(label.stream(str(images), **options))
     assert done == ["0.png", "1.png", "2.png", "3.png"]
@@ -166,7 +167,7 @@ def test_a_full_disk_stops_with_nothing_half_written(label, images, tmp_path, mo
 def test_outputs_are_tried_before_the_first_prediction(label, images, tmp_path, monkeypatch, taken):
     (tmp_path / taken).parent.mkdir(exist_ok=True)
     (tmp_path / taken).touch()
-    monkeypatch.setattr(inferencer, "inference_model", lambda *_, **__: pytest.fail("predicted"))
+    monkeypatch.setattr(inferencer, "label_each", lambda *_, **__: pytest.fail("predicted"))
     with pytest.raises(UserError, match=rf"{taken} can't be written"):
         list(label.stream(str(images), out_dir=str(tmp_path / "out")))
 

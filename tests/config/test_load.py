@@ -208,3 +208,23 @@ def test_a_pure_python_config_finds_this_packages_classes(tmp_path):
         UserError, match=r"imports PSPHead of .*, which doesn't exist here; .*FCNHead"
     ):
         load_config(tmp_path / "base.py")
+
+
+@pytest.mark.parametrize("scope", ["mmseg_gc", "mmseg"])
+def test_plain_config_files_build_on_those_of_the_package(tmp_path, scope):
+    """As a notebook reads them, by `Config.fromfile`."""
+    (tmp_path / "own.py").write_text(
+        f'_base_ = "{scope}::gcnet/gcnet_r50-d8_4xb2-40k_cityscapes-512x1024.py"\n'
+        "train_cfg = dict(max_iters=7)\n"
+    )
+    cfg = Config.fromfile(tmp_path / "own.py")
+    assert cfg.train_cfg.max_iters == 7 and cfg.model.backbone.depth == 50
+    (tmp_path / "own.py").write_text(f'_base_ = "{scope}::gcnet/nothing.py"\n')
+    with pytest.raises(UserError, match="gcnet/nothing.py, and .* doesn't exist"):
+        Config.fromfile(tmp_path / "own.py")
+
+
+def test_bases_of_other_packages_stay_mmengines(tmp_path):
+    (tmp_path / "own.py").write_text('_base_ = "mmyolo::a/b.py"\n')
+    with pytest.raises(ModuleNotFoundError, match="mmyolo is not installed"):
+        Config.fromfile(tmp_path / "own.py")

@@ -93,6 +93,36 @@ def test_the_names_that_a_file_uses_are_its_own(tmp_path, monkeypatch):
     assert len(said) == 1 and "own.py sets 'runs', which no part of this package reads" in said[0]
 
 
+BOTH = "data = dict(data_root='x')\ntrain_dataloader = dict(dataset=data)\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f"{BOTH}data = dict(samples_per_gpu=8)", "for data set train_dataloader"),
+        (f"{BOTH}data = dict(**data, samples_per_gpu=8)", "for data set train_dataloader"),
+        (f"{BOTH}data = dict(data_root='y')", "sets 'data', which nothing reads"),
+    ],
+)
+def test_a_value_that_comes_after_the_last_use_is_unread(text, message, tmp_path):
+    with pytest.raises(UserError, match=message):
+        load_config(write(tmp_path / "own.py", f"{OWN}{text}\n"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "data = dict(data_root='y')\ntrain_dataloader = dict(dataset=data)\n",
+        "data = dict(data_root='y')\ntrain_dataloader['dataset'] = data\n",
+        "def late():\n    return data\ndata = dict(data_root='y')\n"
+        "train_dataloader = dict(dataset=late())\n",
+    ],
+)
+def test_a_value_may_change_between_two_uses(text, tmp_path):
+    cfg = load_config(write(tmp_path / "own.py", f"{OWN}{BOTH}{text}"))
+    assert cfg.train_dataloader.dataset.data_root == "y"
+
+
 def test_an_old_name_may_be_a_variable(tmp_path):
     text = "total_iters = 7\ntrain_cfg = dict(max_iters=total_iters)\n"
     assert load_config(write(tmp_path / "own.py", OWN + text)).train_cfg.max_iters == 7

@@ -83,7 +83,9 @@ def test_figures_are_the_printed_ones(run_tool, options, weights, tmp_path, more
     assert metrics["calibration"]["right"] and "figure" in page.read_text()
 
 
-def test_counts_by_numpy_and_one_forward(options, weights, camvid_root, tmp_path, monkeypatch):
+def test_counts_by_numpy_and_one_forward(
+    options, weights, camvid_root, tmp_path, monkeypatch, capsys
+):
     calls = []
     run = EncoderDecoder._run
     monkeypatch.setattr(
@@ -95,6 +97,9 @@ def test_counts_by_numpy_and_one_forward(options, weights, camvid_root, tmp_path
     with pytest.raises(SystemExit) as ended:
         main([str(argument) for argument in arguments])
     assert ended.value.code == 0 and sum(calls) == 2
+    told = capsys.readouterr().out  # a few lines and the table of classes, as of `test`
+    assert "mIoU" in told and str(page) in told and "mmengine - INFO" not in told
+    assert len(told.splitlines()) < 40
     confusion = np.zeros((11, 11), int)
     for path in (camvid_root / "valannot").iterdir():
         label, pred = (cv2.imread(str(p), -1) for p in (path, maps / path.name))

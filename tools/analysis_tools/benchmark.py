@@ -31,7 +31,9 @@ def parse_args():
         help="what the network computes in; fp16 needs a GPU, where fp32 is TF32 from Ampere on",
     )
     parser.add_argument("--compile", action="store_true", help="run it through torch.compile")
-    parser.add_argument("--repeat", type=int, default=5, help="runs to take the median of")
+    parser.add_argument(
+        "--repeat", "--repeat-times", type=int, default=5, help="runs to take the median of"
+    )
     return parser.parse_args()
 
 

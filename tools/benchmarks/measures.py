@@ -152,10 +152,10 @@ def matrix_rates(
     return rates
 
 
-def num_operations(model: nn.Module, size: tuple[int, int]) -> int:
+def num_operations(model: nn.Module, size: tuple[int, int], channels: int = 3) -> int:
     """Floating-point operations, two a multiply-add, of the plain network on one input (h, w)."""
     model = copy.deepcopy(model).to("meta")
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
-        model(torch.empty(1, 3, *size, device="meta"))
+        model(torch.empty(1, channels, *size, device="meta"))
     return counter.get_total_flops()

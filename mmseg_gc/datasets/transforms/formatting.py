@@ -39,6 +39,9 @@ class PackSegInputs(BaseTransform):
     def __init__(self, meta_keys: Sequence[str] = META_KEYS) -> None:
         self.meta_keys = tuple(meta_keys)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(meta_keys={self.meta_keys})"
+
     def transform(self, results: dict) -> dict:
         packed = {}
         if "img" in results:

@@ -1,7 +1,10 @@
 """ResNeXt: a ResNet whose 3x3 convolutions work in groups."""
 
+from mmseg_gc.models.backbones.res_blocks import Bottleneck
 from mmseg_gc.models.backbones.resnet import ResNet
 from mmseg_gc.registry import MODELS
+
+__all__ = ["Bottleneck", "ResNeXt"]  # one block serves both, by its groups
 
 
 @MODELS.register_module()

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Sequence
 
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def resize(
@@ -31,6 +31,34 @@ def resize(
                 stacklevel=2,
             )
     return F.interpolate(input, size, scale_factor, mode, align_corners)
+
+
+class Upsample(nn.Module):
+    """`resize` as a layer; a ``scale_factor`` is rounded down to whole pixels.
+
+    Source: ``mmseg.models.utils.Upsample``.
+    """
+
+    def __init__(
+        self,
+        size: Sequence[int] | None = None,
+        scale_factor: float | Sequence[float] | None = None,
+        mode: str = "nearest",
+        align_corners: bool | None = None,
+    ) -> None:
+        super().__init__()
+        self.size = size
+        self.scale_factor = scale_factor
+        self.mode = mode
+        self.align_corners = align_corners
+
+    def forward(self, x: Tensor) -> Tensor:
+        size = self.size
+        if size is None and self.scale_factor is not None:
+            factors = self.scale_factor
+            pair = (factors, factors) if isinstance(factors, int | float) else factors
+            size = [int(side * f) for side, f in zip(x.shape[-2:], pair, strict=True)]
+        return resize(x, size, None, self.mode, self.align_corners)
 
 
 def _aligns(source: tuple[int, ...], target: tuple[int, ...]) -> bool:

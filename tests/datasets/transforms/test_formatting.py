@@ -58,3 +58,7 @@ def test_multi_scale_and_flip_keep_their_order(cityscapes_root):
     assert all((label == labels[0]).all() for label in labels)
     assert labels[0].shape == (1, 64, 128)
     assert packed["data_samples"][1].flip_direction == "horizontal"
+
+
+def test_its_keys_are_printed():
+    assert repr(PackSegInputs(["img_path"])) == "PackSegInputs(meta_keys=('img_path',))"

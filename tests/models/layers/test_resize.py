@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmseg_gc.models.layers import resize
+from mmseg_gc.models.layers import Upsample, resize
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,15 @@ def test_warns_where_corners_cannot_align(recwarn: pytest.WarningsRecorder) -> N
     assert not recwarn
     with pytest.warns(UserWarning, match=r"\(97, 97\) with \(768, 768\)"):
         resize(x, size=(768, 768), mode="bilinear", align_corners=True)
+
+
+def test_upsample_is_a_layer():
+    """To a size, or by a factor that is rounded down, as torch's own functions say."""
+    maps = torch.randn(1, 2, 5, 7)
+    for options in (dict(scale_factor=2), dict(scale_factor=(1.5, 3)), dict(size=(9, 8))):
+        size = options.get("size") or {2: (10, 14), (1.5, 3): (7, 21)}[options["scale_factor"]]
+        layer = Upsample(**options, mode="bilinear", align_corners=False)
+        wanted = torch.nn.functional.interpolate(maps, size, mode="bilinear", align_corners=False)
+        torch.testing.assert_close(layer(maps), wanted)
+    nearest = Upsample(scale_factor=2)(maps)
+    torch.testing.assert_close(nearest, maps.repeat_interleave(2, -1).repeat_interleave(2, -2))
