@@ -13,10 +13,17 @@ from importlib.util import find_spec
 from types import ModuleType
 
 THEIRS, OURS = "mmseg", "mmseg_gc"
+# Its modules of data sets, which are rows of a table here.
+NAMED_DATASETS = (
+    "ade bdd100k chase_db1 cityscapes coco_stuff dark_zurich drive hrf hsi_drive isaid isprs levir "
+    "lip loveda mapillary night_driving nyu pascal_context potsdam refuge stare synapse voc"
+)
 # Paths of mmsegmentation, below its own name, that are others here. The last block is of 0.x.
 PLACES = {
-    "datasets.ade": "datasets.ade20k",
-    "datasets.basesegdataset": "datasets.base",
+    **{f"datasets.{name}": "datasets.named" for name in NAMED_DATASETS.split()},
+    "datasets.basesegdataset": "datasets",
+    "datasets.decathlon": "datasets.listed",
+    "datasets.dsdl": "datasets.listed",
     "datasets.dataset_wrappers": "datasets",
     "datasets.transforms.transforms": "datasets.transforms",
     "engine.hooks.visualization_hook": "engine.hooks.visualization",

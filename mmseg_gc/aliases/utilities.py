@@ -10,6 +10,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope as set_default_scope
 from mmengine.utils.dl_utils import collect_env
 
+from mmseg_gc.datasets.named import SHORT_NAMES
 from mmseg_gc.errors import UserError
 from mmseg_gc.registry import DATASETS, SCOPE
 from mmseg_gc.structures import SegDataSample
@@ -24,17 +25,6 @@ TensorDict = dict[str, torch.Tensor]
 TensorList = Sequence[torch.Tensor]
 ForwardResults = dict[str, torch.Tensor] | list[SegDataSample] | tuple[torch.Tensor] | torch.Tensor
 
-# Short names of data sets, as mmsegmentation's `get_classes` takes them.
-SHORT_NAMES = {
-    "ade": "ADE20KDataset",
-    "ade20k": "ADE20KDataset",
-    "camvid": "CamVidDataset",
-    "cityscapes": "CityscapesDataset",
-    "pascal_voc": "PascalVOCDataset",
-    "voc": "PascalVOCDataset",
-    "voc12": "PascalVOCDataset",
-    "voc12aug": "PascalVOCDataset",
-}
 __all__ = [
     "ConfigType",
     "ForwardResults",

@@ -1,4 +1,4 @@
-"""Lay out a published data set as the configs of this package expect it."""
+"""Lay out a published data set, or one of your own from an annotator, as configs expect it."""
 
 import importlib
 import sys
@@ -12,7 +12,17 @@ CONVERTERS = {
     "camvid": "CamVid, of SegNet's layout or the owner's colours",
     "camvid_instances": "COCO instances out of CamVid, for a detector",
     "cityscapes": "Cityscapes' polygons to label files, and split lists",
+    "coco": "your polygons and run lengths in COCO's format",
+    "coco_stuff10k": "COCO-Stuff 10k: MATLAB's labels to label files",
+    "coco_stuff164k": "COCO-Stuff 164k: the owner's ids to those of the classes",
+    "cvat": "your polygons, boxes and masks of CVAT for images",
+    "labelme": "your polygons of LabelMe",
+    "loveda": "LoveDA, rural and urban as one: check and place",
+    "pascal_context": "Pascal Context of PASCAL in Detail, and split lists",
+    "potsdam": "ISPRS Potsdam cut into tiles, colours to ids",
+    "vaihingen": "ISPRS Vaihingen cut into tiles, colours to ids",
     "voc_aug": "SBD's labels added to Pascal VOC 2012",
+    "yolo": "your polygons in YOLO's format",
 }
 
 

@@ -89,9 +89,9 @@ def find_splits(root: Path) -> dict[str, Split]:
     outlines = next((path for path in sorted(root.rglob("*.json")) if is_outlines(path)), None)
     if outlines:
         raise UserError(
-            f"{outlines} holds labels as outlines, as COCO and LabelMe do; this program takes one "
-            "PNG an image with a number or colour for each class: export segmentation masks from "
-            "the program that you drew them with."
+            f"{outlines} holds labels as outlines, as COCO and LabelMe do: turn them to masks "
+            f"by `mmseg_gc convert coco {root} -o NEW`, or labelme, cvat or yolo in place of coco, "
+            "and name NEW here."
         )
     raise UserError(
         f"{root} has no images with labels of the same names: put them into images/ and labels/, "

@@ -14,7 +14,7 @@ COMMANDS = {
     "check": "say what is wrong with a data set before training does",
     "split": "divide a folder into train and val, or into folds",
     "browse": "draw a data set as the network sees it",
-    "convert": "lay out Cityscapes, ADE20K, VOC or CamVid as the configs expect them",
+    "convert": "turn published data sets, COCO, LabelMe, CVAT or YOLO files to labels",
     "train": "train a model from a config",
     "curves": "plot the curves of one run or several",
     "test": "score a trained model",

@@ -1,10 +1,10 @@
 """Data sets and, in `transforms`, what their pipelines do to an image and its label."""
 
-from mmseg_gc.datasets.ade20k import ADE20KDataset
+from mmseg_gc.datasets import named
 from mmseg_gc.datasets.base import BaseSegDataset
-from mmseg_gc.datasets.camvid import CamVidDataset
-from mmseg_gc.datasets.cityscapes import CityscapesDataset
+from mmseg_gc.datasets.change_detection import BaseCDDataset
 from mmseg_gc.datasets.concat import ConcatDataset
+from mmseg_gc.datasets.listed import DecathlonDataset, DSDLSegDataset
 from mmseg_gc.datasets.transforms import (
     LoadAnnotations,
     LoadImageFromNDArray,
@@ -15,21 +15,21 @@ from mmseg_gc.datasets.transforms import (
     ResizeShortestEdge,
     ResizeToMultiple,
 )
-from mmseg_gc.datasets.voc import PascalVOCDataset
 
 __all__ = [
-    "ADE20KDataset",
+    "BaseCDDataset",
     "BaseSegDataset",
-    "CamVidDataset",
-    "CityscapesDataset",
     "ConcatDataset",
+    "DSDLSegDataset",
+    "DecathlonDataset",
     "LoadAnnotations",
     "LoadImageFromNDArray",
     "PackSegInputs",
-    "PascalVOCDataset",
     "PhotoMetricDistortion",
     "RandomCrop",
     "RandomRotate",
     "ResizeShortestEdge",
     "ResizeToMultiple",
+    *named.CLASSES,
 ]
+globals().update(named.CLASSES)

@@ -41,6 +41,9 @@ def test_classes_and_registries_are_this_packages():
         ("datasets.transforms.transforms", "RandomCrop", "datasets.RandomCrop"),
         ("datasets.basesegdataset", "BaseSegDataset", "datasets.BaseSegDataset"),
         ("datasets.ade", "ADE20KDataset", "datasets.ADE20KDataset"),
+        ("datasets.basesegdataset", "BaseCDDataset", "datasets.BaseCDDataset"),
+        ("datasets.loveda", "LoveDADataset", "datasets.LoveDADataset"),
+        ("datasets.dsdl", "DSDLSegDataset", "datasets.DSDLSegDataset"),
         ("evaluation.metrics", "IoUMetric", "evaluation.IoUMetric"),
         ("evaluation.metrics.citys_metric", "CityscapesMetric", "evaluation.CityscapesMetric"),
         ("models.losses.cross_entropy_loss", "CrossEntropyLoss", "models.CrossEntropyLoss"),
@@ -72,7 +75,7 @@ def test_a_module_keeps_its_own_name():
 
 
 def test_what_does_not_exist_here_is_not_found():
-    for path in ("models.decode_heads.psp_head", "models.necks.fpn", "datasets.bdd100k"):
+    for path in ("models.decode_heads.psp_head", "models.necks.fpn", "datasets.nowhere"):
         with pytest.raises(ModuleNotFoundError, match=f"No module named 'mmseg.{path[:10]}"):
             importlib.import_module(f"mmseg.{path}")
 

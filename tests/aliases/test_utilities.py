@@ -57,6 +57,20 @@ def test_a_batch_is_padded_right_and_below(labelled):
     assert utilities.stack_batch(images)[1] is None
 
 
+@pytest.mark.parametrize(
+    ("short", "name"),
+    [
+        ("ade20k", "ADE20KDataset"), ("VOC12aug", "PascalVOCDataset"),
+        ("vaihingen", "ISPRSDataset"),
+        ("pcontext", "PascalContextDataset59"), ("coco-stuff164k", "COCOStuffDataset"),
+        ("iSAID", "iSAIDDataset"), ("HSI-Drive20", "HSIDrive20Dataset"), ("LIP", "LIPDataset"),
+    ],
+)  # fmt: skip
+def test_short_names_of_data_sets(short, name):
+    assert utilities.get_classes(short) == utilities.get_classes(name)
+    assert len(utilities.get_palette(short)) == len(utilities.get_classes(name))
+
+
 def test_add_prefix():
     assert utilities.add_prefix({"loss": 1}, "aux") == {"aux.loss": 1}
 

@@ -296,7 +296,7 @@ def test_outlines_are_refused_in_a_sentence(tmp_path, capsys, text):
     (tmp_path / "d/images/im_0.json").write_text(text)
     status, _, err = run(init.main, tmp_path / "d", capsys=capsys)
     assert status == 1 and err.count("\n") == 1
-    assert "im_0.json holds labels as outlines" in err and "export segmentation masks" in err
+    assert "im_0.json holds labels as outlines" in err and "mmseg_gc convert coco" in err
 
 
 def test_options_beat_the_variables_of_a_config_without_a_word(tmp_path, capsys):

@@ -1,5 +1,6 @@
 """What the converters share: resumable parallel work, files written whole, the closing table."""
 
+import argparse
 import contextlib
 import filecmp
 import io
@@ -56,6 +57,8 @@ def argument_parser(name: str, description: str, many: bool = False) -> Argument
     parser.add_argument(
         "-o", "--out-dir", type=Path, help="the data_root to fill (default: a source folder itself)"
     )
+    # mmsegmentation's: it unpacks archives there, which here are read as they are.
+    parser.add_argument("--tmp-dir", help=argparse.SUPPRESS)
     parser.add_argument("--nproc", type=int, default=os.cpu_count(), help="number of processes")
     parser.add_argument("--dry-run", action="store_true", help="only list what would be written")
     return parser

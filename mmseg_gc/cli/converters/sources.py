@@ -155,6 +155,12 @@ def stream(tasks: list[Task]) -> Iterator[Task]:
             raise UserError(f"{path} changed while it was read: run the same command again.")
 
 
+def archives_in(sources: list[Path]) -> list[Path]:
+    """The sources, but for a folder that holds zip archives these, as a download leaves them."""
+    inside = [sorted(path.glob("*.zip")) if path.is_dir() else [] for path in sources]
+    return [one for path, found in zip(sources, inside, strict=True) for one in found or [path]]
+
+
 def choose(
     sources: list[Path], pattern: str, what: str, default: str, out_dir: Path | None
 ) -> tuple[dict[str, Member], Path]:

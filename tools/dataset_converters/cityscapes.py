@@ -1,0 +1,6 @@
+"""What `mmseg_gc convert cityscapes` does."""
+
+from mmseg_gc.cli.converters.cityscapes import main
+
+if __name__ == "__main__":
+    main()
