@@ -49,6 +49,7 @@ PARAM_SCHEDULERS = _child(root.PARAM_SCHEDULERS, "engine")
 DATA_SAMPLERS = _child(root.DATA_SAMPLERS, "engine")
 VISUALIZERS = _child(root.VISUALIZERS, "visualization")
 INFERENCERS = _child(root.INFERENCERS, "apis")
+TASK_UTILS = _child(root.TASK_UTILS, "models")
 
 # Nothing of this package's own is in these; a user's code may register here, as in mmsegmentation,
 # and mmengine warns on every build under a scope that lacks one.
@@ -57,6 +58,5 @@ FUNCTIONS = _child(root.FUNCTIONS)
 LOG_PROCESSORS = _child(root.LOG_PROCESSORS)
 MODEL_WRAPPERS = _child(root.MODEL_WRAPPERS)
 RUNNER_CONSTRUCTORS = _child(root.RUNNER_CONSTRUCTORS)
-TASK_UTILS = _child(root.TASK_UTILS)
 VISBACKENDS = _child(root.VISBACKENDS)
 WEIGHT_INITIALIZERS = _child(root.WEIGHT_INITIALIZERS)

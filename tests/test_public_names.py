@@ -21,7 +21,14 @@ NAMES = {
     "models.data_preprocessor": "SegDataPreProcessor",
     "models.decode_heads": "FCNHead GCHead",
     "models.layers": "ResLayer Upsample resize",
-    "models.losses": "Accuracy CrossEntropyLoss accuracy",
+    "models.losses": "Accuracy BoundaryLoss CrossEntropyLoss DiceLoss FocalLoss "
+    "HuasdorffDisstanceLoss LovaszLoss OhemCrossEntropy TverskyLoss accuracy binary_cross_entropy "
+    "cross_entropy reduce_loss weight_reduce_loss weighted_loss",
+    "models.losses.dice_loss": "DiceLoss",
+    "models.losses.focal_loss": "FocalLoss",
+    "models.losses.lovasz_loss": "LovaszLoss",
+    "models.losses.tversky_loss": "TverskyLoss",
+    "models.losses.utils": "get_class_weight weight_reduce_loss weighted_loss",
     "models.segmentors": "BaseSegmentor EncoderDecoder SegTTAModel",
     "registry": "DATASETS HOOKS METRICS MODELS RUNNERS TRANSFORMS VISUALIZERS",
     "structures": "SegDataSample",

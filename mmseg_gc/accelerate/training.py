@@ -10,6 +10,7 @@ from mmseg_gc.accelerate.cpu.recompute import RECOMPUTING
 from mmseg_gc.accelerate.cpu.winograd_training import TrainedWinogradConv2d, pays_in_training
 from mmseg_gc.accelerate.prepare import check_accelerate
 from mmseg_gc.accelerate.replacement import replace
+from mmseg_gc.accelerate.summed_loss import SUMMED, can_sum
 from mmseg_gc.accelerate.upsampled_loss import UpsampledCrossEntropyLoss, can_upsample
 from mmseg_gc.models.layers.compiled_ops import has_ops
 from mmseg_gc.models.losses import CrossEntropyLoss
@@ -24,7 +25,8 @@ def prepare_for_training(
     On a CPU large 3x3 convolutions become `TrainedWinogradConv2d`, and blocks can drop the outputs
     of their norms inside of `less_kept`. Of models with mmcv's ops all that stays as it is. On any
     device a softmax loss becomes an `UpsampledCrossEntropyLoss`, which never holds logits of the
-    label's size. With ``accelerate="none"`` everything stays as it is.
+    label's size, and a loss of sums over an image a `SummedLoss`, which holds those of few images.
+    With ``accelerate="none"`` everything stays as it is.
 
     Raises: UserError for an unknown ``accelerate``.
     """
@@ -43,5 +45,6 @@ def prepare_for_training(
             how += f", and {len(convs)} convolutions by Winograd"
     if accelerate == "auto":
         replace(model, {CrossEntropyLoss: UpsampledCrossEntropyLoss}, where=can_upsample)
+        replace(model, SUMMED, where=can_sum)
     print_log(f"Training on {device_type}, accelerate={accelerate}: {how}.", logger="current")
     return model

@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 from mmseg_gc.models.layers import resize
 from mmseg_gc.models.losses import CrossEntropyLoss
 from mmseg_gc.models.losses.accuracy import share_right
+from mmseg_gc.models.losses.reduction import fitting_weight
 
 # Logits at full size that exist at one time: what a core's cache holds, and what keeps a GPU busy.
 CHUNK = 1 << 20
@@ -34,7 +35,7 @@ class UpsampledCrossEntropyLoss(CrossEntropyLoss):
             cls_score,
             label * valid,
             valid=valid,
-            class_weight=self._class_weight(cls_score),
+            class_weight=fitting_weight(self.class_weight, cls_score),
             align_corners=align_corners,
         )
         return self.loss_weight * (total / divisor), share_right(right, valid.sum())
@@ -162,7 +163,7 @@ def _by_images(
     # In the logits' layout, which the convolution before them has as well. Made in planes, for that
     # is how softmax reads images fastest.
     grad = torch.empty_like(logits) if needs_grad else None
-    for part in _groups(len(logits), logits.shape[1] * label[0].numel()):
+    for part in upsampled_groups(logits, label):
         small = logits[part].detach().contiguous().requires_grad_(needs_grad)
         with torch.set_grad_enabled(needs_grad):
             full = resize(
@@ -184,7 +185,7 @@ def _by_images(
     return total, right, grad
 
 
-def _groups(count: int, size: int) -> Iterator[slice]:
-    """``count`` images of ``size`` logits each, in groups that exist at one time."""
-    step = max(GROUP // size, 1)
-    return (slice(start, start + step) for start in range(0, count, step))
+def upsampled_groups(logits: Tensor, label: Tensor) -> Iterator[slice]:
+    """The images of ``logits`` in groups whose logits at ``label``'s size exist at one time."""
+    step = max(GROUP // (logits.shape[1] * label[0].numel()), 1)
+    return (slice(start, start + step) for start in range(0, len(logits), step))

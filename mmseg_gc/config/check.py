@@ -161,6 +161,8 @@ def _check_node(node: Any, path: str, registry: Registry | None) -> None:
             inner = registry if path == "default_hooks" else REGISTRY_OF_KEY.get(key, registry)
             if registry is ours.MODELS and key in ("train_cfg", "test_cfg"):
                 inner = None  # the model's own settings, not a loop
+            if registry is ours.MODELS and key == "sampler":
+                inner = ours.TASK_UTILS  # of pixels, not of a data set
             if isinstance(value, Mapping | list | tuple):
                 _check_node(value, f"{path}.{key}", inner)
 

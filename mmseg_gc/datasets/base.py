@@ -22,7 +22,8 @@ from mmseg_gc.datasets.label_rules import (
 from mmseg_gc.datasets.pack import Pack, PackedSample
 from mmseg_gc.datasets.pairing import Pairing
 from mmseg_gc.datasets.transforms.decoding import read_image
-from mmseg_gc.datasets.transforms.loading import LoadImageFromFile
+from mmseg_gc.datasets.transforms.labels import count_ids
+from mmseg_gc.datasets.transforms.loading import LoadAnnotations, LoadImageFromFile
 from mmseg_gc.datasets.transforms.resized_crop import ResizedCrop, fuse
 from mmseg_gc.errors import UserError
 from mmseg_gc.registry import DATASETS, TRANSFORMS
@@ -181,6 +182,13 @@ class BaseSegDataset(BaseDataset):
         if self._pack:
             info["packed"] = PackedSample(self._pack, info["packed"])
         return info
+
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """The ids of the classes in a label, which `ClassBalancedDataset` asks of every image."""
+        load = next((t for t in self.pipeline.transforms if isinstance(t, LoadAnnotations)), None)
+        info = (load or LoadAnnotations())(self.get_data_info(idx))
+        ids = np.flatnonzero(count_ids(info["gt_seg_map"]))
+        return [int(number) for number in ids if number != self.ignore_index]
 
     @property
     def metainfo(self) -> dict:

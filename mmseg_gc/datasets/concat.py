@@ -37,7 +37,12 @@ class ConcatDataset(MMEngineConcatDataset):
         if "classes" not in ignored:
             _require_same_classes([part.metainfo.get("classes") for part in parts])
         every_key = {key for part in parts for key in part.metainfo}
-        super().__init__(parts, lazy_init=lazy_init, ignore_keys=list(every_key))
+        # mmengine takes a wrapper, which is no data set of its class, as something to build alone.
+        as_they_are = [
+            part if isinstance(part, BaseDataset) else {"type": lambda part=part: part}
+            for part in parts
+        ]
+        super().__init__(as_they_are, lazy_init=lazy_init, ignore_keys=list(every_key))
 
     @property
     def metainfo(self) -> dict:

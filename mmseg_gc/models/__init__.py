@@ -19,11 +19,20 @@ from mmseg_gc.models.decode_heads import BaseDecodeHead, FCNHead, GCHead
 from mmseg_gc.models.layers import ContextBlock
 from mmseg_gc.models.losses import (
     Accuracy,
+    BoundaryLoss,
     CrossEntropyLoss,
+    DiceLoss,
+    FocalLoss,
+    HausdorffDistanceLoss,
+    HuasdorffDisstanceLoss,
+    LovaszLoss,
+    OhemCrossEntropy,
+    TverskyLoss,
     accuracy,
     binary_cross_entropy,
     cross_entropy,
 )
+from mmseg_gc.models.samplers import OHEMPixelSampler
 from mmseg_gc.models.segmentors import BaseSegmentor, EncoderDecoder, SegTTAModel
 
 __all__ = [
@@ -38,17 +47,26 @@ __all__ = [
     "Accuracy",
     "BaseDecodeHead",
     "BaseSegmentor",
+    "BoundaryLoss",
     "ContextBlock",
     "CrossEntropyLoss",
+    "DiceLoss",
     "EncoderDecoder",
     "FCNHead",
+    "FocalLoss",
     "GCHead",
+    "HausdorffDistanceLoss",
+    "HuasdorffDisstanceLoss",
+    "LovaszLoss",
+    "OHEMPixelSampler",
+    "OhemCrossEntropy",
     "ResNeXt",
     "ResNet",
     "ResNetV1c",
     "ResNetV1d",
     "SegDataPreProcessor",
     "SegTTAModel",
+    "TverskyLoss",
     "accuracy",
     "binary_cross_entropy",
     "cross_entropy",

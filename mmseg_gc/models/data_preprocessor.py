@@ -15,6 +15,7 @@ from mmseg_gc.errors import UserError
 from mmseg_gc.registry import MODELS
 from mmseg_gc.structures import SegDataSample
 
+LABELS = ("gt_sem_seg", "gt_edge_map")
 PAD_KEYS = ("size", "size_divisor")
 
 
@@ -109,8 +110,9 @@ class SegDataPreProcessor(BaseDataPreprocessor):
         if training:
             for sample in samples or []:
                 # Losses index by labels, and torch indexes by 64 bits.
-                if "gt_sem_seg" in sample and sample.gt_sem_seg.data.dtype == torch.uint8:
-                    sample.gt_sem_seg = PixelData(data=sample.gt_sem_seg.data.long())
+                for name in LABELS:
+                    if name in sample and sample.get(name).data.dtype == torch.uint8:
+                        sample.set_field(PixelData(data=sample.get(name).data.long()), name)
             inputs, paddings = self._batch(images, self.size, self.size_divisor)
             for image, sample, padding in zip(images, samples or [], paddings, strict=False):
                 self._pad_label(sample, padding)
@@ -217,9 +219,10 @@ class SegDataPreProcessor(BaseDataPreprocessor):
         )
 
     def _pad_label(self, sample: SegDataSample, padding: tuple[int, int, int, int]) -> None:
-        if "gt_sem_seg" in sample and any(padding):
-            label = F.pad(sample.gt_sem_seg.data, padding, value=self.seg_pad_val)
-            sample.gt_sem_seg = PixelData(data=label)
+        for name in LABELS:
+            if name in sample and any(padding):
+                label = F.pad(sample.get(name).data, padding, value=self.seg_pad_val)
+                sample.set_field(PixelData(data=label), name)
 
 
 def _warn(text: str) -> None:

@@ -116,10 +116,15 @@ def test_what_makes_sense_is_taken(base, key):
         load_config(Config(base.to_dict()), changes)
 
 
-def test_what_is_not_supported_is_said_to_be_left_out(base):
+def test_a_heads_sampler_is_one_of_pixels(base):
     sampler = dict(type="OHEMPixelSampler", thresh=0.7)
-    with pytest.raises(UserError, match=r"decode_head\.sampler=.* isn't supported: leave it out"):
-        load_config(Config(base.to_dict()), {"model.decode_head.sampler": sampler})
+    load_config(Config(base.to_dict()), {"model.decode_head.sampler": sampler})
+    for wrong, words in (
+        (dict(type="InfiniteSampler"), "there is no task util 'InfiniteSampler' here"),
+        (dict(sampler, tresh=0.5), r"decode_head\.sampler\.tresh doesn't exist"),
+    ):
+        with pytest.raises(UserError, match=words):
+            load_config(Config(base.to_dict()), {"model.decode_head.sampler": wrong})
 
 
 def test_a_users_own_class_may_see_it_otherwise(base):

@@ -310,3 +310,11 @@ def test_label_ids_outside_the_classes_are_named(own_root):
         own_dataset(own_root, metainfo={"classes": ["sky", "road"]})[0]
     with pytest.raises(UserError, match=r"outside the 3 classes: 255;.*ignore_index \(11\)"):
         own_dataset(own_root, ignore_index=11)[0]
+
+
+def test_classes_of_a_label_for_balancing(own_root):
+    dataset = own_dataset(own_root, pipeline=[], metainfo=dict(classes=["sky", "road", "car"]))
+    assert dataset.get_cat_ids(0) == [0, 1, 2]
+    label = np.full((2, 2), 2, np.uint8)
+    Image.fromarray(label).save(own_root / "labels/a-b_ids.png")
+    assert dataset.get_cat_ids(0) == [2]

@@ -3,6 +3,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from mmengine.structures import PixelData
 
 from mmseg_gc.errors import UserError
 from mmseg_gc.models import SegDataPreProcessor, data_preprocessor
@@ -241,3 +242,13 @@ def test_numbers_for_another_range_are_told_once(
     for _ in range(2):
         preprocessor({"inputs": [image_of(4, 4)]})
     assert ["multiply mean and std by 255" in text for text in said] == [True] * is_told
+
+
+def test_an_edge_map_is_padded_with_its_label(labelled: Labelled) -> None:
+    sample = labelled(torch.zeros(4, 5, dtype=torch.uint8))
+    sample.gt_edge_map = PixelData(data=torch.ones(1, 4, 5, dtype=torch.uint8))
+    preprocessor = SegDataPreProcessor(size=(6, 7))
+    data = {"inputs": [torch.zeros(3, 4, 5)], "data_samples": [sample]}
+    edges = preprocessor(data, training=True)["data_samples"][0].gt_edge_map.data
+    assert edges.dtype == torch.int64 and edges.shape == (1, 6, 7)
+    assert (edges[0, :4, :5] == 1).all() and edges.sum() == 20 + 22 * 255

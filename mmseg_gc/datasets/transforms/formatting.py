@@ -30,7 +30,8 @@ META_KEYS = (
 @TRANSFORMS.register_module()
 class PackSegInputs(BaseTransform):
     """Make ``inputs`` (C, H, W) of the image's dtype and ``data_samples``, a `SegDataSample`
-    with the label (1, H, W), uint8, and those of ``meta_keys`` that the results have.
+    with the label (1, H, W), uint8, the edge map of `GenerateEdge` as ``gt_edge_map``, and those
+    of ``meta_keys`` that the results have.
 
     Source: ``mmseg.datasets.transforms.PackSegInputs``, whose labels are int64: eight times the
     bytes on the way to the device, where `SegDataPreProcessor` widens these.
@@ -50,9 +51,10 @@ class PackSegInputs(BaseTransform):
         sample = SegDataSample(
             metainfo={key: results[key] for key in self.meta_keys if key in results}
         )
-        if "gt_seg_map" in results:
-            label = np.require(contiguous(results["gt_seg_map"]), requirements=("C", "W", "O"))
-            sample.gt_sem_seg = PixelData(data=torch.from_numpy(label[None]))
+        for key, name in (("gt_seg_map", "gt_sem_seg"), ("gt_edge_map", "gt_edge_map")):
+            if key in results:
+                label = np.require(contiguous(results[key]), requirements=("C", "W", "O"))
+                sample.set_field(PixelData(data=torch.from_numpy(label[None])), name)
         packed["data_samples"] = sample
         return packed
 

@@ -86,7 +86,7 @@ class RandomCrop(BaseTransform):
 
     def _is_varied(self, label: np.ndarray, results: dict) -> bool:
         counts = count_ids(label)
-        counts[_ignore_index(self.ignore_index, results)] = 0
+        counts[ignore_index_of(self.ignore_index, results)] = 0
         return bool(counts.any() and counts.max() / counts.sum() < self.cat_max_ratio)
 
 
@@ -134,7 +134,7 @@ class RandomRotate(BaseTransform):
             return results
         frame = {"angle": angle, "center": self.center, "auto_bound": self.auto_bound}
         results["img"] = self._rotated(results["img"], frame)
-        fill = _ignore_index(self.seg_pad_val, results)
+        fill = ignore_index_of(self.seg_pad_val, results)
         for key in results.get("seg_fields", ()):
             results[key] = mmcv.imrotate(
                 results[key], border_value=fill, interpolation="nearest", **frame
@@ -246,7 +246,7 @@ class Pad(MMCVPad):
         results["pad_shape"] = padded.shape
 
     def _pad_seg(self, results: dict) -> None:
-        fill = _ignore_index(self.pad_val.get("seg"), results)
+        fill = ignore_index_of(self.pad_val.get("seg"), results)
         for key in results.get("seg_fields", ()):
             results[key] = mmcv.impad(
                 results[key],
@@ -256,5 +256,6 @@ class Pad(MMCVPad):
             )
 
 
-def _ignore_index(chosen: int | None, results: dict) -> int:
+def ignore_index_of(chosen: int | None, results: dict) -> int:
+    """``chosen``, or what the data set's results say."""
     return results.get("ignore_index", DEFAULT_IGNORE_INDEX) if chosen is None else chosen

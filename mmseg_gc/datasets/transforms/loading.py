@@ -59,7 +59,7 @@ class LoadImageFromFile(BaseTransform):
 
     def transform(self, results: dict) -> dict | None:
         if "packed" in results:
-            return _set_image(results, results["packed"].image(), self.to_float32)
+            return set_image(results, results["packed"].image(), self.to_float32)
         path = results["img_path"]
         try:
             content = fetch(path, self.backend_args)
@@ -71,7 +71,7 @@ class LoadImageFromFile(BaseTransform):
         self._tell_lost_bits(content, path, image)
         if self.color_type in ("color", "grayscale") and (how := orientation(content)) != 1:
             results["orientation"] = how
-        return _set_image(results, image, self.to_float32)
+        return set_image(results, image, self.to_float32)
 
     def _tell_lost_bits(self, content: bytes, path: str, image: np.ndarray) -> None:
         if image.dtype != np.uint8 or read_header(content).bits <= 8:
@@ -98,7 +98,7 @@ class LoadImageFromNDArray(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         results["img_path"] = None
-        return _set_image(results, results["img"], self.to_float32)
+        return set_image(results, results["img"], self.to_float32)
 
 
 @TRANSFORMS.register_module()
@@ -246,7 +246,8 @@ def _outside(path: str, ids: np.ndarray, results: dict, header: Header) -> UserE
     )
 
 
-def _set_image(results: dict, image: np.ndarray, to_float32: bool) -> dict:
+def set_image(results: dict, image: np.ndarray, to_float32: bool) -> dict:
+    """``results`` with ``image`` in them, float32 where OpenCV can't resize what it is."""
     if image.dtype.kind == "f":
         tell_nonfinite(image, results.get("img_path") or "the image array")
     fits = not to_float32 and image.dtype in RESIZABLE

@@ -1,6 +1,7 @@
 """Resize, and refuse what would leave no pixel."""
 
 import mmcv
+from mmcv.transforms import BaseTransform
 from mmcv.transforms import RandomResize as MMCVRandomResize
 from mmcv.transforms import Resize as MMCVResize
 
@@ -60,3 +61,21 @@ def new_size(
             f"(here {tuple(scale)}) or keep_ratio=False, or take the file out."
         )
     return height, width
+
+
+@TRANSFORMS.register_module()
+class SegRescale(BaseTransform):
+    """Resize every label by ``scale_factor``; the image stays as it is.
+
+    Source: ``mmseg.datasets.transforms.SegRescale``.
+    """
+
+    def __init__(self, scale_factor: float = 1) -> None:
+        if scale_factor <= 0:
+            raise UserError(f"SegRescale.scale_factor is {scale_factor}: give a number above 0.")
+        self.scale_factor = scale_factor
+
+    def transform(self, results: dict) -> dict:
+        for key in results.get("seg_fields", ()) if self.scale_factor != 1 else ():
+            results[key] = mmcv.imrescale(results[key], self.scale_factor, interpolation="nearest")
+        return results

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from mmseg_gc.errors import UserError
 from mmseg_gc.models.layers import resize
-from mmseg_gc.models.losses import CrossEntropyLoss, accuracy
-from mmseg_gc.registry import MODELS
+from mmseg_gc.models.losses import accuracy
+from mmseg_gc.registry import MODELS, TASK_UTILS
 from mmseg_gc.structures import SegDataSample
 
 INPUT_TRANSFORMS = ("resize_concat", "multiple_select")
@@ -28,7 +28,7 @@ class BaseDecodeHead(BaseModule):
         threshold: lowest probability of class 1 if ``out_channels`` is 1; None means 0.3.
         loss_decode: config of a loss, or a list; losses of one ``loss_name`` are summed.
         ignore_index: label id that is not learnt; None if there is none.
-        sampler: None; others are not supported.
+        sampler: config of what weighs the pixels to learn from, such as `OHEMPixelSampler`.
 
     Raises: UserError for arguments that do not fit together.
     Source: ``mmseg.models.decode_heads.BaseDecodeHead``.
@@ -50,7 +50,7 @@ class BaseDecodeHead(BaseModule):
         input_transform: str | None = None,
         loss_decode: dict | Sequence[dict] | None = None,
         ignore_index: int | None = 255,
-        sampler: None = None,
+        sampler: dict | None = None,
         align_corners: bool = False,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
@@ -58,8 +58,6 @@ class BaseDecodeHead(BaseModule):
             init_cfg or {"type": "Normal", "std": 0.01, "override": {"name": "conv_seg"}}
         )
         name = type(self).__name__
-        if sampler is not None:
-            raise UserError(f"{name} supports no `sampler`; leave the key out.")
         if input_transform not in (None, *INPUT_TRANSFORMS):
             raise UserError(
                 f"{name} has no input_transform={input_transform!r}; choose None or one of "
@@ -101,10 +99,12 @@ class BaseDecodeHead(BaseModule):
         loss_decode = loss_decode or {"type": "CrossEntropyLoss"}
         loss_cfgs = [loss_decode] if isinstance(loss_decode, dict) else loss_decode
         losses = nn.ModuleList(MODELS.build(cfg) for cfg in loss_cfgs)
-        if out_channels == 1 and any(
-            isinstance(loss, CrossEntropyLoss) and not loss.use_sigmoid for loss in losses
-        ):
-            raise UserError(f"{name} with out_channels=1 needs use_sigmoid=True in loss_decode.")
+        for loss in losses if out_channels == 1 else ():
+            if getattr(loss, "by_softmax", False):
+                raise UserError(
+                    f"{name} with out_channels=1 needs use_sigmoid=True in loss_decode, or another "
+                    f"loss by sigmoid in the place of {type(loss).__name__}."
+                )
         # mmengine adds up what has "loss" in its name, and logs the rest.
         if losses and not any("loss" in getattr(loss, "loss_name", "loss") for loss in losses):
             raise UserError(
@@ -113,6 +113,15 @@ class BaseDecodeHead(BaseModule):
             )
         # A single loss stands bare, as users of mmseg know it: `head.loss_decode.loss_weight`.
         self.loss_decode = losses[0] if isinstance(loss_decode, dict) else losses
+        self.sampler: Any = None
+        if sampler is not None:
+            for loss in losses:
+                if not getattr(loss, "weighs_pixels", True):
+                    raise UserError(
+                        f"{name}'s sampler weighs pixels, which {type(loss).__name__} can't: leave "
+                        "one of both out."
+                    )
+            self.sampler = TASK_UTILS.build(sampler, default_args={"context": self})
         self.conv_seg = nn.Conv2d(channels, out_channels, kernel_size=1)
         self.dropout = nn.Dropout2d(dropout_ratio) if dropout_ratio > 0 else None
 
@@ -171,26 +180,32 @@ class BaseDecodeHead(BaseModule):
         label = label.squeeze(1).long()
         of_head = self.loss_decode
         criteria: list[Any] = [*of_head] if isinstance(of_head, nn.ModuleList) else [of_head]
-        if len(criteria) == 1 and hasattr(criteria[0], "of_small_logits"):
-            # A loss that enlarges logits itself, a part at a time.
-            value, acc_seg = criteria[0].of_small_logits(
-                upcast(seg_logits),
-                label,
-                align_corners=self.align_corners,
-                ignore_index=self.ignore_index,
-            )
-            return {criteria[0].loss_name: value, "acc_seg": acc_seg}
-        seg_logits = self._resized(upcast(seg_logits), label.shape[1:])
+        # Losses that enlarge logits themselves, a part at a time; of one channel that saves little.
+        small = self.out_channels > 1 and self.sampler is None and bool(criteria)
+        small = small and all(hasattr(loss_decode, "of_small_logits") for loss_decode in criteria)
+        seg_logits = upcast(seg_logits)
+        if not small:
+            seg_logits = self._resized(seg_logits, label.shape[1:])
+        options: dict[str, Any] = {"ignore_index": self.ignore_index}
+        if self.sampler is not None:
+            options["weight"] = self.sampler.sample(seg_logits, label.unsqueeze(1))
         losses: dict[str, Tensor] = {}
         for loss_decode in criteria:
-            value = loss_decode(seg_logits, label, ignore_index=self.ignore_index)
+            if small:
+                value, acc_seg = loss_decode.of_small_logits(
+                    seg_logits, label, align_corners=self.align_corners, **options
+                )
+            else:
+                value = loss_decode(seg_logits, label, **options)
             name = loss_decode.loss_name
             losses[name] = losses[name] + value if name in losses else value
-        # With one channel this is the threshold that predictions are held to.
-        thresh = self.threshold if self.out_channels == 1 else None
-        (losses["acc_seg"],) = accuracy(
-            seg_logits, label, topk=(1,), thresh=thresh, ignore_index=self.ignore_index
-        )
+        if not small:
+            # With one channel this is the threshold that predictions are held to.
+            thresh = self.threshold if self.out_channels == 1 else None
+            (acc_seg,) = accuracy(
+                seg_logits, label, topk=(1,), thresh=thresh, ignore_index=self.ignore_index
+            )
+        losses["acc_seg"] = acc_seg
         return losses
 
     def predict_by_feat(self, seg_logits: Tensor, batch_img_metas: list[dict]) -> Tensor:

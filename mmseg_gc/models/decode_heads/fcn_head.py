@@ -28,7 +28,7 @@ class FCNHeadOptions(TypedDict, total=False):
     input_transform: str | None
     loss_decode: dict | Sequence[dict] | None
     ignore_index: int | None
-    sampler: None
+    sampler: dict | None
     align_corners: bool
     init_cfg: dict | list[dict] | None
 
@@ -62,7 +62,7 @@ class FCNHead(BaseDecodeHead):
         input_transform: str | None = None,
         loss_decode: dict | Sequence[dict] | None = None,
         ignore_index: int | None = 255,
-        sampler: None = None,
+        sampler: dict | None = None,
         align_corners: bool = False,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:

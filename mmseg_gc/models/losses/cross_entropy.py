@@ -1,20 +1,21 @@
 """Cross entropy over label maps, by softmax or by sigmoid."""
 
-import json
 from collections.abc import Sequence
 from math import nan
-from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmseg_gc.errors import UserError
+from mmseg_gc.models.losses.reduction import (
+    EPS,
+    check_reduction,
+    class_weight_tensor,
+    fitting_weight,
+    weight_reduce_loss,
+)
 from mmseg_gc.registry import MODELS
-
-REDUCTIONS = ("none", "mean", "sum")
-EPS = torch.finfo(torch.float32).eps
 
 
 def cross_entropy(
@@ -40,7 +41,7 @@ def cross_entropy(
     loss = F.cross_entropy(pred, label, weight=class_weight, reduction="none", ignore_index=ignored)
     if avg_factor is None and reduction == "mean":
         avg_factor = mean_divisor(label, label != ignored, class_weight, avg_non_ignore)
-    return _reduced(loss, weight, reduction, avg_factor)
+    return weight_reduce_loss(loss, weight, reduction, avg_factor)
 
 
 def mean_divisor(
@@ -91,46 +92,9 @@ def binary_cross_entropy(
     loss = F.binary_cross_entropy_with_logits(
         pred, target, pos_weight=class_weight, reduction="none"
     )
-    return _reduced(loss, mask if weight is None else mask * weight, reduction, avg_factor)
-
-
-def _reduced(
-    loss: Tensor, weight: Tensor | None, reduction: str, avg_factor: float | Tensor | None
-) -> Tensor:
-    if weight is not None:
-        loss = loss * weight.float()
-    if reduction == "none":
-        return loss
-    if avg_factor is None:
-        return loss.mean() if reduction == "mean" else loss.sum()
-    if reduction == "sum":
-        raise UserError('avg_factor does not go with reduction="sum"; use reduction="mean".')
-    # A batch in which all pixels are ignored must give 0, not 0 / 0.
-    return loss.sum() / (avg_factor + EPS)
-
-
-def _read_class_weight(class_weight: Sequence[float] | str | None) -> Tensor | None:
-    if class_weight is None:
-        return None
-    if isinstance(class_weight, str):
-        class_weight = _read_numbers(Path(class_weight))
-    weights = torch.as_tensor(class_weight, dtype=torch.float32)
-    if not weights.any():
-        raise UserError(f"class_weight={class_weight!r} is 0 for every class: nothing is learnt.")
-    return weights
-
-
-def _read_numbers(path: Path) -> Sequence[float]:
-    if path.suffix not in (".npy", ".json"):
-        raise UserError(
-            f"class_weight file {str(path)!r} is of no safe format; save the list as .npy or .json."
-        )
-    try:
-        if path.suffix == ".npy":
-            return np.load(path, allow_pickle=False)  # Unpickling could run code.
-        return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"class_weight file {str(path)!r} cannot be read: {error}.") from error
+    return weight_reduce_loss(
+        loss, mask if weight is None else mask * weight, reduction, avg_factor
+    )
 
 
 @MODELS.register_module()
@@ -160,14 +124,19 @@ class CrossEntropyLoss(nn.Module):
         super().__init__()
         if use_mask:
             raise UserError("CrossEntropyLoss's use_mask is for instance masks; use mmdet's loss.")
-        _check_reduction(reduction)
+        check_reduction(reduction, type(self).__name__)
         self.use_sigmoid = use_sigmoid
         self.reduction = reduction
         self.loss_weight = loss_weight
         self.loss_name = loss_name
         self.avg_non_ignore = avg_non_ignore
         # Not persistent: weight files of mmseg have no such key.
-        self.register_buffer("class_weight", _read_class_weight(class_weight), persistent=False)
+        self.register_buffer("class_weight", class_weight_tensor(class_weight), persistent=False)
+
+    @property
+    def by_softmax(self) -> bool:
+        """Whether one channel says nothing."""
+        return not self.use_sigmoid
 
     def extra_repr(self) -> str:
         return f"use_sigmoid={self.use_sigmoid}, avg_non_ignore={self.avg_non_ignore}"
@@ -182,8 +151,8 @@ class CrossEntropyLoss(nn.Module):
         ignore_index: int | None = -100,
     ) -> Tensor:
         reduction = reduction_override or self.reduction
-        _check_reduction(reduction)
-        class_weight = self._class_weight(cls_score)
+        check_reduction(reduction, type(self).__name__)
+        class_weight = fitting_weight(self.class_weight, cls_score)
         criterion = binary_cross_entropy if self.use_sigmoid else cross_entropy
         return self.loss_weight * criterion(
             cls_score,
@@ -196,29 +165,11 @@ class CrossEntropyLoss(nn.Module):
             avg_non_ignore=self.avg_non_ignore,
         )
 
-    def _class_weight(self, cls_score: Tensor) -> Tensor | None:
-        if self.class_weight is None:
-            return None
-        if self.class_weight.numel() != cls_score.size(1):
-            raise UserError(
-                f"class_weight has {self.class_weight.numel()} numbers for the "
-                f"{cls_score.size(1)} output channels; give one a class."
-            )
-        return self.class_weight.to(cls_score)
-
     def divisor(self, cls_score: Tensor, label: Tensor, ignore_index: int | None) -> float | Tensor:
         """What the softmax loss's mean over ``label`` (N, H, W) divides by.
 
         Of ``cls_score`` (N, C, ...) type, device and channels count.
         """
         valid = label != (-100 if ignore_index is None else ignore_index)
-        weight = self._class_weight(cls_score)
+        weight = fitting_weight(self.class_weight, cls_score)
         return mean_divisor(label, valid, weight, self.avg_non_ignore) + EPS
-
-
-def _check_reduction(reduction: str) -> None:
-    if reduction not in REDUCTIONS:
-        raise UserError(
-            f"CrossEntropyLoss has no reduction={reduction!r}; choose one of "
-            f"{', '.join(REDUCTIONS)}."
-        )

@@ -11,6 +11,7 @@ from mmseg_gc.datasets.transforms import (
     RandomResize,
     Resize,
     ResizeShortestEdge,
+    SegRescale,
 )
 from mmseg_gc.datasets.transforms.resized_crop import ResizedCrop, fuse
 from mmseg_gc.datasets.transforms.resizing import new_size
@@ -54,3 +55,14 @@ def test_mmcv_s_own_class_is_fused_as_well():
     load = [LoadImageFromFile(), LoadAnnotations()]
     for kind in (RandomResize, MMCVRandomResize):
         assert isinstance(fuse([*load, kind(**RANDOM), RandomCrop(8)])[2], ResizedCrop)
+
+
+def test_labels_alone_are_rescaled() -> None:
+    label = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    results = {"img": label, "gt_seg_map": label, "seg_fields": ["gt_seg_map"]}
+    SegRescale(2)(results)
+    assert results["img"] is label
+    np.testing.assert_array_equal(results["gt_seg_map"], label.repeat(2, 0).repeat(2, 1))
+    assert SegRescale()({"gt_seg_map": label, "seg_fields": ["gt_seg_map"]})["gt_seg_map"] is label
+    with pytest.raises(UserError, match="scale_factor is 0"):
+        SegRescale(0)

@@ -7,9 +7,11 @@ from fake_cuda.models import CLASSES, gcnet, training_batch
 from torch import Tensor
 
 from mmseg_gc.accelerate import prepare_for_training
+from mmseg_gc.accelerate.summed_loss import SummedDiceLoss
 from mmseg_gc.accelerate.upsampled_loss import UpsampledCrossEntropyLoss
 from mmseg_gc.models import accuracy
 from mmseg_gc.models.layers import resize
+from mmseg_gc.registry import MODELS
 
 CE = dict(type="CrossEntropyLoss")
 GC_BLOCKS = dict(
@@ -21,6 +23,20 @@ GC_BLOCKS = dict(
         )
     ],
     depth=50,
+)
+WEIGHTS = [1.0] * CLASSES
+FURTHER_LOSSES = (
+    [CE, dict(type="DiceLoss"), dict(type="DiceLoss", use_sigmoid=False, naive_dice=True)],
+    [
+        dict(type="FocalLoss", class_weight=WEIGHTS, alpha=WEIGHTS),
+        dict(type="TverskyLoss", class_weight=WEIGHTS),
+        dict(type="LovaszLoss", per_image=True),
+    ],
+    [
+        dict(type="LovaszLoss", reduction="none", class_weight=WEIGHTS),
+        dict(type="OhemCrossEntropy", class_weight=WEIGHTS),
+        dict(type="HausdorffDistanceLoss", class_weight=WEIGHTS),
+    ],
 )
 # Of the model; and in which precisions each time, not only in a long run.
 CASES = {
@@ -45,6 +61,29 @@ CASES = {
                     dict(CE, use_sigmoid=True, loss_name="loss_bce"),
                 ]
             )
+        ),
+        ("fp16",),
+    ),
+    **{
+        f"further losses {count}": (dict(head=dict(loss_decode=losses)), ())
+        for count, losses in enumerate(FURTHER_LOSSES)
+    },
+    "hard pixels": (dict(head=dict(sampler=dict(type="OHEMPixelSampler", thresh=0.7))), ("fp16",)),
+    "pixels of a large loss": (
+        dict(head=dict(sampler=dict(type="OHEMPixelSampler", min_kept=99))),
+        (),
+    ),
+    "one channel, further losses": (
+        dict(
+            num_classes=2,
+            head=dict(
+                out_channels=1,
+                loss_decode=[
+                    dict(type="DiceLoss"),
+                    dict(type="FocalLoss"),
+                    dict(type="LovaszLoss", loss_type="binary", per_image=True),
+                ],
+            ),
         ),
         ("fp16",),
     ),
@@ -117,3 +156,43 @@ def test_large_logits(gpu: FakeGpu, batch: str):
     assert ours.peak <= plain.peak / 2
     assert ours.moved.total() <= plain.moved.total()
     assert ours.launches.total() <= 70  # 27 by definition; several images take turns
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_large_logits_of_sums(gpu: FakeGpu, batch: str):
+    """Less memory than by definition, of a batch of several images."""
+    count, num_classes, height, width = BATCHES[batch]
+    loss = SummedDiceLoss(use_sigmoid=False)
+    label = torch.zeros(count, height, width, dtype=torch.int64, device="cuda:0")
+
+    def by_definition(logits: Tensor) -> Tensor:
+        full = resize(logits, label.shape[1:], mode="bilinear", align_corners=False)
+        accuracy(full, label, ignore_index=255)
+        return loss(full, label)
+
+    def small(logits: Tensor) -> Tensor:
+        return loss.of_small_logits(logits, label, align_corners=False, ignore_index=255)[0]
+
+    peaks = []
+    for of_logits in (by_definition, small):
+        logits = torch.zeros(count, num_classes, height // 8, width // 8, device="cuda:0")
+        logits.requires_grad_()
+        with gpu.record() as record:
+            of_logits(logits).backward()
+        assert not record.waits and not record.blocking_copies
+        peaks.append(record.peak)
+    assert peaks[1] <= 0.75 * peaks[0]
+
+
+@pytest.mark.parametrize("loss", [cfg for losses in FURTHER_LOSSES for cfg in losses], ids=str)
+def test_further_losses_wait_for_nothing(gpu: FakeGpu, loss: dict):
+    """Quicker than a model: three classes alone, of which one may be absent."""
+    short = {key: value[:3] if value is WEIGHTS else value for key, value in loss.items()}
+    label = torch.zeros(2, 8, 8, dtype=torch.int64, device="cuda:0")
+    logits = torch.zeros(2, 3, 8, 8, device="cuda:0", requires_grad=True)
+    module = MODELS.build(short).to("cuda:0")
+    with gpu.record() as record:
+        value = module(logits, label, ignore_index=255)
+        value.backward()
+    assert value.is_cuda and value.dim() == 0 and logits.grad.is_cuda
+    assert not record.waits and not record.blocking_copies

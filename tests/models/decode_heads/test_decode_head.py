@@ -1,3 +1,4 @@
+import copy
 from collections.abc import Callable
 
 import numpy as np
@@ -148,7 +149,17 @@ def test_labels_that_are_classes_pass(labelled: Labelled) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (dict(sampler=dict(type="OHEMPixelSampler")), "LinearHead supports no `sampler`"),
+        (
+            dict(
+                sampler=dict(type="OHEMPixelSampler"),
+                loss_decode=[dict(type="CrossEntropyLoss"), dict(type="DiceLoss")],
+            ),
+            "LinearHead's sampler weighs pixels, which DiceLoss can't",
+        ),
+        (
+            dict(out_channels=1, num_classes=2, loss_decode=dict(type="TverskyLoss")),
+            "use_sigmoid=True in loss_decode, or another loss by sigmoid in the place of Tversky",
+        ),
         (dict(input_transform="concat"), "input_transform='concat'.*resize_concat"),
         (dict(in_channels=[4, 2]), r"in_channels=\[4, 2\] and in_index=-1.*one number each"),
         (
@@ -177,3 +188,21 @@ def test_an_image_without_label_is_named() -> None:
     head = MODELS.build(dict(type="FCNHead", in_channels=4, channels=4, num_classes=2))
     with pytest.raises(UserError, match="a.png comes to the training without a label"):
         head.check_labels([SegDataSample(metainfo=dict(img_path="a.png"))])
+
+
+def test_the_sampler_weighs_pixels(labelled: Labelled) -> None:
+    """Of 8 pixels the two hardest count, in a mean over all 8."""
+    sampler = dict(type="OHEMPixelSampler", min_kept=2)
+    module = head(num_classes=2, sampler=sampler)
+    p = torch.tensor([0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2])
+    logits = torch.stack([p.log(), (1 - p).log()]).view(1, 2, 2, 4)
+    label = torch.zeros(2, 4, dtype=torch.long)
+    label[1, 3] = 255  # the hardest, were it not ignored
+    losses = module.loss_by_feat(logits, [labelled(label)])
+    assert losses["loss_ce"].item() == pytest.approx(-np.log(0.3 * 0.4) / 8)
+    assert losses["acc_seg"].item() == pytest.approx(100 * 5 / 7)  # of all pixels
+
+
+def test_the_sampler_goes_with_the_head(labelled: Labelled) -> None:
+    module = copy.deepcopy(head(sampler=dict(type="OHEMPixelSampler", min_kept=2)))
+    assert module.sampler.context is module
