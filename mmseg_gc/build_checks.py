@@ -1,6 +1,6 @@
 """Do the parts of a segmentor fit: channels and places of feature maps, from end to end."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -30,13 +30,7 @@ def check_channels(model: Any, resnet: type[nn.Module]) -> None:
         return
     widths = [feature.shape[1] for feature in features]
     giver = "model.backbone" if getattr(model, "neck", None) is None else "model.neck"
-    heads = {"decode_head": model.decode_head}
-    auxiliary = getattr(model, "auxiliary_head", None)
-    if isinstance(auxiliary, nn.ModuleList):
-        heads |= {f"auxiliary_head.{i}": head for i, head in enumerate(auxiliary)}
-    elif auxiliary is not None:
-        heads["auxiliary_head"] = auxiliary
-    for name, head in heads.items():
+    for name, head in _heads(model):
         fault = _fault(head, widths)
         if fault is not None and not _works(head, features):
             key, cure = fault
@@ -44,6 +38,16 @@ def check_channels(model: Any, resnet: type[nn.Module]) -> None:
                 f"config key model.{name}.{key} doesn't fit {giver}, which gives "
                 f"{len(widths)} feature maps of {', '.join(map(str, widths))} channels; {cure}."
             )
+
+
+def _heads(model: Any) -> Iterator[tuple[str, nn.Module]]:
+    """All heads by their keys in the config."""
+    for name in ("decode_head", "auxiliary_head"):
+        part = getattr(model, name, None)
+        if isinstance(part, nn.ModuleList):
+            yield from ((f"{name}.{i}", head) for i, head in enumerate(part))
+        elif part is not None:
+            yield name, part
 
 
 def _input_channels(model: Any, resnet: type[nn.Module]) -> int | None:
@@ -148,6 +152,16 @@ def _fault(head: nn.Module, widths: list[int]) -> tuple[str, str] | None:
     else:
         cure = f"set in_channels={given if isinstance(indices, Sequence) else given[0]}"
     wanted = list(channels) if isinstance(channels, Sequence) else [channels]
-    if not all(isinstance(width, int) for width in wanted) or wanted == given:
+    if not all(isinstance(width, int) for width in wanted):
         return None
+    if wanted == given:
+        return _further_fault(head, widths)
     return f"in_channels={channels} at in_index={indices}", cure
+
+
+def _further_fault(head: nn.Module, widths: list[int]) -> tuple[str, str] | None:
+    """The same of the further keys in which ``head`` names the width of a map."""
+    for key, (place, width) in getattr(head, "width_keys", {}).items():
+        if width != widths[place]:
+            return f"{key}={width}", f"set {key}={widths[place]}"
+    return None

@@ -19,7 +19,6 @@ NAMES = {
     "models.backbones.resnet": "BasicBlock Bottleneck ResNet ResNetV1c ResNetV1d",
     "models.backbones.resnext": "Bottleneck ResNeXt",
     "models.data_preprocessor": "SegDataPreProcessor",
-    "models.decode_heads": "FCNHead GCHead",
     "models.layers": "ResLayer Upsample resize",
     "models.losses": "Accuracy BoundaryLoss CrossEntropyLoss DiceLoss FocalLoss "
     "HuasdorffDisstanceLoss LovaszLoss OhemCrossEntropy TverskyLoss accuracy binary_cross_entropy "
@@ -29,7 +28,12 @@ NAMES = {
     "models.losses.lovasz_loss": "LovaszLoss",
     "models.losses.tversky_loss": "TverskyLoss",
     "models.losses.utils": "get_class_weight weight_reduce_loss weighted_loss",
-    "models.segmentors": "BaseSegmentor EncoderDecoder SegTTAModel",
+    "models.decode_heads": "ANNHead APCHead ASPPHead DAHead DMHead DNLHead "
+    "DepthwiseSeparableASPPHead DepthwiseSeparableFCNHead EMAHead EncHead FCNHead FPNHead GCHead "
+    "ISAHead NLHead OCRHead PSPHead UPerHead",
+    "models.decode_heads.sep_aspp_head": "DepthwiseSeparableASPPHead",
+    "models.necks": "FPN JPU",
+    "models.segmentors": "BaseSegmentor CascadeEncoderDecoder EncoderDecoder SegTTAModel",
     "registry": "DATASETS HOOKS METRICS MODELS RUNNERS TRANSFORMS VISUALIZERS",
     "structures": "SegDataSample",
     "visualization": "SegLocalVisualizer",

@@ -14,6 +14,28 @@ CLASSIFIER = re.compile(r"^(fc|head|neck)\.")
 # Parts that GCNet and DCN put into a backbone that was trained without them.
 ADDED_LATER = re.compile(r"\.(\w+_block\w*|conv2\.conv_offset)\.")
 
+# What only one kind of head has; of those that share a part, the one with more stands first.
+HEADS_BY_PART = {
+    "gc_block": "GCHead",
+    "dnl_block": "DNLHead",
+    "nl_block": "NLHead",
+    "fpn_bottleneck": "UPerHead",
+    "psp_modules": "PSPHead",
+    "sep_bottleneck": "DepthwiseSeparableASPPHead",
+    "aspp_modules": "ASPPHead",
+    "pam": "DAHead",
+    "global_relation": "ISAHead",
+    "context": "ANNHead",
+    "ema_module": "EMAHead",
+    "enc_module": "EncHead",
+    "acm_modules": "APCHead",
+    "dcm_modules": "DMHead",
+    "scale_heads": "FPNHead",
+    "object_context_block": "OCRHead",
+    "fcs": "PointHead",
+    "convs": "FCNHead",
+}
+
 
 def clean_state_dict(checkpoint: Mapping) -> OrderedDict:
     """The weights in ``checkpoint`` under the names that this package's models use.
@@ -73,6 +95,11 @@ def describe_mismatch(
             f"{source} was trained for {len(weights[key])} classes, this config's "
             f"{key.split('.')[0]} has num_classes={len(own[key])}."
         )
+    of_file, here = head_of(weights), head_of(own)
+    if of_file and here and of_file != here:
+        return (
+            f"{source} doesn't fit the model: its decode_head is {of_file}, this config's {here}."
+        )
     shapes = [f"{k} {tuple(weights[k].shape)} for {tuple(own[k].shape)}" for k in reshaped]
     parts = [
         f"{name}: {_grouped(keys)}"
@@ -88,3 +115,13 @@ def _grouped(keys: list[str]) -> str:
     for key in keys:
         groups.setdefault(".".join(key.split(" ")[0].split(".")[:2]), []).append(key)
     return ", ".join(f"{name}.* ({len(k)}, e.g. {k[0]})" for name, k in groups.items())
+
+
+def head_of(weights: Mapping[str, torch.Tensor]) -> str:
+    """The class of the decode head that ``weights`` are of, the last one's of several; or ''."""
+    keys = [key.split(".")[1:] for key in weights if key.startswith("decode_head.")]
+    last = max((int(key[0]) for key in keys if key[0].isdecimal()), default=None)
+    parts = {
+        key[0] if last is None else key[1] for key in keys if last is None or key[0] == str(last)
+    }
+    return next((head for part, head in HEADS_BY_PART.items() if part in parts), "")

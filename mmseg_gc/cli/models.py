@@ -37,4 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"no config has {' and '.join(args.words)} in its name; `mmseg_gc models` lists all."
         )
     print(table)
-    print(f"Weights are in the table of the README; {table.rows[0][0]!r} is a config's whole name.")
+    print(
+        "Weights are in metafile.yaml of a config's folder; "
+        f"{table.rows[0][0]!r} is a config's whole name."
+    )

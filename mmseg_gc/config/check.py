@@ -25,7 +25,7 @@ from mmseg_gc.config.check_settings import (
 )
 from mmseg_gc.config.check_values import check_values
 from mmseg_gc.config.leaf_datasets import leaf_datasets
-from mmseg_gc.config.names import misspelt
+from mmseg_gc.config.names import elsewhere, misspelt
 from mmseg_gc.errors import UserError
 
 # Which registry builds what stands under a key; a key that isn't named keeps its parent's.
@@ -182,6 +182,8 @@ def _check_component(node: Mapping, path: str, registry: Registry) -> None:
         raise UserError(f"config key {path}.type={kind!r} has to be the name of a class.")
     component, scoped = look_up(kind, registry)
     if component is None:
+        if registry is ours.MODELS and (why := elsewhere(kind)):
+            raise UserError(f"config key {path}.type: {why}")
         raise UserError(
             f"config key {path}.type: there is no {registry.name} {kind!r} here"
             f"{choices(kind, sorted(scoped.module_dict))}"

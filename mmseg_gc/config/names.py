@@ -75,6 +75,29 @@ READ_INSTEAD = VARIABLES | OLD_KEYS
 NEVER_VARIABLES = OLD_KEYS.keys() - {"data", "fp16", "img_norm_cfg", "max_iters", "runner", "seed"}
 OLD_DATA = {"samples_per_gpu", "workers_per_gpu", "train", "val", "test"}
 
+# Of mmsegmentation, and not here: what needs mmcv's compiled operators, and other networks.
+COMPILED = ("CCHead", "PSAHead")
+OTHER_NETWORKS = {
+    *("BEiT", "BiSeNetV1", "BiSeNetV2", "CGNet", "DDRNet", "ERFNet", "FastSCNN", "HRNet", "ICNet"),
+    *("MAE", "MSCAN", "MixVisionTransformer", "MobileNetV2", "MobileNetV3", "PCPVT", "PIDNet"),
+    *("ResNeSt", "STDCContextPathNet", "STDCNet", "SVT", "SwinTransformer", "TIMMBackbone", "UNet"),
+    *("VPD", "VisionTransformer", "Feature2Pyramid", "ICNeck", "MLANeck", "MultiLevelNeck"),
+    *("DDRHead", "DPTHead", "IterativeDecodeHead", "LRASPPHead", "LightHamHead", "PIDHead"),
+    *("Mask2FormerHead", "MaskFormerHead", "PointHead", "SETRMLAHead", "SETRUPHead", "STDCHead"),
+    *("SegformerHead", "SegmenterMaskTransformerHead", "SideAdapterCLIPHead", "VPDDepthHead"),
+    *("DepthEstimator", "MultimodalEncoderDecoder"),
+}
+PEER = "onedl-mmsegmentation"
+
+
+def elsewhere(kind: object) -> str | None:
+    """Why a class that mmsegmentation has is none of this package; None for all others."""
+    if kind in COMPILED:
+        return f"{kind} needs compiled operators, which this package does without; {PEER} has it."
+    if kind in OTHER_NETWORKS:
+        return f"{kind} is no part of this package, which keeps to ResNets; {PEER} has it."
+    return None
+
 
 def did_you_mean(name: str, choices: Iterable[str], otherwise: str = "", number: int = 1) -> str:
     """``; did you mean 'x'?`` with the nearest of ``choices``; if none is near, ``otherwise``.

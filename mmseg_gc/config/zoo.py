@@ -23,8 +23,9 @@ class Published(NamedTuple):
 def published() -> dict[str, Published]:
     """What is published, by name of config."""
     found = {}
+    fast_loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     for path in sorted(config_folder().glob("*/metafile.yaml")):
-        for model in yaml.safe_load(path.read_text(encoding="utf-8"))["Models"]:
+        for model in yaml.load(path.read_text(encoding="utf-8"), fast_loader)["Models"]:
             results = model.get("Results") or ()
             scores = [(result.get("Metrics") or {}).get("mIoU") for result in results]
             miou = next((score for score in scores if score is not None), None)

@@ -1,9 +1,10 @@
 """What every decode head shares: choosing inputs, classifying, the loss, resizing logits."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
+from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
@@ -14,6 +15,32 @@ from mmseg_gc.registry import MODELS, TASK_UTILS
 from mmseg_gc.structures import SegDataSample
 
 INPUT_TRANSFORMS = ("resize_concat", "multiple_select")
+
+
+class DecodeHeadOptions(TypedDict, total=False):
+    """Those keywords of `BaseDecodeHead` that a head hands on without a word of its own."""
+
+    out_channels: int | None
+    threshold: float | None
+    dropout_ratio: float
+    conv_cfg: dict | None
+    norm_cfg: dict | None
+    act_cfg: dict | None
+    in_index: int | Sequence[int]
+    input_transform: str | None
+    loss_decode: dict | Sequence[dict] | None
+    ignore_index: int | None
+    sampler: dict | None
+    align_corners: bool
+    init_cfg: dict | list[dict] | None
+
+
+class LayerCfgs(TypedDict):
+    """What mmcv's `ConvModule` is told of the layers that a head is made of."""
+
+    conv_cfg: dict | None
+    norm_cfg: dict | None
+    act_cfg: dict | None
 
 
 class BaseDecodeHead(BaseModule):
@@ -125,6 +152,16 @@ class BaseDecodeHead(BaseModule):
         self.conv_seg = nn.Conv2d(channels, out_channels, kernel_size=1)
         self.dropout = nn.Dropout2d(dropout_ratio) if dropout_ratio > 0 else None
 
+    @property
+    def layer_cfgs(self) -> LayerCfgs:
+        return {"conv_cfg": self.conv_cfg, "norm_cfg": self.norm_cfg, "act_cfg": self.act_cfg}
+
+    def _conv_module(self, in_channels: int, out_channels: int, kernel_size: int) -> ConvModule:
+        """A convolution that keeps the map's size, with the head's norm and activation."""
+        return ConvModule(
+            in_channels, out_channels, kernel_size, padding=kernel_size // 2, **self.layer_cfgs
+        )
+
     def extra_repr(self) -> str:
         return (
             f"input_transform={self.input_transform}, ignore_index={self.ignore_index}, "
@@ -150,9 +187,10 @@ class BaseDecodeHead(BaseModule):
 
     def cls_seg(self, feat: Tensor) -> Tensor:
         """Logits (N, out_channels, h, w) of features (N, channels, h, w)."""
-        if self.dropout is not None:
-            feat = self.dropout(feat)
-        return self.conv_seg(feat)
+        return self.conv_seg(self._dropped(feat))
+
+    def _dropped(self, feat: Tensor) -> Tensor:
+        return feat if self.dropout is None else self.dropout(feat)
 
     def loss(
         self,

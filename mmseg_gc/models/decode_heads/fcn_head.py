@@ -1,36 +1,23 @@
 """The fully convolutional head."""
 
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import Unpack
 
 import torch
 from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
 from mmseg_gc.errors import UserError
-from mmseg_gc.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg_gc.models.decode_heads.decode_head import BaseDecodeHead, DecodeHeadOptions
 from mmseg_gc.registry import MODELS
 
 
-class FCNHeadOptions(TypedDict, total=False):
+class FCNHeadOptions(DecodeHeadOptions, total=False):
     """Those keywords of `FCNHead` that a head made of it hands on."""
 
     kernel_size: int
     concat_input: bool
     dilation: int
-    out_channels: int | None
-    threshold: float | None
-    dropout_ratio: float
-    conv_cfg: dict | None
-    norm_cfg: dict | None
-    act_cfg: dict | None
-    in_index: int | Sequence[int]
-    input_transform: str | None
-    loss_decode: dict | Sequence[dict] | None
-    ignore_index: int | None
-    sampler: dict | None
-    align_corners: bool
-    init_cfg: dict | list[dict] | None
 
 
 @MODELS.register_module()
@@ -52,38 +39,9 @@ class FCNHead(BaseDecodeHead):
         kernel_size: int = 3,
         concat_input: bool = True,
         dilation: int = 1,
-        out_channels: int | None = None,
-        threshold: float | None = None,
-        dropout_ratio: float = 0.1,
-        conv_cfg: dict | None = None,
-        norm_cfg: dict | None = None,
-        act_cfg: dict | None = None,
-        in_index: int | Sequence[int] = -1,
-        input_transform: str | None = None,
-        loss_decode: dict | Sequence[dict] | None = None,
-        ignore_index: int | None = 255,
-        sampler: dict | None = None,
-        align_corners: bool = False,
-        init_cfg: dict | list[dict] | None = None,
+        **options: Unpack[DecodeHeadOptions],
     ) -> None:
-        super().__init__(
-            in_channels,
-            channels,
-            num_classes=num_classes,
-            out_channels=out_channels,
-            threshold=threshold,
-            dropout_ratio=dropout_ratio,
-            conv_cfg=conv_cfg,
-            norm_cfg=norm_cfg,
-            act_cfg=act_cfg,
-            in_index=in_index,
-            input_transform=input_transform,
-            loss_decode=loss_decode,
-            ignore_index=ignore_index,
-            sampler=sampler,
-            align_corners=align_corners,
-            init_cfg=init_cfg,
-        )
+        super().__init__(in_channels, channels, num_classes=num_classes, **options)
         if num_convs == 0 and self.in_channels != channels:
             raise UserError(
                 f"{type(self).__name__} with num_convs=0 needs channels={channels} to equal "
@@ -98,16 +56,14 @@ class FCNHead(BaseDecodeHead):
         if concat_input:
             self.conv_cat = self._conv(self.in_channels + channels, kernel_size)
 
-    def _conv(self, in_channels: int, kernel_size: int, dilation: int = 1) -> ConvModule:
+    def _conv(self, in_channels: int, kernel_size: int, dilation: int = 1) -> nn.Module:
         return ConvModule(
             in_channels,
             self.channels,
             kernel_size=kernel_size,
             padding=kernel_size // 2 * dilation,
             dilation=dilation,
-            conv_cfg=self.conv_cfg,
-            norm_cfg=self.norm_cfg,
-            act_cfg=self.act_cfg,
+            **self.layer_cfgs,
         )
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:

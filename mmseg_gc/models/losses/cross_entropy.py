@@ -65,9 +65,10 @@ def binary_cross_entropy(
 ) -> Tensor:
     """Sigmoid cross entropy of logits (N, C, ...) against label ids (N, ...) as one-hot.
 
-    With C = 1 the label is 0 or 1 and stands for itself. ``class_weight`` (C,) scales the positive
-    part of each class. The mean divides by ``avg_factor``, or else by the number of logits: all of
-    them, or with ``avg_non_ignore`` those of pixels not ignored.
+    Labels of 0 and 1 in the shape of the logits stand for themselves. With C = 1 the label is 0 or
+    1 and does so, too. ``class_weight`` (C,) scales the positive part of each class. The mean
+    divides by ``avg_factor``, or else by the number of logits: all of them, or with
+    ``avg_non_ignore`` those of pixels not ignored.
 
     If C = 1 and a label is neither 0, 1 nor ignored, the loss is NaN: to say so here would make a
     GPU wait. `BaseDecodeHead.check_labels` does it before labels get there.
@@ -79,7 +80,9 @@ def binary_cross_entropy(
     if ignore_index is not None:
         valid = valid & (label != ignore_index)
     label = label.where(valid, 0)
-    if pred.size(1) == 1:
+    if pred.shape == label.shape:  # which classes occur at all, several at once
+        target, mask = label.to(pred.dtype), valid
+    elif pred.size(1) == 1:
         pred, target, mask = pred.squeeze(1), label.to(pred.dtype).where(label <= 1, nan), valid
     else:
         target = torch.zeros_like(pred).scatter_(1, label.unsqueeze(1), 1)  # (N, C, ...)

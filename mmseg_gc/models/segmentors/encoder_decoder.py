@@ -67,7 +67,7 @@ class EncoderDecoder(BaseSegmentor):
         self.backbone = MODELS.build(backbone)
         if neck is not None:
             self.neck = MODELS.build(neck)
-        self.decode_head = MODELS.build(decode_head)
+        self.decode_head = self._build_decode_head(decode_head)
         if isinstance(auxiliary_head, dict):
             self.auxiliary_head = MODELS.build(auxiliary_head)
         elif auxiliary_head:
@@ -93,6 +93,9 @@ class EncoderDecoder(BaseSegmentor):
         if hasattr(self.decode_head, "check_labels"):
             check = _LabelCheck(self.decode_head)
             self.data_preprocessor.register_forward_pre_hook(check, with_kwargs=True)
+
+    def _build_decode_head(self, cfg: dict) -> nn.Module:
+        return MODELS.build(cfg)
 
     @property
     def _windows(self) -> tuple[Size, Size] | None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mmseg_gc.engine.sync_bn import adapt_sync_bn
 from mmseg_gc.registry import MODELS
+from parity_checks.heads import shared_weights
 from parity_checks.side import NUM_CLASSES, Side
 
 IMAGES = {"odd": (61, 90), "even": (96, 128), "small": (40, 52)}  # (h, w)
@@ -28,6 +29,7 @@ def write_inputs(folder: Path, depths: list[int]) -> None:
     side = Side("ours", folder)
     for depth in depths:
         torch.save(_weights(side.own_config(depth, "cityscapes")), folder / f"r{depth}.pt")
+    torch.save(shared_weights(MODELS.build), folder / "heads.pt")
     torch.save(_batches(), folder / "inputs.pt")
     _write_files(folder)
     _write_stubs(folder / "data")

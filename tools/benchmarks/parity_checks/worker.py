@@ -14,6 +14,7 @@ CHECKS = {
     "tta": ("models", "tta"),
     "losses": ("training", "losses"),
     "steps": ("training", "steps"),
+    "heads": ("heads", "heads"),
     "metric": ("metric", "metric"),
     "test-transforms": ("data", "test_transforms"),
     "train-transforms": ("data", "train_transforms"),

@@ -1,0 +1,7 @@
+_base_ = [
+    "../_base_/models/apcnet_r50-d8.py",
+    "../_base_/datasets/cityscapes.py",
+    "../_base_/default_runtime.py",
+    "../_base_/schedules/schedule_80k.py",
+]
+model = dict(data_preprocessor=dict(size=_base_.crop_size))

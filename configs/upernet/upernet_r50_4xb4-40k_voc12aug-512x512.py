@@ -1,0 +1,11 @@
+_base_ = [
+    "../_base_/models/upernet_r50.py",
+    "../_base_/datasets/pascal_voc12_aug.py",
+    "../_base_/default_runtime.py",
+    "../_base_/schedules/schedule_40k.py",
+]
+model = dict(
+    data_preprocessor=dict(size=_base_.crop_size),
+    decode_head=dict(num_classes=21),
+    auxiliary_head=dict(num_classes=21),
+)

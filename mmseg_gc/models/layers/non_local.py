@@ -1,0 +1,54 @@
+"""Non-local blocks: every position gathers from all others."""
+
+from mmcv.cnn import NonLocal2d as MMCVNonLocal2d
+from torch import Tensor, nn
+
+from mmseg_gc.models.layers.attention import as_rows, attend
+
+
+class NonLocal2d(MMCVNonLocal2d):
+    """mmcv's block, whose keys and initial weights these are; a softmax needs no pairwise map here.
+
+    (N, C, H, W) in, the same shape out.
+
+    Source: "Non-local Neural Networks", arXiv:1711.07971, section 3.
+    """
+
+    temperature = 1.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.mode != "embedded_gaussian":
+            return super().forward(x)
+        gathered = self._pairwise(as_rows(self.theta(x)), as_rows(self.phi(x)), as_rows(self.g(x)))
+        return x + self.conv_out(_as_map(gathered, x))
+
+    def _pairwise(self, theta: Tensor, phi: Tensor, g: Tensor) -> Tensor:
+        """Rows (N, H*W, C) gathered by the likeness of ``theta`` and ``phi``."""
+        scale = theta.shape[-1] ** -0.5 if self.use_scale else 1.0
+        return attend(theta, phi, g, scale / self.temperature)
+
+
+class DisentangledNonLocal2d(NonLocal2d):
+    """A whitened pairwise term, and a unary one that is the same for all positions.
+
+    Source: "Disentangled Non-Local Neural Networks", arXiv:2006.06668, section 4.
+    """
+
+    def __init__(self, *, temperature: float, **options: object) -> None:
+        super().__init__(**options)
+        self.temperature = temperature
+        self.conv_mask = nn.Conv2d(self.in_channels, 1, kernel_size=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        g = as_rows(self.g(x))  # (N, H*W, C)
+        theta, phi = (as_rows(part(x)) for part in (self.theta, self.phi))
+        theta = theta - theta.mean(dim=1, keepdim=True)
+        phi = phi - phi.mean(dim=1, keepdim=True)
+        mask = self.conv_mask(x).flatten(2).softmax(dim=2)  # (N, 1, H*W)
+        gathered = self._pairwise(theta, phi, g) + mask @ g  # (N, H*W, C)
+        return x + self.conv_out(_as_map(gathered, x))
+
+
+def _as_map(rows: Tensor, like: Tensor) -> Tensor:
+    """Rows (N, H*W, C) as a map (N, C, H, W) of the size of ``like``."""
+    return rows.transpose(1, 2).unflatten(2, like.shape[2:])

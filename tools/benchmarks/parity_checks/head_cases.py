@@ -1,0 +1,92 @@
+"""A small model around every head beside GCNet's own, for what compares or tries them all."""
+
+import copy
+
+CLASSES = 19
+NORM = dict(type="BN")
+LAST = dict(in_channels=64, in_index=3, channels=16)
+# Its dropout is none; the reference's ANNHead fails on 0.
+LAST_TWO = dict(in_channels=[32, 64], in_index=[2, 3], channels=16, dropout_ratio=1e-12)
+LAST_THREE = dict(in_channels=[16, 32, 64], in_index=[1, 2, 3], channels=16)
+ALL = dict(in_channels=[8, 16, 32, 64], in_index=[0, 1, 2, 3], channels=16)
+PYRAMID = dict(in_channels=[16] * 4, in_index=[0, 1, 2, 3], feature_strides=[4, 8, 16, 32])
+OCR = dict(LAST, type="OCRHead", ocr_channels=8)
+FIRST_STAGE = dict(LAST, type="FCNHead", num_convs=1, concat_input=False)
+
+# By the name of the row: the decode head, or all parts that are other than `model_cfg`'s.
+HEADS = {
+    "NLHead": dict(LAST, type="NLHead"),
+    "NLHead, gaussian": dict(LAST, type="NLHead", mode="gaussian", reduction=1),
+    "NLHead, dot product": dict(LAST, type="NLHead", mode="dot_product", use_scale=False),
+    "DNLHead": dict(LAST, type="DNLHead"),
+    "PSPHead": dict(LAST, type="PSPHead", pool_scales=(1, 2, 3, 6)),
+    "ASPPHead": dict(LAST, type="ASPPHead", dilations=(1, 6, 12, 18)),
+    "DepthwiseSeparableASPPHead": dict(
+        LAST, type="DepthwiseSeparableASPPHead", c1_in_channels=8, c1_channels=4
+    ),
+    "DepthwiseSeparableASPPHead, no c1": dict(
+        LAST, type="DepthwiseSeparableASPPHead", c1_in_channels=0, c1_channels=0
+    ),
+    "DepthwiseSeparableFCNHead": dict(LAST, type="DepthwiseSeparableFCNHead"),
+    "DAHead": dict(LAST, type="DAHead", pam_channels=8),
+    "ISAHead": dict(LAST, type="ISAHead", isa_channels=8, down_factor=(8, 8)),
+    "ISAHead, blocks of 3x5": dict(LAST, type="ISAHead", isa_channels=8, down_factor=(3, 5)),
+    "ANNHead": dict(LAST_TWO, type="ANNHead", project_channels=8),
+    "EMAHead": dict(LAST, type="EMAHead", ema_channels=16, num_bases=8, num_stages=3),
+    "EncHead": dict(LAST_THREE, type="EncHead", num_codes=8),
+    "EncHead, lateral": dict(LAST_THREE, type="EncHead", num_codes=8, add_lateral=True),
+    "APCHead": dict(LAST, type="APCHead", pool_scales=(1, 2, 3, 6)),
+    "DMHead": dict(LAST, type="DMHead", filter_sizes=(1, 3, 5, 7)),
+    "DMHead, even filter, fusion": dict(LAST, type="DMHead", filter_sizes=(2, 4), fusion=True),
+    "UPerHead": dict(ALL, type="UPerHead", pool_scales=(1, 2, 3, 6)),
+    "FPN and FPNHead": dict(
+        neck=dict(type="FPN", in_channels=[8, 16, 32, 64], out_channels=16, num_outs=4),
+        backbone=dict(dilations=(1, 1, 1, 1), strides=(1, 2, 2, 2)),
+        decode_head=dict(PYRAMID, type="FPNHead", channels=16),
+        auxiliary_head=dict(in_channels=16),
+    ),
+    "JPU and PSPHead": dict(
+        neck=dict(type="JPU", in_channels=(16, 32, 64), mid_channels=16),
+        backbone=dict(dilations=(1, 1, 2, 4), strides=(1, 2, 2, 2), out_indices=(1, 2, 3)),
+        decode_head=dict(LAST, type="PSPHead", in_index=2),
+        auxiliary_head=dict(in_index=1),
+    ),
+    "OCRHead": dict(type="CascadeEncoderDecoder", num_stages=2, decode_head=[FIRST_STAGE, OCR]),
+}
+
+
+def model_cfg(name: str, align_corners: bool) -> dict:
+    """Config of the model of the row ``name``, which mmsegmentation builds as well."""
+    parts = copy.deepcopy(HEADS[name])
+    parts = dict(decode_head=parts) if "decode_head" not in parts else parts
+    common = dict(
+        num_classes=CLASSES, norm_cfg=NORM, align_corners=align_corners, dropout_ratio=0.0
+    )
+    heads = parts.pop("decode_head")
+    several = isinstance(heads, list)
+    heads = [{**common, **head} for head in (heads if several else [heads])]
+    auxiliary = dict(
+        type="FCNHead", in_channels=32, in_index=2, channels=8, num_convs=1, concat_input=False
+    )
+    backbone = dict(
+        type="ResNetV1c",
+        depth=18,
+        stem_channels=8,
+        base_channels=8,
+        dilations=(1, 1, 2, 4),
+        strides=(1, 2, 1, 1),
+        contract_dilation=True,
+        norm_cfg=NORM,
+    )
+    return dict(
+        type=parts.pop("type", "EncoderDecoder"),
+        data_preprocessor=dict(
+            type="SegDataPreProcessor", mean=[120.0] * 3, std=[60.0] * 3, size=(64, 64)
+        ),
+        backbone={**backbone, **parts.pop("backbone", {})},
+        decode_head=heads if several else heads[0],
+        auxiliary_head={**common, **auxiliary, **parts.pop("auxiliary_head", {})},
+        test_cfg=dict(mode="whole"),
+        train_cfg=dict(),
+        **parts,
+    )

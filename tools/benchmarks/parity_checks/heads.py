@@ -1,0 +1,152 @@
+"""Every head beside GCNet's own, on a narrow ResNet-18: names, logits, labels, training."""
+
+from collections.abc import Callable
+
+import torch
+from mmengine.config import ConfigDict
+from torch import Tensor, nn
+
+from parity_checks.head_cases import HEADS, model_cfg
+from parity_checks.side import Results, Side
+
+CROP, STRIDE = (64, 64), (43, 43)
+WHOLE_BATCHES = ("1x64x96", "2x65x97")
+SLIDE_BATCHES = ("1x48x100", "2x97x113")
+STEPS = 20
+
+
+def shared_weights(build: Callable[[dict], nn.Module]) -> dict[str, dict[str, Tensor]]:
+    """Weights of each model that tell channels, codes and positions apart."""
+    generator = torch.Generator().manual_seed(5)
+    found = {}
+    for name in HEADS:
+        state = build(model_cfg(name, False)).state_dict()
+        for key, value in state.items():
+            if not value.is_floating_point() or key.startswith("data_preprocessor"):
+                continue
+            noise = torch.randn(value.shape, generator=generator)
+            if key.endswith("running_var"):
+                state[key] = 0.5 + noise.abs()
+            elif key.endswith("bases"):
+                state[key] = noise / noise.norm(dim=1, keepdim=True)
+            elif value.dim() < 2:
+                state[key] = value + 0.2 * noise
+            else:
+                state[key] = noise * value[0].numel() ** -0.5
+        found[name] = state
+    return found
+
+
+def heads(side: Side) -> Results:
+    """All rows; ours reads the weights that the reference saved, and the other way round."""
+    results: Results = {}
+    for name in list(HEADS)[::6] if side.quick else HEADS:
+        side.say(name)
+        for measure, rows in _one(side, name).items():
+            results.setdefault(measure, {}).update(rows)
+    return results
+
+
+def _one(side: Side, name: str) -> Results:
+    scores, labels, losses, grads = {}, {}, {}, {}
+    weights = torch.load(side.folder / "heads.pt", weights_only=True)[name]
+    for corners in (False, True):
+        model = _model(side, name, corners, weights)
+        keys = {key: str(tuple(value.shape)) for key, value in model.state_dict().items()}
+        predicted = _predictions(side, model.eval(), corners)
+        scores |= predicted[0]
+        labels |= predicted[1]
+        of_loss = _losses(side, model.train(), f"align_corners={corners}")
+        losses |= of_loss[0]
+        grads |= of_loss[1]
+    steps = {} if side.quick else _steps(side, name, weights)
+    return {
+        "exact": {f"{name}: state-dict keys and shapes": keys},
+        "scores": {f"{name}: logits, whole, slide, ms+flip": scores},
+        "labels": {f"{name}: labels, whole, slide, ms+flip": labels},
+        "losses": {f"{name}: losses and accuracies": losses},
+        "gradients": {f"{name}: gradient of each parameter": grads},
+        "losses, float64": {f"{name}: {STEPS} steps, losses": steps} if steps else {},
+    }
+
+
+def _model(side: Side, name: str, align_corners: bool, weights: dict[str, Tensor]) -> nn.Module:
+    model = side.registry.MODELS.build(ConfigDict(model_cfg(name, align_corners)))
+    model.load_state_dict(weights, strict=True)
+    return model
+
+
+@torch.no_grad()
+def _predictions(side: Side, model: nn.Module, corners: bool) -> tuple[dict, dict]:
+    scores, labels = {}, {}
+    for mode, batches in (("whole", WHOLE_BATCHES), ("slide", SLIDE_BATCHES)):
+        keys = dict(crop_size=CROP, stride=STRIDE, return_logits=True)
+        model.test_cfg = ConfigDict(mode=mode, **keys)
+        for batch in batches:
+            images = side.inputs[batch]
+            found = model.predict(images.clone(), _samples(side, images))
+            case = f"{mode} {batch} align_corners={corners}"
+            scores[case] = torch.cat([one.seg_logits.data.flatten() for one in found])
+            labels[case] = torch.cat([one.pred_sem_seg.data.flatten() for one in found])
+    model.test_cfg = ConfigDict(mode="whole", return_logits=True)
+    views = side.registry.MODELS.get("SegTTAModel")(module=model).eval()
+    images = (side.inputs["1x64x96"] * 50 + 120).clamp(0, 255)
+    data = dict(inputs=[], data_samples=[])
+    for scale in (0.5, 1.0, 1.25):
+        for flip in (False, True):
+            size = [int(side_ * scale) for side_ in images.shape[2:]]
+            view = nn.functional.interpolate(images, size, mode="bilinear")
+            data["inputs"].append([one.flip(2) if flip else one for one in view])
+            samples = _samples(side, view, flip)
+            data["data_samples"].append(samples)
+    (found,) = views.test_step(data)
+    labels[f"ms+flip align_corners={corners}"] = found.pred_sem_seg.data
+    return scores, labels
+
+
+def _samples(side: Side, images: Tensor, flip: bool = False) -> list:
+    height, width = images.shape[2:]
+    samples = side.samples([(96, 140 + i) for i in range(len(images))])
+    for sample in samples:
+        sample.set_metainfo(
+            dict(
+                img_path="x.png",
+                img_shape=(height, width),
+                pad_shape=(height, width),
+                flip=flip,
+                flip_direction="horizontal" if flip else None,
+            )
+        )
+    return samples
+
+
+def _losses(side: Side, model: nn.Module, case: str) -> tuple[dict, dict]:
+    """In float64: the gradient of a bias before a norm, which is none, is less than rounding."""
+    labels = side.inputs["cityscapes some ignored"]
+    images = side.inputs["2x65x97"].double()
+    found = model.double().loss(images, side.samples([(65, 97)] * 2, labels))
+    model.parse_losses(found)[0].backward()
+    values = {f"{key}, {case}": value.detach() for key, value in found.items()}
+    grads = {
+        f"{key}, {case}": parameter.grad.clone()
+        for key, parameter in model.named_parameters()
+        if parameter.grad is not None
+    }
+    return values, grads
+
+
+def _steps(side: Side, name: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The loss at each of some steps of SGD, in float64."""
+    model = _model(side, name, False, weights).double().train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+    losses = {}
+    for step in range(STEPS):
+        images = side.inputs["step images"][step].double().sub(120).div(60)
+        labels = side.inputs["cityscapes step labels"][step]
+        found = model.loss(images, side.samples([(64, 57)] * 2, labels))
+        loss = model.parse_losses(found)[0]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses[f"step {step + 1}"] = loss.detach()
+    return losses
