@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 TORCHRUN_VARIABLES = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
-TOOL_FOLDERS = ("tools", "analysis_tools", "convert_datasets", "misc")
+TOOL_FOLDERS = ("tools", "analysis_tools", "convert_datasets", "deployment", "misc")
 CONFIG_HELP = "config: a path, mmseg_gc::NAME or NAME of those that `mmseg_gc models` lists"
 
+CHECKPOINT_HELP = "weights: a path or an http(s) address; or a file of `mmseg_gc export`"
 
 # Arguments of mmsegmentation 0.x, and what says the same.
 OLD_ARGUMENTS = {

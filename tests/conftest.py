@@ -1,6 +1,9 @@
 """Tiny data sets in their owners' layouts, as the configs read them, and tiny models."""
 
+import contextlib
 import gc
+import io
+import json
 import logging
 import os
 import shutil
@@ -10,12 +13,13 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from mmengine.structures import PixelData
 from PIL import Image
 from torch.multiprocessing import start_processes
@@ -293,3 +297,47 @@ def tiny_model(tiny_files):
     from mmseg_gc.apis import init_model
 
     return init_model(*tiny_files)
+
+
+class ExportedFile(NamedTuple):
+    """An ONNX file of `tiny_files`, and how the command that wrote it ended."""
+
+    path: Path
+    status: int
+    out: str
+
+
+@pytest.fixture(scope="session")
+def exported(tiny_files, tmp_path_factory) -> ExportedFile:
+    """Made once for all processes of a run: torch's exporter takes seconds for any network."""
+    pytest.importorskip("onnxscript", reason="needs the export extra: pip install '.[export]'")
+    pytest.importorskip("onnxruntime", reason="needs the export extra: pip install '.[export]'")
+    from mmseg_gc.cli.export import main
+
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    folder = shared / "exported"
+    with FileLock(shared / "exported.lock"):
+        if not (folder / "ended.json").is_file():
+            folder.mkdir(exist_ok=True)
+            said = io.StringIO()
+            words = [*map(str, tiny_files), "-o", str(folder / "tiny.onnx"), "--gate-images", "1"]
+            with contextlib.redirect_stdout(said), pytest.raises(SystemExit) as stopped:
+                main(words)
+            (folder / "ended.json").write_text(json.dumps([stopped.value.code, said.getvalue()]))
+    status, out = json.loads((folder / "ended.json").read_text())
+    return ExportedFile(folder / "tiny.onnx", status, out)
+
+
+@pytest.fixture(scope="session")
+def exported_openvino(exported, tmp_path_factory) -> Path:
+    """The same network and metadata for OpenVINO."""
+    pytest.importorskip("openvino", reason="needs the export extra: pip install '.[export]'")
+    import onnx
+
+    from mmseg_gc.deploy.formats import OnnxFile, OpenVinoFiles
+    from mmseg_gc.deploy.runtimes import read_metadata
+
+    path = tmp_path_factory.mktemp("openvino") / "tiny.xml"
+    OpenVinoFiles.of(OnnxFile(onnx.load(exported.path))).save(path, read_metadata(exported.path))
+    return path

@@ -19,7 +19,7 @@ LEVELS = (
     },
     {"registry"},
     {"models", "datasets", "evaluation", "visualization", "config"},
-    {"accelerate"},
+    {"accelerate", "deploy"},
     {"engine"},
     {"apis", "report"},
     {"serve"},

@@ -49,6 +49,7 @@ OF_COMMANDS = {
     "cli/dataset_doctor/reading.py": "tools/test_check_dataset.py",
     "cli/dataset_doctor/splits.py": "tools/test_check_dataset.py",
     "cli/dataset_doctor/thumbnails.py": "tools/test_check_dataset.py",
+    "deploy/hub.py": "cli/test_hub.py",
     # what `predict` is made of
     "apis/pixels.py": "apis/test_predict.py",
     "apis/predict_files.py": "apis/test_predict.py",

@@ -16,6 +16,7 @@ from mmseg_gc.apis.forks import keep_forks_from_hanging
 from mmseg_gc.checkpoint import load_checkpoint, load_into
 from mmseg_gc.config import is_detection, load_config
 from mmseg_gc.config.leaf_datasets import leaf_datasets
+from mmseg_gc.deploy import config_of, exported_model, is_exported, stored_meta
 from mmseg_gc.engine.acceleration import prepare_for_inference
 from mmseg_gc.engine.console import off_stdout
 from mmseg_gc.engine.names_of_weights import tell_other_classes
@@ -44,6 +45,10 @@ def init_model(
     one it is the plain model, to load weights into or to train, and takes the defaults only. What
     there is to say goes to stderr.
 
+    A file of `mmseg_gc export` (.onnx, or OpenVINO's .xml) may be the ``checkpoint``, or the
+    ``config`` where there is none: it then stands in for the network, run as the config's
+    ``runtime`` has it (`mmseg_gc.deploy.ExportedSegmentor`), on the CPU or a provider's device.
+
     Processes that are forked afterwards compute on one thread each: load a model after the fork.
 
     Raises:
@@ -53,6 +58,8 @@ def init_model(
 
     Source: ``mmseg.apis.init_model``.
     """
+    if is_exported(config) or is_exported(checkpoint):
+        return _exported(config, checkpoint, str(device), cfg_options, precision, compile)
     device = require_device(device)
     keep_forks_from_hanging()
     cfg = load_config(config, cfg_options)
@@ -88,6 +95,33 @@ def init_model(
             "and call mmseg_gc.accelerate.prepare_for_inference."
         )
     return model
+
+
+def _exported(
+    config: str | Path | Config,
+    checkpoint: str | Path | None,
+    device: str,
+    cfg_options: dict[str, Any] | None,
+    precision: str,
+    compile: bool,
+) -> nn.Module:
+    """`init_model` with the network of an exported file, which may be its own config."""
+    if checkpoint is None:
+        assert isinstance(config, str | Path)
+        file, cfg = config, config_of(config)
+        cfg.merge_from_dict(cfg_options or {})
+    else:
+        if not is_exported(checkpoint):
+            raise UserError(f"{config} holds its own weights: leave out {checkpoint}.")
+        file = checkpoint
+        cfg = config_of(file) if is_exported(config) else load_config(config, cfg_options)
+    keep_forks_from_hanging()
+    init_default_scope(SCOPE)
+    options: dict[str, Any] = dict(precision=precision, compile=compile, device=device)
+    model = MODELS.build(exported_model(cfg, file, **options))
+    model.dataset_meta = _dataset_meta(cfg, {"dataset_meta": stored_meta(file)})
+    model.cfg = cfg
+    return model.eval()
 
 
 def _dataset_meta(cfg: Config, meta: dict) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from mmseg_gc.environment import check_environment
 from mmseg_gc.errors import TRACEBACK_VARIABLE, user_sentence
 
 HELP = {"-h", "--help"}
+# As in `mmseg_gc.deploy.formats`, which is too heavy for a help text.
+EXPORTED = {"onnx": ".onnx", "openvino": ".xml", "pt2": ".pt2", "torchscript": ".torchscript"}
 
 
 def cli(main: Callable[..., int | None]) -> Callable[..., None]:
@@ -44,6 +46,11 @@ def cli(main: Callable[..., int | None]) -> Callable[..., None]:
             sys.exit(1)
 
     return wrapped
+
+
+def is_exported(word: str | None) -> bool:
+    """Whether ``word`` names a file of `mmseg_gc export`."""
+    return word is not None and word.lower().endswith(tuple(EXPORTED.values()))
 
 
 def tell_failures(errors: Sequence[str], of: str) -> int:

@@ -13,7 +13,8 @@ from mmseg_gc.version import __version__
 
 PACKAGES = (
     "torch", "onedl-mmengine", "onedl-mmcv", "onedl-mmdetection", "numpy", "opencv-python",
-    "opencv-python-headless", "pillow", "kornia-rs",
+    "opencv-python-headless", "pillow", "kornia-rs", "onnx", "onnxscript", "nncf",
+    "huggingface_hub",
 )  # fmt: skip
 
 
@@ -41,6 +42,15 @@ def devices() -> list[str]:
     return found
 
 
+def runtimes() -> dict[str, str]:
+    """The runtimes of exported files, with their providers or devices."""
+    from mmseg_gc.deploy import installed_runtimes
+
+    return installed_runtimes() or {
+        "runtimes": "none of exported files: pip install 'mmseg_gc[export]'"
+    }
+
+
 @cli
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = ArgumentParser(description=__doc__, command="info", example="mmseg_gc info")
@@ -53,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "system": f"{platform.platform()}, {os.cpu_count()} CPUs",
         "device": "; ".join(devices()),
         **versions(),
+        **runtimes(),
     }
     width = max(map(len, rows))
     for name, text in rows.items():

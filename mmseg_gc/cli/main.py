@@ -22,6 +22,7 @@ COMMANDS = {
     "predict": "label images, folders, videos or streams with a trained model",
     "serve": "offer a model as a page in the browser",
     "export": "write a model for other programs",
+    "hub": "publish a model, or fetch one",
     "models": "list the configs of this package",
     "info": "print the environment, for bug reports",
 }

@@ -3,8 +3,8 @@
 import argparse
 from collections.abc import Sequence
 
-from mmseg_gc.arguments import CONFIG_HELP, ArgumentParser
-from mmseg_gc.cli.command import cli, tell_failures
+from mmseg_gc.arguments import CHECKPOINT_HELP, CONFIG_HELP, ArgumentParser
+from mmseg_gc.cli.command import cli, is_exported, tell_failures
 
 # As in `mmseg_gc.apis.prediction.OUTPUTS`, which is too heavy for a help text.
 OUTPUTS = (
@@ -21,10 +21,10 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--outputs overlay areas",
     )
     parser.add_argument("config", help=CONFIG_HELP)
-    parser.add_argument("checkpoint", help="weights: a path or an http(s) address")
+    parser.add_argument("checkpoint", help=CHECKPOINT_HELP + ", alone or behind its config")
     parser.add_argument(
         "inputs",
-        nargs="+",
+        nargs="*",
         help="images, folders with all folders in them, patterns, http(s) addresses, videos, "
         "rtsp:// streams, or the number of a webcam",
     )
@@ -52,7 +52,12 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", help="such as cpu or cuda:0; default: a GPU if there is one")
     parser.add_argument("--aug-test", action="store_true", help="average over scales and flips")
     parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), default="fp32")
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    if is_exported(args.config) and not is_exported(args.checkpoint):  # which is its own config
+        args.inputs, args.checkpoint = [args.checkpoint, *args.inputs], None
+    if not args.inputs:
+        parser.error("the following arguments are required: inputs")
+    return args
 
 
 def require_range(args: argparse.Namespace) -> None:

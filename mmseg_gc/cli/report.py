@@ -8,7 +8,7 @@ from mmseg_gc.cli.command import cli
 
 
 def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
-    from mmseg_gc.arguments import run_parser
+    from mmseg_gc.arguments import CHECKPOINT_HELP, run_parser
 
     parser = run_parser(
         __doc__,
@@ -16,7 +16,7 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
         example="mmseg_gc report own.py work_dirs/own/iter_2000.pth -o report.html\n"
         "  mmseg_gc report reports/first reports/second -o both.html",
     )
-    parser.add_argument("checkpoint", help="weights: a path or an http(s) address")
+    parser.add_argument("checkpoint", help=CHECKPOINT_HELP)
     parser.add_argument("-o", "--out", default="report.html", help="the page; default: report.html")
     parser.add_argument(
         "--aug-test", "--tta", action="store_true", help="average over scales and flips"
@@ -40,6 +40,7 @@ def test(args: argparse.Namespace) -> None:
 
     from mmseg_gc.arguments import run_config, spread_over_gpus
     from mmseg_gc.config.prediction import prepare_test
+    from mmseg_gc.deploy import is_exported, run_exported
     from mmseg_gc.engine.console import is_brief, quiet_screen, tell_briefly
     from mmseg_gc.engine.runner import SegRunner
     from mmseg_gc.engine.work_dir import check_work_dir
@@ -48,6 +49,8 @@ def test(args: argparse.Namespace) -> None:
     quiet_screen()
     cfg = run_config(args)
     prepare_test(cfg, args.checkpoint, aug_test=args.aug_test, precision=args.precision)
+    if is_exported(args.checkpoint):
+        run_exported(cfg, args.checkpoint, precision=args.precision)
     if args.batch_size is not None:
         cfg.test_dataloader.batch_size = args.batch_size
     options = dict(config=args.config, checkpoint=args.checkpoint, option="--out")

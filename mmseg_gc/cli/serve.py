@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from mmseg_gc.arguments import CONFIG_HELP, ArgumentParser
-from mmseg_gc.cli.command import cli
+from mmseg_gc.arguments import CHECKPOINT_HELP, CONFIG_HELP, ArgumentParser
+from mmseg_gc.cli.command import cli, is_exported
 from mmseg_gc.errors import UserError
 
 MAX_CONNECTIONS = 200
@@ -26,7 +26,8 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
         "  curl --data-binary @street.jpg 'http://127.0.0.1:7860/predict?format=overlay' > out.png",
     )
     parser.add_argument("config", help=CONFIG_HELP)
-    parser.add_argument("checkpoint", help="weights: a path or an http(s) address")
+    told = CHECKPOINT_HELP + ", alone or behind its config"
+    parser.add_argument("checkpoint", nargs="?", help=told)
     parser.add_argument(
         "--host",
         default="127.0.0.1",
@@ -47,7 +48,10 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
     ):
         told = f"{text}, at most; default: %(default)s"
         parser.add_argument(f"--{name}", type=kind, default=default, metavar="N", help=told)
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    if args.checkpoint is None and not is_exported(args.config):
+        parser.error("the following arguments are required: checkpoint")
+    return args
 
 
 def require_range(args: argparse.Namespace) -> None:

@@ -8,12 +8,12 @@ from mmseg_gc.errors import UserError
 
 
 def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
-    from mmseg_gc.arguments import run_parser
+    from mmseg_gc.arguments import CHECKPOINT_HELP, run_parser
 
     parser = run_parser(
         __doc__, command="test", example="mmseg_gc test own.py runs/first/iter_2000.pth --aug-test"
     )
-    parser.add_argument("checkpoint", help="weights: a path or an http(s) address")
+    parser.add_argument("checkpoint", help=CHECKPOINT_HELP)
     parser.add_argument(
         "--aug-test",
         "--tta",
@@ -117,6 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from mmseg_gc.arguments import run_config, spread_over_gpus
     from mmseg_gc.config import is_detection
     from mmseg_gc.config.prediction import prepare_test
+    from mmseg_gc.deploy import is_exported, run_exported
     from mmseg_gc.engine.console import quiet_screen, tell_briefly
     from mmseg_gc.engine.detector_options import choose_metrics, put_in_place
     from mmseg_gc.engine.runner import SegRunner
@@ -131,6 +132,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         precision=args.precision,
         compile=args.compile,
     )
+    if is_exported(args.checkpoint):
+        run_exported(cfg, args.checkpoint, precision=args.precision, compile=args.compile)
     if args.accelerate is not None:
         cfg.accelerate = args.accelerate
     if args.batch_size is not None:

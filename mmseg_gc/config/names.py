@@ -18,6 +18,7 @@ RUNNER_KEYS = frozenset(inspect.signature(Runner).parameters) - {"cfg"} | {
     "find_unused_parameters",
     "model_wrapper_cfg",
     "runner_type",
+    "runtime",
     "overwrite",
     "screen",
     "static_graph",

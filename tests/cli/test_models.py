@@ -40,6 +40,15 @@ def test_info_names_versions_and_device(capsys):
     assert "device" in {name.strip() for name in rows}
 
 
+def test_info_lists_runtimes(capsys, monkeypatch):
+    monkeypatch.setattr("mmseg_gc.deploy.installed_runtimes", lambda: {"openvino": "9 (CPU, NPU)"})
+    assert "\nopenvino " in (out := run(info.main, capsys=capsys)[1]) and "9 (CPU, NPU)\n" in out
+    monkeypatch.setattr("mmseg_gc.deploy.installed_runtimes", lambda: {})
+    assert (
+        "none of exported files: pip install 'mmseg_gc[export]'" in run(info.main, capsys=capsys)[1]
+    )
+
+
 def test_converters_are_called_by_name(capsys):
     assert "usage: " in run(convert.main, "camvid", "--help", capsys=capsys)[1]
     status, _, err = run(convert.main, "cityscape", capsys=capsys)

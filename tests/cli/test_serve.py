@@ -73,3 +73,11 @@ def test_to_this_machine_alone_unless_told(served, capsys):
 def test_loopback_is_not_open_to_others():
     assert not any(map(serve.is_open_to_others, ("127.0.0.2", "::1")))
     assert all(map(serve.is_open_to_others, ("0.0.0.0", "10.1.1.1", "::")))
+
+
+def test_an_exported_file_is_its_own_config(capsys):
+    assert serve.parse_args(["own.onnx"]).checkpoint is None
+    assert serve.parse_args(["own.py", "own.xml"]).checkpoint == "own.xml"
+    with pytest.raises(SystemExit) as stopped:
+        serve.parse_args(["own.py"])
+    assert stopped.value.code == 2 and "required: checkpoint" in capsys.readouterr().err

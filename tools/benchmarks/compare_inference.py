@@ -1,17 +1,23 @@
-"""Compare inference with mmsegmentation's: seconds, memory and labels, asked in turn in one run."""
+"""Compare inference with mmsegmentation's and runtimes': seconds, memory, labels, in one run."""
 
 import sys
 import tempfile
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 from mmseg_gc.cli import cli
 from mmseg_gc.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
+CONFIG = "gcnet_r50-d8_4xb2-40k_cityscapes-512x1024.py"
+RUNTIMES = ("openvino", "onnxruntime")
 BASE = "mmseg fp32"
 PRECISIONS = ["fp32", "bf16", "fp16"]
 SIDES = [f"{package} {precision}" for package in ("mmseg", "mmseg_gc") for precision in PRECISIONS]
+SIDES += [
+    f"{name} {kind}" for name in ("openvino", "onnxruntime") for kind in ("fp32", "bf16", "int8")
+]
 
 
 def parse_args():
@@ -28,8 +34,59 @@ def parse_args():
     args = parser.parse_args()
     cpu = args.device == "cpu"
     sides = args.sides or [side for side in SIDES if not (cpu and side.endswith("fp16"))]
-    args.sides = list(dict.fromkeys([BASE, *sides]))
+    args.sides = [side for side in dict.fromkeys([BASE, *sides]) if not skipped(side, cpu=cpu)]
     return args
+
+
+def skipped(side: str, *, cpu: bool) -> str:
+    """Why ``side`` is left out, which is said as well; empty if it isn't."""
+    name, precision = side.split()
+    why = ""
+    if name in RUNTIMES:
+        missing = [one for one in ("onnx", "onnxscript", name) if find_spec(one) is None]
+        missing += ["nncf"] if side == "openvino int8" and find_spec("nncf") is None else []
+        if missing:
+            why = f"{', '.join(missing)} not installed: pip install 'mmseg_gc[export]'"
+        elif not cpu:
+            why = "runtimes are compared on a CPU alone"
+        elif side == "onnxruntime bf16":
+            why = "ONNX Runtime's CPU provider has no arithmetic for it"
+    if why:
+        print(f"{side}: skipped ({why}).", file=sys.stderr)
+    return why
+
+
+def export(sides: list[str], weights: Path, folder: Path) -> None:
+    """Write the network of ``weights`` for the ``sides`` that are runtimes', to ``folder``.
+
+    int8 is calibrated on drawn images: its time is right, and its labels are not.
+    """
+    from inference_worker import exported_name
+
+    from mmseg_gc.apis import init_model
+    from mmseg_gc.deploy.formats import OnnxFile, OpenVinoFiles, as_program, example
+    from mmseg_gc.deploy.int8 import quantised
+    from mmseg_gc.deploy.metadata import describe
+    from mmseg_gc.deploy.network import ExportNetwork
+    from mmseg_gc.deploy.samples import gate_samples
+
+    model = init_model(ROOT / "configs/gcnet" / CONFIG, weights, accelerate="none")
+    network = ExportNetwork(model).eval()
+    program = as_program(network, example(network, 3, None), is_static=False)
+    facts = dict(weights="", weights_sha256="", shape=None, precision="fp32", opset=18)
+    meta = describe(model, network, model.cfg, **facts)
+    drawn, _ = gate_samples(model.cfg, [], 4, 3)
+    images = [model.data_preprocessor.normalise(one.image[None]).numpy() for one in drawn]
+    for side in sides:
+        name, precision = side.split()
+        onnx = OnnxFile.of(program, output="logits", opset=18)
+        to = "onnx" if name == "onnxruntime" else "openvino"
+        made = OpenVinoFiles.of(onnx) if to == "openvino" else onnx
+        if precision == "int8":
+            made = quantised(to, onnx, images, ())
+        for align_corners in (False, True):
+            path = folder / exported_name(side, align_corners=align_corners)
+            made.save(path, {**meta, "align_corners": align_corners})
 
 
 def make_weights(path: Path) -> None:
@@ -40,7 +97,7 @@ def make_weights(path: Path) -> None:
     from mmseg_gc.checkpoint import save_checkpoint
 
     torch.manual_seed(0)
-    model = init_model(ROOT / "configs/gcnet/gcnet_r50-d8_4xb2-40k_cityscapes-512x1024.py")
+    model = init_model(ROOT / "configs/gcnet" / CONFIG)
     for module in model.modules():
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
             module.running_mean.normal_(0, 0.1)
@@ -52,7 +109,9 @@ def start(side: str, args, weights: Path):
     from side_by_side import Worker
 
     package, precision = side.split()
-    ours = package == "mmseg_gc"
+    runtime = side if package in RUNTIMES else ""
+    ours = package != "mmseg"
+    package = "mmseg_gc" if ours else package
     python = sys.executable if ours else str(args.peer)
     worker = Worker(side, python, "inference_worker", [ROOT] if ours else [])
     worker.ask(
@@ -62,6 +121,7 @@ def start(side: str, args, weights: Path):
         device=args.device,
         configs=str(ROOT / "configs/gcnet"),
         weights=str(weights),
+        runtime=runtime,
     )
     return worker
 
@@ -93,7 +153,8 @@ def measure(workers: dict, args, folder: Path) -> list[list]:
     lines = []
     for row in chosen:
         image = row in IMAGES
-        sides = workers if image else {k: w for k, w in workers.items() if "fp32" in k}
+        torch_alone = {k: w for k, w in workers.items() if k in ("mmseg fp32", "mmseg_gc fp32")}
+        sides = workers if image else torch_alone
         loading = {}
         for side, worker in sides.items():
             say(f"{row}: loading {side}")
@@ -128,6 +189,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "weights.pth"
         make_weights(weights)
+        runtimes = [side for side in args.sides if side.split()[0] in RUNTIMES]
+        if runtimes:
+            export(runtimes, weights, Path(folder))
         workers = {}
         try:
             for name in args.sides:

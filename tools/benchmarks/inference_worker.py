@@ -24,14 +24,32 @@ SCORES = {"19 classes": (19, (128, 256), (1024, 2048)), "150 classes": (150, (64
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-class Side:
-    """``package`` is mmseg or mmseg_gc; ``precision`` fp32, bf16 or fp16: autocast for mmseg."""
+def exported_name(side: str, *, align_corners: bool) -> str:
+    """What the network of a ``side`` such as "openvino int8" is called beside its weights."""
+    suffix = ".xml" if side.startswith("openvino") else ".onnx"
+    return f"{side.replace(' ', '_')}_{align_corners}{suffix}"
 
-    def __init__(self, package: str, configs: str, weights: str, precision: str, device: str):
+
+class Side:
+    """``package`` is mmseg or mmseg_gc; ``precision`` fp32, bf16 or fp16: autocast for mmseg.
+
+    ``runtime``, such as "openvino int8", has mmseg_gc run the exported network beside ``weights``.
+    """
+
+    def __init__(
+        self,
+        package: str,
+        configs: str,
+        weights: str,
+        precision: str,
+        device: str,
+        runtime: str = "",
+    ):
         self.package = package
         self.configs = Path(configs)
         self.weights = weights
-        self.precision = precision
+        self.precision = "fp32" if precision == "int8" else precision
+        self.runtime = runtime
         self.device = device
         self.ours = package == "mmseg_gc"
         self.apis = importlib.import_module(f"{package}.apis")
@@ -51,7 +69,10 @@ class Side:
             steps = [step for step in steps if step["type"] != "Resize"]
             cfg.test_dataloader.dataset.pipeline = cfg.test_pipeline = steps
         extra = {"precision": self.precision} if self.ours else {}
-        self.model = self.apis.init_model(cfg, self.weights, device=self.device, **extra)
+        weights = Path(self.weights)
+        if self.runtime:
+            weights = weights.parent / exported_name(self.runtime, align_corners=row == "slide")
+        self.model = self.apis.init_model(cfg, str(weights), device=self.device, **extra)
         self.image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
         self.row = row
         if row == "ms+flip" and not self.ours:

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -20,6 +21,9 @@ def resize(
     ``warning`` speaks up when ``align_corners=True`` cannot align: it does so only from ``n + 1``
     to ``k * n + 1`` pixels, such as 97 to 769.
     """
+    if torch.compiler.is_exporting() or torch.jit.is_tracing():
+        # Sizes are symbols: asked for their numbers, they would be those of one image for ever.
+        return F.interpolate(input, size, scale_factor, mode, align_corners)
     if size is not None:
         size = tuple(int(length) for length in size)
         if size == tuple(input.shape[2:]) and mode == "bilinear":

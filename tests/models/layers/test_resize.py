@@ -44,3 +44,24 @@ def test_upsample_is_a_layer():
         torch.testing.assert_close(layer(maps), wanted)
     nearest = Upsample(scale_factor=2)(maps)
     torch.testing.assert_close(nearest, maps.repeat_interleave(2, -1).repeat_interleave(2, -2))
+
+
+@pytest.mark.parametrize("way", ["export", "trace"])
+def test_sizes_stay_free_in_an_exported_network(way: str) -> None:
+    """A head of several maps brings them to the size of the first, whatever that is."""
+
+    class Head(torch.nn.Module):
+        def forward(self, small: torch.Tensor, large: torch.Tensor) -> torch.Tensor:
+            return resize(small, size=large.shape[2:], mode="bilinear", align_corners=False)
+
+    def maps(height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.randn(1, 2, height, width), torch.zeros(1, 2, 2 * height, 3 * width)
+
+    if way == "export":
+        dim = torch.export.Dim.DYNAMIC
+        sizes = ({2: dim, 3: dim}, {2: dim, 3: dim})
+        head = torch.export.export(Head(), maps(5, 7), dynamic_shapes=sizes).module()
+    else:
+        head = torch.jit.trace(Head(), maps(5, 7))
+    for size in ((5, 7), (8, 6)):
+        torch.testing.assert_close(head(*(given := maps(*size))), Head()(*given))
