@@ -12,7 +12,7 @@ DEMO := work_dirs/demo
 DEMO_CONFIG := configs/gcnet/gcnet_r18-d8_1xb4-demo_scenes-128x256.py
 DEMO_WEIGHTS = $(DEMO)/iter_200.pth
 
-.PHONY: setup demo test det test-det gpu-check package-check lint clean
+.PHONY: setup demo test det test-det gpu-check docs package-check release-check lint clean
 
 setup: $(READY)
 
@@ -57,9 +57,27 @@ $(DET_READY): requirements/det.txt requirements/det-constraints.txt setup.py too
 test-det: $(DET_READY)
 	OMP_NUM_THREADS=1 $(DET_VENV)/bin/python -m pytest -m det
 
+# The site, in build/site, of which build/site/index.html opens without a server.
+docs: $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements/constraints.txt \
+	    -r requirements/docs.txt
+	$(BIN)/python tools/misc/write_zoo.py --check
+	$(BIN)/python tools/misc/draw_rooms.py --check
+	$(BIN)/python tools/misc/write_migrating_table.py --check
+	$(BIN)/mkdocs build --strict
+
 # Builds sdist and wheel and tries each in an environment of its own.
 package-check:
 	PYTHON="$(PYTHON)" TORCH_ARGS="$(TORCH_ARGS)" tools/misc/check_package.sh
+
+# What stands before a release: versions agree, style, types, all tests, site, packages, licences.
+release-check: $(READY)
+	$(BIN)/python tools/misc/check_version.py
+	$(MAKE) test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow tests/docs
+	$(MAKE) docs
+	$(MAKE) package-check
+	$(BIN)/python tools/misc/check_licences.py
 
 # On a machine with a GPU: right beside the CPU in every way, then fast; stops within eight minutes.
 gpu-check: $(READY)

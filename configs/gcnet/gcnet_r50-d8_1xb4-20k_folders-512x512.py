@@ -1,4 +1,4 @@
-# The base of a config for your own folders: see "Your own data" in the README.
+# The base of a config for your own folders: see docs/own-data.md.
 _base_ = [
     "../_base_/models/gcnet_r50-d8.py",
     "../_base_/datasets/folders.py",

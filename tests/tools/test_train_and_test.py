@@ -105,7 +105,7 @@ tta_pipeline = [dict(type="LoadImageFromFile"), dict(type="TestTimeAug", transfo
 def test_a_run_with_a_running_average_is_tested_with_its_own_config(
     run_tool, camvid_options, tmp_path
 ):
-    """The README's hook: what the validation scored is what ``tools/test.py`` scores."""
+    """The hook of docs/training.md: what the validation scored is what ``tools/test.py`` scores."""
     config, work = tmp_path / "averaged.py", tmp_path / "work"
     config.write_text(AVERAGED)
     options = ["--cfg-options", *camvid_options, "optim_wrapper.optimizer.lr=0.5"]
