@@ -12,7 +12,7 @@ from mmseg_gc.inference.label_maps import (
     write_result,
 )
 from mmseg_gc.inference.memory_budget import images_at_once, parse_budget
-from mmseg_gc.inference.parallel import two_at_once
+from mmseg_gc.inference.parallel import in_halves
 from mmseg_gc.inference.primitives import bound_primitives
 from mmseg_gc.inference.sliding_window import WindowLogits
 
@@ -25,10 +25,10 @@ __all__ = [
     "WindowLogits",
     "at_original_size",
     "images_at_once",
+    "in_halves",
     "label_image",
     "labels_of",
     "parse_budget",
-    "two_at_once",
     "write_result",
 ]
 

@@ -1,52 +1,51 @@
-"""Two pieces of work at a time on one processor."""
+"""Two halves of some work at a time on one processor."""
 
 import os
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import TypeVar
 
 import torch
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
-def two_at_once(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """``function`` of each item in inference mode, each on half of the threads that torch uses.
+def in_halves(function: Callable[[Sequence[Item]], object], items: Sequence[Item]) -> None:
+    """``function`` of two halves of ``items`` in inference mode, on half of torch's threads each.
 
-    A network keeps all cores busy for most of its time only: between two layers, and in small ones,
-    half of them wait. One thread takes from the front, the other from the back: of items that come
-    by their size the two largest are never held in memory at the same time.
+    torch gives each operation to all threads by itself. Many small ones in a row, such as copies
+    and narrow products, gain nothing from that: half of the cores wait.
     """
-    threads = torch.get_num_threads()
-    if threads < 2 or len(items) < 2 or _cores() < threads:
+    threads, middle = torch.get_num_threads(), len(items) // 2
+    if threads < 2 or middle == 0 or _cores() < threads:
         with torch.inference_mode():
-            return [function(item) for item in items]
+            function(items)
+        return
 
-    left = deque(range(len(items)))
-    results: dict[int, Result] = {}
-
-    def run(take: Callable[[], int]) -> None:
-        torch.set_num_threads(threads // 2)  # a setting of this thread and of those that follow
+    def run(half: Sequence[Item]) -> bool:
+        is_new = torch.get_num_threads() != threads // 2
+        if is_new:
+            torch.set_num_threads(threads // 2)  # of this thread and of those that start later
         with torch.inference_mode():
-            while left:
-                try:
-                    number = take()
-                except IndexError:  # the other thread was first
-                    return
-                try:
-                    results[number] = function(items[number])
-                except BaseException:
-                    left.clear()
-                    raise
+            function(half)
+        return is_new
 
     try:
-        with ThreadPoolExecutor(2) as pool:
-            list(pool.map(run, (left.popleft, left.pop)))
-        return [results[number] for number in range(len(items))]
-    finally:
+        if any(list(_pool().map(run, (items[:middle], items[middle:])))):
+            torch.set_num_threads(threads)
+    except BaseException:
         torch.set_num_threads(threads)
+        raise
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(2)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # where there are no such threads
 
 
 def _cores() -> int:

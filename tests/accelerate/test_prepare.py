@@ -248,7 +248,7 @@ def test_a_compiled_network_calls_winograd_as_it_is(gcnet_cfg: Cfg) -> None:
     model = prepare_for_inference(gcnet(gcnet_cfg))
     image = torch.randn(1, 3, 65, 49)
     expected = output(model, image)
-    calls, original = [], winograd._Image.convolve
+    calls, original = [], winograd._Images.convolve
 
     def convolve(self: object, kernels: list) -> None:
         calls.append(torch.compiler.is_compiling())
@@ -256,7 +256,7 @@ def test_a_compiled_network_calls_winograd_as_it_is(gcnet_cfg: Cfg) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(winograd, "MIN_TILES", 1)
-        patch.setattr(winograd._Image, "convolve", convolve)
+        patch.setattr(winograd._Images, "convolve", convolve)
         model.backbone.layer4.compile(backend="eager")
         found = output(model, image)
     assert calls and not any(calls)

@@ -4,7 +4,13 @@ import pytest
 import torch
 
 from mmseg_gc.errors import UserError
-from mmseg_gc.inference.memory_budget import image_bytes, images_at_once, parse_budget
+from mmseg_gc.inference.memory_budget import (
+    CPU_BYTES,
+    SCRATCH,
+    image_bytes,
+    images_at_once,
+    parse_budget,
+)
 from mmseg_gc.registry import MODELS
 
 SLIDE = dict(mode="slide", crop_size=(32, 32), stride=(24, 24))
@@ -27,13 +33,20 @@ def test_what_is_no_amount(text: str | int) -> None:
 
 def test_a_budget_sets_how_many_windows_go_together(gcnet_cfg: Callable[..., dict]) -> None:
     model = MODELS.build(gcnet_cfg(test_cfg=SLIDE))
-    assert images_at_once(model, (32, 32), CPU) == 1
     one = image_bytes(model, (32, 32))
     model.test_cfg.memory_budget = 3 * one + 1
     assert images_at_once(model, (32, 32), CPU) == 3
     model.test_cfg.memory_budget = one - 1
     with pytest.raises(UserError, match=r"less than the \d+MiB that one window of \(32, 32\)"):
         images_at_once(model, (32, 32), CPU)
+
+
+def test_a_processor_takes_several_small_images_together(gcnet_cfg: Callable[..., dict]) -> None:
+    model = MODELS.build(gcnet_cfg())
+    maps = image_bytes(model, (1024, 1024)) - SCRATCH
+    assert images_at_once(model, (1024, 1024), CPU) == CPU_BYTES // maps
+    assert images_at_once(model, (1024, 512), CPU) == CPU_BYTES // (maps // 2) > 1
+    assert images_at_once(model, (9999, 9999), CPU) == 1
 
 
 def test_a_budget_changes_no_label(gcnet_cfg: Callable[..., dict]) -> None:

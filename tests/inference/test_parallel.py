@@ -1,11 +1,12 @@
+import os
 import threading
-import time
+from collections.abc import Sequence
 
 import pytest
 import torch
 
 from mmseg_gc.inference import parallel as module
-from mmseg_gc.inference.parallel import two_at_once
+from mmseg_gc.inference.parallel import in_halves
 
 
 @pytest.fixture(autouse=True)
@@ -13,61 +14,62 @@ def four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_cores", lambda: 4)
 
 
-def test_two_run_at_the_same_time_each_on_half_of_the_threads() -> None:
-    met = threading.Barrier(2, timeout=30)
+def test_both_halves_run_at_the_same_time_each_on_half_of_the_threads() -> None:
+    met, seen = threading.Barrier(2, timeout=30), []
 
-    def work(number: int) -> tuple[int, int, bool]:
+    def work(numbers: Sequence[int]) -> None:
         met.wait()
-        return number, torch.get_num_threads(), torch.is_inference_mode_enabled()
+        seen.append((*numbers, torch.get_num_threads(), torch.is_inference_mode_enabled()))
 
-    torch.set_num_threads(4)
-    assert two_at_once(work, range(6)) == [(i, 2, True) for i in range(6)]
-    assert torch.get_num_threads() == 4
+    for threads in (4, 2):  # also after another number
+        torch.set_num_threads(threads)
+        in_halves(work, range(5))
+        assert sorted(seen) == [(0, 1, threads // 2, True), (2, 3, 4, threads // 2, True)]
+        assert torch.get_num_threads() == threads
+        new: list[int] = []
+        thread = threading.Thread(target=lambda new=new: new.append(torch.get_num_threads()))
+        thread.start()
+        thread.join()
+        assert new == [threads]  # what starts later has all of them
+        seen.clear()
     assert torch.ones(1).add_(1).sum() == 2
 
 
 @pytest.mark.parametrize(("threads", "items"), [(1, [1, 2]), (4, [1]), (4, [])])
 def test_nothing_to_share(threads: int, items: list[int]) -> None:
-    def work(number: int) -> tuple[int, int]:
-        return number, threading.get_ident()
-
     torch.set_num_threads(threads)
-    assert two_at_once(work, items) == [(i, threading.get_ident()) for i in items]
+    calls = []
+    in_halves(lambda some: calls.append((list(some), threading.get_ident())), items)
+    assert calls == [(items, threading.get_ident())]
     assert torch.get_num_threads() == threads
 
 
 def test_threads_bound_to_one_core_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_cores", lambda: 1)
     torch.set_num_threads(2)
-    here = threading.get_ident()
-    assert two_at_once(lambda _: threading.get_ident(), [1, 2]) == [here, here]
+    calls = []
+    in_halves(lambda some: calls.append((some, threading.get_ident())), [1, 2])
+    assert calls == [([1, 2], threading.get_ident())]
 
 
 def test_a_failure_is_the_caller_s() -> None:
-    done = []
-
-    def work(number: int) -> None:
-        if number == 1:
-            raise ValueError("the second")
-        time.sleep(0.05)  # so that the caller hears of it before the others are through
-        done.append(number)
+    def work(numbers: Sequence[int]) -> None:
+        if 1 in numbers:
+            raise ValueError("the first")
 
     torch.set_num_threads(2)
-    with pytest.raises(ValueError, match="the second"):
-        two_at_once(work, range(40))
+    with pytest.raises(ValueError, match="the first"):
+        in_halves(work, range(4))
     assert torch.get_num_threads() == 2
-    assert len(done) < 39  # what had not begun never does
 
 
-def test_the_two_largest_never_meet() -> None:
-    """Items come by their size: one thread begins with the largest, the other with the smallest."""
-    met, first = threading.Barrier(2, timeout=30), []
-
-    def work(number: int) -> None:
-        if len(first) < 2:
-            first.append(number)
-            met.wait()
-
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system forks no processes")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_has_threads_of_its_own() -> None:
     torch.set_num_threads(2)
-    two_at_once(work, range(6))
-    assert sorted(first[:2]) == [0, 5]
+    in_halves(len, range(4))
+    child = os.fork()
+    if child == 0:
+        in_halves(len, range(4))
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0

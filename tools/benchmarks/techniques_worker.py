@@ -13,8 +13,8 @@ from torch import Tensor
 
 from mmseg_gc.accelerate import convolution, kernels, modules, prepare
 from mmseg_gc.accelerate.cpu import memory, operators, winograd, winograd_transforms
-from mmseg_gc.inference import parallel
-from mmseg_gc.models.segmentors import EncoderDecoder, tta
+from mmseg_gc.inference import memory_budget, parallel
+from mmseg_gc.models.segmentors import EncoderDecoder
 
 
 class Technique(NamedTuple):
@@ -75,11 +75,14 @@ TECHNIQUES = {
         lambda model: None,
         (prepare._stages_read, EncoderDecoder._head_features),
     ),
-    "free memory is given back before wide maps (fp32)": Technique(
-        modules, "give_back_memory", lambda: None, (memory,)
+    "maps that are free go to the system": Technique(
+        prepare, "give_back_maps", lambda: None, (memory.give_back_maps,)
     ),
-    "two views at a time (ms+flip)": Technique(
-        tta, "two_at_once", lambda run, groups: map(run, groups), (parallel.two_at_once,)
+    "Winograd's work in halves": Technique(
+        winograd, "in_halves", lambda function, items: function(items), (parallel,)
+    ),
+    "small images together (slide, ms+flip)": Technique(
+        memory_budget, "CPU_BYTES", 0, (winograd._Images._pieces,)
     ),
 }
 

@@ -1,6 +1,6 @@
 """3x3 convolutions by Winograd's minimal filtering: under a quarter of the products, on CPUs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mmseg_gc.accelerate.cpu import operators
 from mmseg_gc.accelerate.cpu.winograd_transforms import transforms
 from mmseg_gc.accelerate.kernels import Derived, Kernels
+from mmseg_gc.inference.parallel import in_halves
 from mmseg_gc.inference.scratch import scratch
 
 # Outputs of one tile: rows, columns. With 6x6 there would be fewer products still, at twice the
@@ -28,7 +29,7 @@ MAX_FILTERS = 128  # and so many at most
 # Transformed filters in sixteen bits are kept from call to call, as many as fit: those of an R50
 # take 373 MiB. In float32 they take twice as much, and at each call half of the share of the time.
 KEPT_BYTES = 64 << 20
-MANY_TILES = 96  # for which single products are faster than a batch of them, in float32
+MANY = 60 << 10  # numbers of input from which on single products beat a batch, in float32
 CACHED = 2 << 20  # that are gathered, transformed, or brought back, at once
 
 
@@ -91,31 +92,36 @@ def _convolve(
         out = residual.permute(0, 2, 3, 1)
     else:
         out = x.new_empty(*images.shape[:3], sum(one.count for one in kernels))
-    added = [None] * len(out) if residual is None else residual.permute(0, 2, 3, 1)
-    for image, target, other in zip(images, out, added, strict=True):
-        _Image(image, target, other, dilation, relu).convolve(kernels)
+    added = None if residual is None else residual.permute(0, 2, 3, 1)
+    _Images(images, out, added, dilation, relu).convolve(kernels)
     return out.permute(0, 3, 1, 2)
 
 
-class _Image:
-    """One image (H, W, C), its output (H, W, K), and what is added to that."""
+class _Images:
+    """Images (N, H, W, C), their outputs (N, H, W, K), and what is added to those.
+
+    Rows of tiles are numbered through all images: filters are transformed once for all of them.
+    """
 
     def __init__(
-        self, image: Tensor, out: Tensor, residual: Tensor | None, dilation: int, relu: bool
+        self, images: Tensor, out: Tensor, residual: Tensor | None, dilation: int, relu: bool
     ) -> None:
-        self.image, self.out, self.residual = image, out, residual
+        self.images, self.out, self.residual = images, out, residual
         self.dilation, self.relu = dilation, relu
         self.to_domain, self.filters, self.from_domain = (
             matrix.to(out) for matrix in transforms(*TILE)
         )
         self.step, self.wide = (side * dilation for side in TILE)  # pixels that one tile spans
-        self.columns = -(-image.shape[1] // self.wide)
+        self.rows, self.columns = (  # of tiles in an image
+            -(-side // span)
+            for side, span in zip(images.shape[1:3], (self.step, self.wide), strict=True)
+        )
         self.tiles = self.columns * dilation**2  # in a row of them
 
     def convolve(self, kernels: list[Kernels]) -> None:
-        channels, out = self.image.shape[2], self.out
+        channels, out = self.images.shape[3], self.out
         size = out.element_size()
-        rows = range(-(-self.image.shape[0] // self.step))
+        rows = range(len(self.images) * self.rows)
         at_once = FILTER_BYTES // (PLACES * channels * size) // 16 * 16
         at_once = min(max(at_once, 16), MAX_FILTERS)
         for held in _parts(rows, INPUT_BYTES // (PLACES * self.tiles * channels * size)):
@@ -136,33 +142,47 @@ class _Image:
 
     def _transformed(self, held: range, domain: Tensor) -> Tensor:
         """Inputs (48, tiles, C) of rows of tiles, transformed."""
-        channels = self.image.shape[2]
+        channels = self.images.shape[3]
         domain = domain.view(PLACES, -1)
-        for piece in self._pieces(held, channels):
-            at = _span(piece, held.start, self.tiles * channels)
-            # By way of a small result, which is faster than to write far apart.
-            domain[:, at] = torch.mm(self.to_domain, self._gather(piece))
+
+        def transform(pieces: Sequence[tuple[int, range]]) -> None:
+            for number, piece in pieces:
+                at = _span(piece, held.start - number * self.rows, self.tiles * channels)
+                # By way of a small result, which is faster than to write far apart.
+                domain[:, at] = torch.mm(self.to_domain, self._gather(self.images[number], piece))
+
+        in_halves(transform, self._pieces(held, channels))
         return domain.view(PLACES, -1, channels)
 
     def _write(self, held: range, products: Tensor, filters: slice) -> None:
         """Bring products (48, tiles, k) of rows of tiles back to pixels of some ``filters``."""
         k = products.shape[2]
         products = products.view(PLACES, -1)
-        for piece in self._pieces(held, k):
-            pixels = slice(piece.start * self.step, piece.stop * self.step)
-            residual = None if self.residual is None else self.residual[pixels, :, filters]
-            part = products[:, _span(piece, held.start, self.tiles * k)]
-            self._scatter(part, self.out[pixels, :, filters], residual)
 
-    def _pieces(self, held: range, channels: int) -> list[range]:
+        def write(pieces: Sequence[tuple[int, range]]) -> None:
+            for number, piece in pieces:
+                pixels = (number, slice(piece.start * self.step, piece.stop * self.step))
+                residual = None if self.residual is None else self.residual[pixels][..., filters]
+                at = _span(piece, held.start - number * self.rows, self.tiles * k)
+                self._scatter(products[:, at], self.out[pixels][..., filters], residual)
+
+        in_halves(write, self._pieces(held, k))
+
+    def _pieces(self, held: range, channels: int) -> list[tuple[int, range]]:
+        """Numbers of images, and rows of tiles in them, that are worked on at once."""
         row_bytes = PLACES * self.tiles * channels * self.out.element_size()
-        return _parts(held, CACHED * torch.get_num_threads() // row_bytes)
+        pieces = []
+        for number in range(held.start // self.rows, -(-held.stop // self.rows)):
+            first = number * self.rows
+            own = range(max(held.start - first, 0), min(held.stop - first, self.rows))
+            pieces += [(number, piece) for piece in _parts(own, CACHED // row_bytes)]
+        return pieces
 
-    def _gather(self, rows: range) -> Tensor:
-        """Inputs (48, tiles * C) that the tiles of ``rows`` of them see."""
-        d, (height, width, channels) = self.dilation, self.image.shape
+    def _gather(self, image: Tensor, rows: range) -> Tensor:
+        """Inputs (48, tiles * C) that the tiles of ``rows`` of them see in (H, W, C)."""
+        d, (height, width, channels) = self.dilation, image.shape
         top, bottom = rows.start * self.step - d, rows.stop * self.step + d
-        seen = self.image[max(top, 0) : bottom]
+        seen = image[max(top, 0) : bottom]
         right, below = self.columns * self.wide + d - width, max(bottom - height, 0)
         seen = F.pad(seen, (0, 0, d, right, max(-top, 0), below))
         down, along = seen.stride()[:2]
@@ -257,26 +277,36 @@ def _transform(weight: Tensor, scale: Tensor | None, part: range, out: Tensor) -
     # In float32 at least: G is not exact in bfloat16.
     dtype = torch.promote_types(out.dtype, torch.float32)
     matrix = transforms(*TILE)[1].to(dtype)
-    row_bytes = PLACES * channels * dtype.itemsize
-    for some in _parts(part, CACHED * torch.get_num_threads() // row_bytes):
-        numbers = slice(some.start, some.stop)
-        taps = weight[numbers].permute(0, 2, 3, 1).reshape(-1, 9, channels).to(dtype)
-        matrices = matrix.expand(len(some), -1, -1)
-        if scale is not None:
-            matrices = matrices * scale[numbers, None, None]
-        # A product a filter: half of the time of one for all, whose matrix is much wider than high.
-        found = torch.bmm(matrices, taps)
-        out[:, some.start - part.start : some.stop - part.start] = found.transpose(0, 1)
+
+    def transform(numbers: Sequence[int]) -> None:
+        for some in _parts(range(numbers[0], numbers[-1] + 1), at_once):
+            at = slice(some.start, some.stop)
+            taps = weight[at].permute(0, 2, 3, 1).reshape(-1, 9, channels).to(dtype)
+            matrices = matrix.expand(len(some), -1, -1)
+            if scale is not None:
+                matrices = matrices * scale[at, None, None]
+            # A product a filter: half of the time of one for all, whose matrix is much wider.
+            found = torch.bmm(matrices, taps)
+            out[:, some.start - part.start : some.stop - part.start] = found.transpose(0, 1)
+
+    at_once = CACHED // (PLACES * channels * dtype.itemsize)
+    in_halves(transform, part)
 
 
 def _multiply(domain: Tensor, filters: Tensor, out: Tensor) -> None:
     """Inputs (48, tiles, C) by filters (48, k, C) into ``out`` (48, tiles, k)."""
-    many = domain.shape[1] >= MANY_TILES
-    if many and domain.dtype is torch.float32 and operators.available():
-        for one, matrix, target in zip(domain, filters, out, strict=True):
-            target.copy_(operators.linear(one, matrix))
-    else:
-        torch.bmm(domain, filters.transpose(1, 2), out=out)
+    many = domain[0].numel() >= MANY
+    one_by_one = many and domain.dtype is torch.float32 and operators.available()
+
+    def multiply(places: Sequence[int]) -> None:
+        at = slice(places[0], places[-1] + 1)
+        if one_by_one:
+            for one, matrix, target in zip(domain[at], filters[at], out[at], strict=True):
+                target.copy_(operators.linear(one, matrix))
+        else:
+            torch.bmm(domain[at], filters[at].transpose(1, 2), out=out[at])
+
+    in_halves(multiply, range(PLACES))
 
 
 def _parts(numbers: range, max_length: int) -> list[range]:

@@ -81,12 +81,11 @@ class EncoderDecoder(BaseSegmentor):
         self.train_cfg = train_cfg
         self.test_cfg = ConfigDict(test_cfg or {"mode": "whole"})
         _ = self._windows, self.memory_budget  # Complain now rather than after training.
-        # All are set by `prepare_for_inference`.
-        self.compute_dtype: torch.dtype | None = None
-        self.runs_in_parallel = False
+        self.compute_dtype: torch.dtype | None = None  # set by `prepare_for_inference`
         # Each gives, of a sample and what its labels are made from, who is to see the logits.
         self.watchers: list[Callable[[SegDataSample, LogitMap], Watch | None]] = []
-        self.stages_read: tuple[int, ...] | None = None  # by the decode head, of a known backbone
+        # By the decode head, of a known backbone; set by `prepare_for_inference` as well.
+        self.stages_read: tuple[int, ...] | None = None
         ignore_index = self.decode_head.ignore_index
         if ignore_index is not None and hasattr(self.data_preprocessor, "seg_pad_val"):
             self.data_preprocessor.seg_pad_val = ignore_index
@@ -106,14 +105,6 @@ class EncoderDecoder(BaseSegmentor):
         """Bytes that ``test_cfg.memory_budget`` allows; None: no bound."""
         budget = self.test_cfg.get("memory_budget")
         return None if budget is None else parse_budget(budget)
-
-    @property
-    def takes_views_in_parallel(self) -> bool:
-        """Whether several views of an image may go through this model at the same time.
-
-        Windows are scored only when their rows are asked for, so that there is nothing to gain.
-        """
-        return self.runs_in_parallel and self._windows is None and self.memory_budget is None
 
     def _auxiliary_heads(self) -> dict[str, nn.Module]:
         """The auxiliary heads by the prefix of their losses."""

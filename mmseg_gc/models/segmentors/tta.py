@@ -12,7 +12,6 @@ from mmseg_gc.inference import (
     ResampledLogits,
     Size,
     images_at_once,
-    two_at_once,
     write_result,
 )
 from mmseg_gc.models.segmentors.base import overrides
@@ -61,11 +60,9 @@ class SegTTAModel(BaseTTAModel):
             return [list(islice(found, len(views[i]["inputs"]))) for i in numbers]
 
         groups = _groups(views, self._images_at_once)
-        in_parallel = model.takes_views_in_parallel
-        found = two_at_once(run, groups) if in_parallel else map(run, groups)
         maps: dict[int, list[LogitMap]] = {}
-        for numbers, of_group in zip(groups, found, strict=True):
-            maps.update(zip(numbers, of_group, strict=True))
+        for numbers in groups:
+            maps.update(zip(numbers, run(numbers), strict=True))
         samples = views[0]["data_samples"]
         of_images = zip(*(maps[i] for i in range(len(views))), strict=True)
         for sample, logits in zip(samples, of_images, strict=True):
@@ -76,7 +73,7 @@ class SegTTAModel(BaseTTAModel):
         """How many images of ``size`` (h, w) may go through the network together."""
         if self.module.memory_budget is not None:
             return 1
-        # A GPU does an image and its mirror image in less than twice the time.
+        # An image and its mirror image take less than twice the time of one.
         return images_at_once(self.module, size, next(self.module.parameters()).device)
 
     def _merged_test_steps(self, data: dict) -> list[SegDataSample]:

@@ -57,7 +57,7 @@ def test_equals_the_direct_convolution(dilation: int, size: tuple[int, int], bia
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("many", [1, 10**6])
+@pytest.mark.parametrize("many", [1, 10**9])
 def test_both_ways_of_multiplying(
     dtype: torch.dtype, many: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -66,7 +66,7 @@ def test_both_ways_of_multiplying(
     calls = []
     linear = operators.linear
     monkeypatch.setattr(operators, "linear", lambda *args: calls.append(0) or linear(*args))
-    monkeypatch.setattr(winograd, "MANY_TILES", many)
+    monkeypatch.setattr(winograd, "MANY", many)
     bound = 1e-5 if dtype is torch.float32 else 0.05
     with torch.no_grad():
         expected = conv.float()(x.float())
@@ -141,14 +141,26 @@ def test_parts_are_few_and_alike(most: int) -> None:
 
 def test_work_in_pieces_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     conv = nn.Conv2d(8, 8, 3, padding=2, dilation=2)
-    x = torch.randn(1, 8, 40, 24)
+    x = torch.randn(3, 8, 40, 24)
     with torch.no_grad():
         whole = by_winograd(conv, x)
         monkeypatch.setattr(winograd, "CACHED", 1)
         torch.testing.assert_close(by_winograd(conv, x), whole)
+        monkeypatch.setattr(winograd, "INPUT_BYTES", 48 * 4 * 8 * 4 * 14)  # parts across images
+        torch.testing.assert_close(by_winograd(conv, x), whole)
         monkeypatch.setattr(winograd, "INPUT_BYTES", 1)
         monkeypatch.setattr(winograd, "FILTER_BYTES", 1)
         torch.testing.assert_close(by_winograd(conv, x), whole)
+
+
+def test_filters_are_transformed_once_for_several_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    conv, x = nn.Conv2d(8, 8, 3, padding=1), torch.randn(3, 8, 12, 18)
+    parts, transform = [], winograd._transform
+    monkeypatch.setattr(
+        winograd, "_transform", lambda *args: parts.append(args[2]) or transform(*args)
+    )
+    by_winograd(conv, x)
+    assert parts == [range(8)]
 
 
 def test_error_in_bfloat16_is_what_the_module_says() -> None:

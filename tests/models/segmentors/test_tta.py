@@ -1,5 +1,4 @@
 import math
-import threading
 from collections.abc import Callable
 
 import pytest
@@ -145,6 +144,7 @@ def test_views_of_one_size_may_go_together(
 ) -> None:
     module = MODELS.build(gcnet_cfg(test_cfg=dict(return_logits=True))).eval()
     sizes = watch(module, monkeypatch)
+    monkeypatch.setattr("mmseg_gc.inference.memory_budget.CPU_BYTES", 0)
     scores_of_one_by_one = scores_of(module, [32, 32, 64, 32])
     assert sizes == [(1, 3, 64, 64)] + 3 * [(1, 3, 32, 32)]
     sizes.clear()
@@ -154,26 +154,20 @@ def test_views_of_one_size_may_go_together(
     assert sizes == [(1, 3, 64, 64), (2, 3, 32, 32), (1, 3, 32, 32)]
 
 
-def test_a_prepared_model_takes_two_views_at_a_time(
+def test_a_processor_takes_an_image_and_its_mirror_image_together(
     gcnet_cfg: Callable[..., dict], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sides = [32, 64, 48, 32, 64]
     module = MODELS.build(gcnet_cfg(test_cfg=dict(return_logits=True))).eval()
-    expected = scores_of(module, sides)
+    with monkeypatch.context() as patch:
+        patch.setattr("mmseg_gc.inference.memory_budget.CPU_BYTES", 0)
+        sizes = watch(module, patch)
+        expected = scores_of(module, sides)
+        assert len(sizes) == 5
     prepare_for_inference(module)
-    assert module.takes_views_in_parallel
-    threads = set()
-    run = module._run
-
-    def watched(inputs: torch.Tensor, metas: list[dict]) -> list:
-        threads.add(threading.get_ident())
-        return run(inputs, metas)
-
-    monkeypatch.setattr(module, "_run", watched)
-    monkeypatch.setattr("mmseg_gc.inference.parallel._cores", lambda: 2)
-    torch.set_num_threads(2)
+    sizes = watch(module, monkeypatch)
     torch.testing.assert_close(scores_of(module, sides), expected, rtol=1e-4, atol=1e-5)
-    assert threading.get_ident() not in threads
+    assert sizes == [(2, 3, 64, 64), (1, 3, 48, 48), (2, 3, 32, 32)]
     module.test_cfg.return_logits = False
     data = views_of(sides)
     with torch.no_grad():
@@ -189,11 +183,10 @@ def test_a_prepared_model_takes_two_views_at_a_time(
         dict(mode="whole", memory_budget="1GiB"),
     ],
 )
-def test_windows_and_budgets_take_one_view_at_a_time(
+def test_views_by_windows_and_within_a_budget(
     gcnet_cfg: Callable[..., dict], test_cfg: dict
 ) -> None:
     module = prepare_for_inference(MODELS.build(gcnet_cfg(test_cfg=test_cfg)).eval())
-    assert not module.takes_views_in_parallel
     with torch.no_grad():
         (sample,) = SegTTAModel(module).test_step(views_of([48, 32]))
     assert sample.pred_sem_seg.shape == (40, 40)
