@@ -244,6 +244,38 @@ def test_each_part_has_its_share_of_a_rare_class():
     assert split.stratified(presence, [0.8, 0.2], 0) != split.stratified(presence, [0.8, 0.2], 1)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_folds_have_near_equal_shares_of_every_class(seed):
+    rng = np.random.default_rng(seed)
+    presence = [{number for number in range(6) if rng.random() < 0.5**number} for _ in range(200)]
+    parts = split.stratified(presence, [1 / 5] * 5, seed)
+    assert max(map(parts.count, range(5))) - min(map(parts.count, range(5))) <= 4
+    for number in range(6):
+        held = [
+            sum(part == one and number in seen for one, seen in zip(parts, presence, strict=True))
+            for part in range(5)
+        ]
+        assert max(held) - min(held) <= max(2, 0.1 * sum(held) / 5), (number, held)
+
+
+def test_groups_stay_in_one_part(tmp_path, capsys):
+    write(tmp_path / "d", 12)
+    for path in [*(tmp_path / "d").rglob("im_*")]:
+        number = int(path.stem.split("_")[1])
+        path.rename(path.with_name(f"area{number % 4}_{number}{path.suffix}"))
+    status, out, err = run(
+        split.main, tmp_path / "d", "--folds", 2, "--group", "area[0-9]+", capsys=capsys
+    )
+    assert status == 0 and "12 images: 2 folds" in out, err
+    held = [(tmp_path / f"d/splits/val-{i}.txt").read_text().split() for i in range(2)]
+    areas = [{name.split("_")[0] for name in one} for one in held]
+    assert not areas[0] & areas[1] and [len(one) for one in held] == [6, 6]
+    for pattern, told in (("(", "is no regular expression"), ("field", "matches none")):
+        arguments = tmp_path / "d", "--group", pattern
+        status, _, err = run(split.main, *arguments, capsys=capsys)
+        assert status == 1 and told in err
+
+
 def test_folds_hold_every_image_once(tmp_path, capsys):
     write(tmp_path / "d", 9)
     status, out, _ = run(split.main, tmp_path / "d", "--folds", 3, capsys=capsys)

@@ -94,7 +94,7 @@ def test_run_lengths():
     assert unpack_runs("534O") == [5, 3, 4, 2]  # the last as 2 - 3, -1
     assert unpack_runs("T3") == [100]
     assert runs_to_mask([1, 2, 3], (2, 3)).tolist() == [[False, True, False], [True, False, False]]
-    for wrong in ([1, 2], [7, -1], ["x"]):
+    for wrong in ([1, 2], [7, -1], ["x"], [2**63, 2**63 + 6], [2**62] * 4 + [6]):
         with pytest.raises(UserError, match="aren't those of 3x2 pixels"):
             runs_to_mask(wrong, (2, 3))
 
@@ -195,8 +195,10 @@ def test_image_of_another_size_or_none(convert, tmp_path):
     status, _, err = convert("coco", tmp_path / "d", "-o", tmp_path / "o")
     assert status == 1 and "is 3x2, its outlines say 8x6" in err
     (tmp_path / "d/a.png").unlink()
+    (tmp_path / "d/deep.json").write_text("[" * 100_000)
     status, _, err = convert("coco", tmp_path / "d", "-o", tmp_path / "o")
-    assert status == 1 and "names the image a.png, and the sources hold none" in err
+    assert status == 1 and "deep.json is no JSON" in err
+    assert "names the image a.png, and the sources hold none" in err
     (tmp_path / "e").mkdir()
     status, _, err = convert("coco", tmp_path / "e", "-o", tmp_path / "o")
     assert status == 1 and "has no annotations of coco" in err

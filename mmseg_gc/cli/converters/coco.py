@@ -65,7 +65,7 @@ def read(files: Files, found: Found) -> None:
     for member, content in files.contents(".json").items():
         try:
             coco = json.loads(content)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             found.fail(member, UserError(f"is no JSON ({error})"))
             continue
         if isinstance(coco, Mapping) and coco.keys() >= KEYS:

@@ -8,11 +8,9 @@ and lines have no area and are left out. Ids go by the project's list of labels.
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
-import numpy as np
-
 from mmseg_gc.cli.command import cli
 from mmseg_gc.cli.converters.outlines import Files, Found, convert
-from mmseg_gc.cli.converters.polygons import Shape, circle, polygon, rectangle
+from mmseg_gc.cli.converters.polygons import Shape, circle, polygon, rectangle, runs_to_mask
 from mmseg_gc.errors import UserError
 
 WITHOUT_AREA = ("polyline", "points", "skeleton", "cuboid", "tag")
@@ -43,11 +41,9 @@ def shape_of(element: ElementTree.Element) -> Shape | None:
     if kind != "mask":
         raise UserError(f"has a shape of the kind {kind!r:.40}, which isn't known")
     left, top, width, height = map(int, numbers("left", "top", "width", "height"))
-    runs = np.array(element.attrib["rle"].split(","), np.int64)
-    if min(width, height) < 1 or (runs < 0).any() or runs.sum() != width * height:
-        raise UserError("has a mask whose run lengths aren't those of its width and height")
-    mask = (np.arange(len(runs)) % 2).astype(bool).repeat(runs).reshape(height, width)
-    return Shape(label, mask=mask, corner=(top, left))
+    runs = [int(run) for run in element.attrib["rle"].split(",")]
+    # Along the rows, not down the columns.
+    return Shape(label, mask=runs_to_mask(runs, (width, height)).T, corner=(top, left))
 
 
 def read(files: Files, found: Found) -> None:

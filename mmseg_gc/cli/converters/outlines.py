@@ -22,14 +22,13 @@ from mmseg_gc.cli.converters.common import (
     write_labels,
     write_lines,
 )
-from mmseg_gc.cli.converters.polygons import IGNORED, Shape, draw
+from mmseg_gc.cli.converters.polygons import IGNORED, MAX_PIXELS, Shape, draw
 from mmseg_gc.cli.converters.sources import Member, Task, open_source, stream
 from mmseg_gc.errors import UserError
 
 IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 BACKGROUND = ("background", "_background_", "__background__")
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-MAX_PIXELS = 1 << 28
 
 
 class Outlined(NamedTuple):
@@ -83,9 +82,16 @@ class Files:
                 self.images[PurePosixPath(member.name).name].append(member)
 
     def contents(self, *suffixes: str) -> dict[Member, bytes]:
-        """What the files of these suffixes hold."""
+        """What the files of these suffixes hold.
+
+        Raises:
+            UserError: one can't be read.
+        """
         chosen = [m for m in self.members if PurePosixPath(m.name).suffix.lower() in suffixes]
-        plain = {m: m.source.read_bytes() for m in chosen if not m.entry}
+        try:
+            plain = {m: m.source.read_bytes() for m in chosen if not m.entry}
+        except OSError as error:
+            raise UserError(f"{error.filename} can't be read ({error.strerror}).") from None
         packed = stream([Task(m, Path()) for m in chosen if m.entry])
         places = {(m.source, m.entry): m for m in chosen}
         read = {places[t.member.source, t.member.entry]: t.member.read() for t in packed}

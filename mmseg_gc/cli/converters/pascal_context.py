@@ -88,7 +88,7 @@ def tasks_of(path: Path, root: Path) -> tuple[list[ContextTask], dict[str, list[
                 splits[image["phase"]].append(stem)
     except UserError:
         raise
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (OSError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UserError(
             f"{path} is no file of PASCAL in Detail ({error!r:.80}): get it again."
         ) from None

@@ -9,6 +9,7 @@ import numpy as np
 from mmseg_gc.errors import UserError
 
 IGNORED = 255
+MAX_PIXELS = 1 << 28  # of an image whose size is only said
 Box = tuple[slice, slice]
 
 
@@ -58,8 +59,10 @@ def runs_to_mask(counts: Sequence[int], shape: tuple[int, int]) -> np.ndarray:
     """
     height, width = shape
     runs = np.asarray(counts)
-    fits = runs.ndim == 1 and runs.dtype.kind == "i" and (runs >= 0).all()
-    if not fits or runs.sum() != height * width:
+    size = height * width
+    fits = runs.ndim == 1 and runs.dtype.kind == "i" and size < MAX_PIXELS
+    # Each by itself first: huge ones could add up to it by overflow.
+    if not (fits and all(0 <= run <= size for run in runs.tolist()) and runs.sum() == size):
         raise UserError(f"has run lengths that aren't those of {width}x{height} pixels")
     return (np.arange(len(runs)) % 2).astype(bool).repeat(runs).reshape(width, height).T
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mmseg_gc.cli.command import cli
 from mmseg_gc.cli.converters.tiles import convert, parse_args
-from mmseg_gc.datasets import PotsdamDataset
+from mmseg_gc.datasets.named import PotsdamDataset
 
 # fmt: off
 VAL = (

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mmseg_gc.cli.command import cli
 from mmseg_gc.cli.converters.tiles import convert, parse_args
-from mmseg_gc.datasets import ISPRSDataset
+from mmseg_gc.datasets.named import ISPRSDataset
 
 VAL = [f"area{n}" for n in (6, 24, 35, 16, 14, 22, 10, 4, 2, 20, 8, 31, 33, 27, 38, 12, 29)]
 FILE = r"top/top_mosaic_09cm_area\d+\.tif|top_mosaic_09cm_area\d+_noBoundary\.tif"

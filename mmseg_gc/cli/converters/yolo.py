@@ -45,7 +45,7 @@ def class_names(contents: Mapping[object, bytes]) -> list[str]:
             if isinstance(names, Mapping):
                 names = [names[number] for number in range(len(names))]
             return [str(name) for name in names]
-        except (yaml.YAMLError, KeyError, TypeError) as error:
+        except (yaml.YAMLError, KeyError, TypeError, RecursionError) as error:
             if b"names" in content:
                 raise UserError(f"{member} has no list of names ({error!r:.80}).") from None
     raise UserError("data.yaml with the names of the classes is missing: put it beside images/.")
