@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mmseg_gc.accelerate import comparison
 from mmseg_gc.accelerate.cpu import operators
-from mmseg_gc.accelerate.cpu.memory import give_back_maps, give_back_memory
+from mmseg_gc.accelerate.cpu.memory import give_back_memory
 from mmseg_gc.accelerate.cpu.recompute import RECOMPUTING
 from mmseg_gc.accelerate.cpu.winograd_training import TrainedWinogradConv2d
 from mmseg_gc.accelerate.kernels import BATCH_NORMS
@@ -64,8 +64,6 @@ def prepare_for_inference(
     model.eval().requires_grad_(False)
     dtype = PRECISIONS[precision]
     if accelerate == "auto":
-        if device == "cpu":
-            give_back_maps()
         how = _accelerate(model, dtype)
     else:
         _cast(model, dtype)

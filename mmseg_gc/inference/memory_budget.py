@@ -12,7 +12,7 @@ STEM_NUMBERS = 64  # a pixel of the image, held while the stem of a ResNetV1c wo
 SCRATCH = 256 << 20  # bytes that convolutions work in, whatever the image
 # Bytes of maps that a processor holds for several small images at a time. It gains nothing from
 # more but that filters, where they are transformed at each call, are transformed once for all.
-CPU_BYTES = 256 << 20
+CPU_BYTES = 192 << 20
 
 
 class Budgeted(Protocol):

@@ -75,10 +75,10 @@ TECHNIQUES = {
         lambda model: None,
         (prepare._stages_read, EncoderDecoder._head_features),
     ),
-    "maps that are free go to the system": Technique(
-        prepare, "give_back_maps", lambda: None, (memory.give_back_maps,)
+    "free memory is given back before wide maps (fp32)": Technique(
+        modules, "give_back_memory", lambda: None, (memory,)
     ),
-    "Winograd's work in halves": Technique(
+    "Winograd's work in halves (fp32)": Technique(
         winograd, "in_halves", lambda function, items: function(items), (parallel,)
     ),
     "small images together (slide, ms+flip)": Technique(

@@ -1,6 +1,7 @@
 """3x3 convolutions by Winograd's minimal filtering: under a quarter of the products, on CPUs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -23,14 +24,14 @@ MIN_CHANNELS = 128
 MIN_TILES = 16  # fewer don't pay for transforming the filters
 
 # Bytes. Transformed input, and transformed filters, that are held at once.
-INPUT_BYTES = 72 << 20
+INPUT_BYTES = 100 << 20
 FILTER_BYTES = 24 << 20
 MAX_FILTERS = 128  # and so many at most
 # Transformed filters in sixteen bits are kept from call to call, as many as fit: those of an R50
 # take 373 MiB. In float32 they take twice as much, and at each call half of the share of the time.
 KEPT_BYTES = 64 << 20
 MANY = 60 << 10  # numbers of input from which on single products beat a batch, in float32
-CACHED = 2 << 20  # that are gathered, transformed, or brought back, at once
+CACHED = 2 << 20  # that a core gathers, transforms, or brings back, at once
 
 
 def suits_winograd(conv: nn.Conv2d) -> bool:
@@ -151,7 +152,7 @@ class _Images:
                 # By way of a small result, which is faster than to write far apart.
                 domain[:, at] = torch.mm(self.to_domain, self._gather(self.images[number], piece))
 
-        in_halves(transform, self._pieces(held, channels))
+        _share(transform, self._pieces(held, channels), self.out.dtype)
         return domain.view(PLACES, -1, channels)
 
     def _write(self, held: range, products: Tensor, filters: slice) -> None:
@@ -166,7 +167,7 @@ class _Images:
                 at = _span(piece, held.start - number * self.rows, self.tiles * k)
                 self._scatter(products[:, at], self.out[pixels][..., filters], residual)
 
-        in_halves(write, self._pieces(held, k))
+        _share(write, self._pieces(held, k), self.out.dtype)
 
     def _pieces(self, held: range, channels: int) -> list[tuple[int, range]]:
         """Numbers of images, and rows of tiles in them, that are worked on at once."""
@@ -175,7 +176,9 @@ class _Images:
         for number in range(held.start // self.rows, -(-held.stop // self.rows)):
             first = number * self.rows
             own = range(max(held.start - first, 0), min(held.stop - first, self.rows))
-            pieces += [(number, piece) for piece in _parts(own, CACHED // row_bytes)]
+            pieces += [
+                (number, piece) for piece in _parts(own, _cached(self.out.dtype) // row_bytes)
+            ]
         return pieces
 
     def _gather(self, image: Tensor, rows: range) -> Tensor:
@@ -289,8 +292,8 @@ def _transform(weight: Tensor, scale: Tensor | None, part: range, out: Tensor) -
             found = torch.bmm(matrices, taps)
             out[:, some.start - part.start : some.stop - part.start] = found.transpose(0, 1)
 
-    at_once = CACHED // (PLACES * channels * dtype.itemsize)
-    in_halves(transform, part)
+    at_once = _cached(out.dtype) // (PLACES * channels * dtype.itemsize)
+    _share(transform, part, out.dtype)
 
 
 def _multiply(domain: Tensor, filters: Tensor, out: Tensor) -> None:
@@ -306,7 +309,23 @@ def _multiply(domain: Tensor, filters: Tensor, out: Tensor) -> None:
         else:
             torch.bmm(domain[at], filters[at].transpose(1, 2), out=out[at])
 
-    in_halves(multiply, range(PLACES))
+    _share(multiply, range(PLACES), out.dtype)
+
+
+def _share(work: Callable[[Sequence[Any]], None], items: Sequence[Any], dtype: torch.dtype) -> None:
+    """``work`` on all of ``items``: in float32 by two threads.
+
+    An R50 at 512x1024 took 14 % less time by that; in bfloat16 it took 8 % more.
+    """
+    if dtype is torch.float32:
+        in_halves(work, items)
+    else:
+        work(items)
+
+
+def _cached(dtype: torch.dtype) -> int:
+    """Bytes that one of torch's operations makes at a time: by one core, or by all."""
+    return CACHED if dtype is torch.float32 else CACHED * torch.get_num_threads()
 
 
 def _parts(numbers: range, max_length: int) -> list[range]:
