@@ -25,7 +25,7 @@ from mmseg_gc.config.check_settings import (
 )
 from mmseg_gc.config.check_values import check_values
 from mmseg_gc.config.leaf_datasets import leaf_datasets
-from mmseg_gc.config.names import elsewhere, misspelt
+from mmseg_gc.config.names import elsewhere, misspelt, type_name
 from mmseg_gc.errors import UserError
 
 # Which registry builds what stands under a key; a key that isn't named keeps its parent's.
@@ -157,6 +157,8 @@ def _check_node(node: Any, path: str, registry: Registry | None) -> None:
         else:
             check_settings(node, path)
         for key, value in node.items():
+            if key == "transforms" and type_name(node) == "Albu":
+                continue  # Albumentations' own, which it checks itself
             # The keys of `default_hooks` are names that a config is free to choose.
             inner = registry if path == "default_hooks" else REGISTRY_OF_KEY.get(key, registry)
             if registry is ours.MODELS and key in ("train_cfg", "test_cfg"):

@@ -1,5 +1,6 @@
 """Several data sets as one, for classes that all of them count alike."""
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -49,6 +50,11 @@ class ConcatDataset(MMEngineConcatDataset):
         """The first part's; a ``submission`` that isn't all parts' is "differing"."""
         forms = {part.metainfo.get("submission") for part in self.datasets}
         return super().metainfo | ({"submission": "differing"} if len(forms) > 1 else {})
+
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """The ids of the classes in a label, which `ClassBalancedDataset` asks of every image."""
+        place = bisect_right(self.cumulative_sizes, idx)
+        return self.datasets[place].get_cat_ids(idx - [0, *self.cumulative_sizes][place])
 
 
 def _require_same_classes(classes: Sequence[Sequence[str] | None]) -> None:

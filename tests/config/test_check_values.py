@@ -116,6 +116,32 @@ def test_what_makes_sense_is_taken(base, key):
         load_config(Config(base.to_dict()), changes)
 
 
+def test_steps_of_albumentations_are_its_own(base):
+    inner = [dict(type="HorizontalFlip", p=0.5), dict(type="OneOf", transforms=[dict(type="Blur")])]
+    pipeline = [*base.train_pipeline[:-1], dict(type="Albu", transforms=inner)]
+    pipeline.append(dict(type="PackSegInputs"))
+    load_config(Config(base.to_dict()), {"train_dataloader.dataset.pipeline": pipeline})
+    pipeline[-2] = dict(type="Albu", transforms=inner, keymaps={})
+    with pytest.raises(UserError, match="keymaps doesn't exist; did you mean 'keymap'"):
+        load_config(Config(base.to_dict()), {"train_dataloader.dataset.pipeline": pipeline})
+
+
+def test_mixed_data_sets_and_further_losses(base):
+    inner = dict(base.train_dataloader.dataset, pipeline=base.train_pipeline[:2])
+    mixed = dict(
+        _delete_=True,
+        type="MultiImageMixDataset",
+        dataset=inner,
+        pipeline=[dict(type="RandomMosaic", prob=1), *base.train_pipeline[2:]],
+    )
+    losses = [dict(type="CrossEntropyLoss"), dict(type="DiceLoss", loss_weight=3.0)]
+    changes = {"train_dataloader.dataset": mixed, "model.decode_head.loss_decode": losses}
+    load_config(Config(base.to_dict()), changes)
+    losses[1]["use_sigmod"] = True
+    with pytest.raises(UserError, match=r"loss_decode\.1\.use_sigmod doesn't exist; did you mean"):
+        load_config(Config(base.to_dict()), changes)
+
+
 def test_a_heads_sampler_is_one_of_pixels(base):
     sampler = dict(type="OHEMPixelSampler", thresh=0.7)
     load_config(Config(base.to_dict()), {"model.decode_head.sampler": sampler})

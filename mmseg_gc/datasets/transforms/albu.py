@@ -61,7 +61,7 @@ class Albu(BaseTransform):
                 inputs[name] = _swapped(inputs[name])
         if labels:
             inputs["masks"] = [results[key] for key in labels]
-        self._seed()
+        self._draw_seed()
         made = self.aug(**inputs)
         for name in images if self.bgr_to_rgb else ():
             if name in made:
@@ -73,7 +73,7 @@ class Albu(BaseTransform):
             results["pad_shape"] = results["img"].shape[:2]
         return results
 
-    def _seed(self) -> None:
+    def _draw_seed(self) -> None:
         """Let Albumentations draw as a function of NumPy's state, and of nothing else.
 
         `set_random_seed` would have every step draw the same numbers.

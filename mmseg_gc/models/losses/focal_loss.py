@@ -94,20 +94,22 @@ class FocalLoss(nn.Module):
             truth, valid = target.to(pred.dtype), None
         else:
             valid = counted_pixels(target, ignore_index).unsqueeze(1)
-            ids = torch.arange(num_classes, device=target.device) if num_classes > 1 else 1
-            truth = (target.unsqueeze(1) == _shaped(ids, per_class)).to(pred.dtype)
+            ids = torch.arange(num_classes, device=target.device).view(per_class)
+            # One channel alone is class 1.
+            truth = (target.unsqueeze(1) == (ids if num_classes > 1 else 1)).to(pred.dtype)
         p = pred.sigmoid()
         wrong = (1 - p) * truth + p * (1 - truth)
-        alpha = fitting_weight(self.alpha, pred) if self.alpha.dim() else self.alpha.to(pred)
-        alpha = _shaped(alpha, per_class)
+        alpha = self.alpha.to(pred)
+        if alpha.dim():
+            if alpha.numel() != num_classes:
+                raise UserError(
+                    f"FocalLoss.alpha has {alpha.numel()} numbers for {num_classes} channels; give "
+                    "one a class."
+                )
+            alpha = alpha.view(per_class)
         losses = F.binary_cross_entropy_with_logits(pred, truth, reduction="none")
         losses = losses * (alpha * truth + (1 - alpha) * (1 - truth)) * wrong.pow(self.gamma)
         class_weight = fitting_weight(self.class_weight, pred)
         if class_weight is not None:
             losses = losses * class_weight.view(per_class)
         return losses if valid is None else losses * valid
-
-
-def _shaped(values: Tensor | int, shape: Sequence[int]) -> Tensor | int:
-    """A list of numbers as ``shape``; a single number as it is."""
-    return values.view(*shape) if isinstance(values, Tensor) and values.dim() else values

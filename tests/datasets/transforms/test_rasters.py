@@ -54,8 +54,8 @@ def test_two_dates_become_one_image(tmp_path) -> None:
 
 
 def test_wrong_pairs(tmp_path) -> None:
-    paths = [tiff(tmp_path / f"{i}.tif", BANDS[: 5 + i]) for i in range(2)]
-    with pytest.raises(UserError, match=r"0\.tif is of shape \(5, 7, 5\) and .*1\.tif"):
+    paths = [tiff(tmp_path / f"{i}.tif", BANDS[: 5 + i, :, :3]) for i in range(2)]
+    with pytest.raises(UserError, match=r"0\.tif is of shape \(5, 7, 3\) and .*1\.tif"):
         LoadMultipleRSImageFromFile()({"img_path": paths[0], "img_path2": paths[1]})
     with pytest.raises(UserError, match="has no second image, img_path2"):
         LoadMultipleRSImageFromFile()({"img_path": paths[0]})

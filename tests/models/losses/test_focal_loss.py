@@ -69,7 +69,9 @@ def test_all_ignored(check_nothing_learnt) -> None:
     assert check_nothing_learnt(FocalLoss()) == 0
 
 
-def test_wrong_options() -> None:
+def test_wrong_options(logits, label) -> None:
+    with pytest.raises(UserError, match="alpha has 2 numbers for 3 channels; give one a class"):
+        FocalLoss(alpha=[0.5, 0.5])(logits, label)
     with pytest.raises(UserError, match="no softmax form"):
         FocalLoss(use_sigmoid=False)
     with pytest.raises(UserError, match="no reduction='max'"):

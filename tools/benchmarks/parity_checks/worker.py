@@ -20,6 +20,8 @@ CHECKS = {
     "train-transforms": ("data", "train_transforms"),
     "pipelines": ("data", "pipelines"),
     "configs": ("configs", "configs"),
+    "further-losses": ("further", "further_losses"),
+    "further-transforms": ("further", "further_transforms"),
 }
 
 
