@@ -71,8 +71,11 @@ def label_each(
     labelled = _Labelling(model, aug_test)
     results: list[SegDataSample | Exception] = []
     for same in labelled.of_one_size(images):
+        if isinstance(same, Exception):
+            results.append(same)
+            continue
         try:
-            results += [same] if isinstance(same, Exception) else labelled.run(same)
+            results += labelled.run(same)
         except Exception as error:
             results += [error] if len(same) == 1 else [labelled.alone(one) for one in same]
     return results

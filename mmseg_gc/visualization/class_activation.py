@@ -54,5 +54,6 @@ def heat(image: np.ndarray, values: np.ndarray) -> np.ndarray:
     ``image`` is RGB uint8 (H, W, 3), of any size, as is what comes back.
     """
     values = cv2.resize(values, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    colours = cv2.applyColorMap(np.uint8(255 * values.clip(0, 1)), cv2.COLORMAP_JET)[..., ::-1]
+    grey = (255 * values.clip(0, 1)).astype(np.uint8)
+    colours = cv2.applyColorMap(grey, cv2.COLORMAP_JET)[..., ::-1]
     return cv2.addWeighted(image, 0.5, np.ascontiguousarray(colours), 0.5, 0)

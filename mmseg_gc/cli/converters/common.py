@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -234,7 +234,11 @@ def strangers(labels: np.ndarray, ids: Iterable[int]) -> list[int]:
 
 
 def run(
-    step: str, work: Callable[[Task], bool], tasks: list[Task], nproc: int, dry_run: bool = False
+    step: str,
+    work: Callable[[Task], bool],
+    tasks: Sequence[Task],
+    nproc: int,
+    dry_run: bool = False,
 ) -> Tally:
     """Do ``work`` on every task in parallel; it returns whether there was something to do.
 

@@ -143,7 +143,7 @@ def label(task: Task, ids: dict[str, int], **how: Any) -> bool:
     assert isinstance(task, DrawTask)
     size = size_of(task.member)
     if task.size not in (None, size):
-        said = f"{task.size[1]}x{task.size[0]}"  # type: ignore[index]
+        said = f"{task.size[1]}x{task.size[0]}"
         raise UserError(f"{task.member} is {size[1]}x{size[0]}, its outlines say {said}: get both.")
     drawn = draw(
         [scaled(one, size) for one in task.shapes] if task.size is None else task.shapes,

@@ -6,6 +6,7 @@ it out; an empty or missing label file is an image without shapes. Ids go by ``n
 
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
+from typing import Any
 
 import yaml
 
@@ -33,7 +34,7 @@ def shapes_of(content: bytes, names: Sequence[str]) -> list[Shape]:
     return shapes
 
 
-def class_names(contents: Mapping[object, bytes]) -> list[str]:
+def class_names(contents: Mapping[Any, bytes]) -> list[str]:
     """The names in the file that has ``names``.
 
     Raises:
