@@ -14,7 +14,6 @@ from PIL import Image
 from mmseg_gc.apis import inference_model
 
 DEMO = Path(__file__).parents[2] / "demo/deploy"
-pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +78,7 @@ def site(exported, tmp_path_factory):
         server.shutdown()
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_in_a_browser(browser, site, street, expected, tmp_path):
     Image.fromarray(street).save(tmp_path / "street.png")

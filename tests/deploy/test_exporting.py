@@ -31,6 +31,7 @@ def fake(monkeypatch, plain):
     """``fake(good)`` exports by stand-ins; files are right from the ``good``-th try on."""
 
     def run(good: int, out, **options):
+        monkeypatch.setattr(exporting, "require_format", lambda to: None)
         saved, tries = [], [(), ("conv_seg",), ("conv_seg", "decode_head")]
         monkeypatch.setattr(
             exporting, "_tries", lambda *a: ((kept, Kept(saved, kept)) for kept in tries)
@@ -84,9 +85,12 @@ def test_weights_from_an_address_are_hashed_by_their_bytes(plain, tiny_files):
 
 
 def test_a_folder_that_can_not_be_written(plain, tmp_path):
+    script = ExportOptions(to="torchscript")
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"can't be made .*; name another"):
-        export_model(plain, plain.cfg, tmp_path / "file" / "a.onnx", ExportOptions())
-    (tmp_path / "b.onnx").mkdir()
-    with pytest.raises(UserError, match=r"b.onnx can't be written; name another place by -o"):
-        export_model(plain, plain.cfg, tmp_path / "b.onnx", ExportOptions())
+        export_model(plain, plain.cfg, tmp_path / "file" / "a.torchscript", script)
+    (tmp_path / "b.torchscript").mkdir()
+    with pytest.raises(
+        UserError, match=r"b.torchscript can't be written; name another place by -o"
+    ):
+        export_model(plain, plain.cfg, tmp_path / "b.torchscript", script)

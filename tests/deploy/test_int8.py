@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import onnx as library
 import pytest
 
 from mmseg_gc.deploy import int8
@@ -35,6 +34,7 @@ def test_formats_without_int8(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("to", ["onnx", "openvino"])
 def test_weights_become_eight_bits_but_those_kept(exported, tmp_path, to):
+    library = pytest.importorskip("onnx")
     pytest.importorskip("nncf", reason="needs the export extra: pip install '.[export]'")
     images = [np.random.default_rng(i).normal(size=(1, 3, 64, 96)).astype("f4") for i in range(2)]
 
