@@ -14,6 +14,7 @@ from pprint import pformat
 
 from mmengine.config import Config
 from mmengine.config import config as reader
+from mmengine.utils import is_installed
 
 from mmseg_gc.config.adapt import FOREIGN_SCOPE
 from mmseg_gc.config.find import config_folder
@@ -27,13 +28,13 @@ FOLDER = "configs"
 @contextmanager
 def packaged_bases() -> Iterator[None]:
     """Let mmengine find this package's configs as modules below ``mmseg.configs``."""
-    original, installed = Config._parse_lazy_import, reader.get_installed_path
+    before, installed = Config._parse_lazy_import, reader.get_installed_path
     with tempfile.TemporaryDirectory(prefix="mmseg_gc_configs_") as folder:
 
         def parse_lazy_import(filename: str) -> tuple:
             for line, module in _asked_for(filename):
                 _write_out(module, Path(folder), f"{filename}, line {line}")
-            return original(filename)
+            return _by_mmengine(filename)
 
         Config._parse_lazy_import = staticmethod(parse_lazy_import)
         reader.get_installed_path = lambda package: (
@@ -42,8 +43,22 @@ def packaged_bases() -> Iterator[None]:
         try:
             yield
         finally:
-            Config._parse_lazy_import = staticmethod(original)
+            Config._parse_lazy_import = staticmethod(before)
             reader.get_installed_path = installed
+
+
+_by_mmengine = Config._parse_lazy_import
+
+
+def _with_packaged_bases(filename: str) -> tuple:
+    """What reads a pure-Python config for any `Config.fromfile`, as a notebook calls it."""
+    if not _asked_for(filename) or is_installed("mmsegmentation"):
+        return _by_mmengine(filename)
+    with packaged_bases():
+        return Config._parse_lazy_import(filename)
+
+
+Config._parse_lazy_import = staticmethod(_with_packaged_bases)
 
 
 def _asked_for(filename: str) -> list[tuple[int, list[str]]]:

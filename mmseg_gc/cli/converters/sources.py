@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -133,7 +133,7 @@ def _identity(path: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def stream(tasks: list[Task]) -> Iterator[Task]:
+def stream(tasks: Sequence[Task]) -> Iterator[Task]:
     """The tasks, with contents for members of compressed tars, which read well in order only.
 
     Raises:

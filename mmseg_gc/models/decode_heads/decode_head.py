@@ -53,7 +53,8 @@ class BaseDecodeHead(BaseModule):
         channels: width before the classifying convolution.
         out_channels: None for ``num_classes``; 1 for two classes told apart by a sigmoid.
         threshold: lowest probability of class 1 if ``out_channels`` is 1; None means 0.3.
-        loss_decode: config of a loss, or a list; losses of one ``loss_name`` are summed.
+        loss_decode: config of a loss, or a list; losses of one ``loss_name`` are summed. None:
+            cross entropy, of a sigmoid if ``out_channels`` is 1.
         ignore_index: label id that is not learnt; None if there is none.
         sampler: config of what weighs the pixels to learn from, such as `OHEMPixelSampler`.
 
@@ -123,7 +124,8 @@ class BaseDecodeHead(BaseModule):
         self.ignore_index = ignore_index
         self.align_corners = align_corners
 
-        loss_decode = loss_decode or {"type": "CrossEntropyLoss"}
+        default = {"type": "CrossEntropyLoss", "use_sigmoid": out_channels == 1}
+        loss_decode = default if loss_decode in (None, {}, [], ()) else loss_decode
         loss_cfgs = [loss_decode] if isinstance(loss_decode, dict) else loss_decode
         losses = nn.ModuleList(MODELS.build(cfg) for cfg in loss_cfgs)
         for loss in losses if out_channels == 1 else ():

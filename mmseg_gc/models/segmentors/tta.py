@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from itertools import groupby, islice
 
-from mmengine.model import BaseTTAModel
+from mmengine.model import BaseDataPreprocessor, BaseTTAModel
 from torch import nn
 
 from mmseg_gc.inference import (
@@ -45,7 +45,9 @@ class SegTTAModel(BaseTTAModel):
         model = self.module
         if not isinstance(model, EncoderDecoder) or model.predicts_its_own_way:
             return self._merged_test_steps(data)
-        if overrides(self, SegTTAModel, "merge_preds"):
+        # A bare preprocessor hands views on as they are, which then are batches already.
+        is_bare = type(model.data_preprocessor) is BaseDataPreprocessor
+        if is_bare or overrides(self, SegTTAModel, "merge_preds"):
             return self._merged_test_steps(data)
         views = [
             {key: values[i] for key, values in data.items()} for i in range(len(data["inputs"]))

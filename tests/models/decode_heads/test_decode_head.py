@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from mmseg_gc.errors import UserError
-from mmseg_gc.models import BaseDecodeHead
+from mmseg_gc.models import BaseDecodeHead, CrossEntropyLoss
 from mmseg_gc.registry import MODELS
 from mmseg_gc.structures import SegDataSample
 
@@ -168,7 +168,10 @@ def test_labels_that_are_classes_pass(labelled: Labelled) -> None:
         ),
         (dict(out_channels=2), "out_channels=2 must equal num_classes=3"),
         (dict(out_channels=1), "or be 1 for two classes"),
-        (dict(out_channels=1, num_classes=2), "use_sigmoid=True"),
+        (
+            dict(out_channels=1, num_classes=2, loss_decode=dict(type="CrossEntropyLoss")),
+            "use_sigmoid=True",
+        ),
     ],
 )
 def test_wrong_options(options: dict, words: str) -> None:
@@ -206,3 +209,12 @@ def test_the_sampler_weighs_pixels(labelled: Labelled) -> None:
 def test_the_sampler_goes_with_the_head(labelled: Labelled) -> None:
     module = copy.deepcopy(head(sampler=dict(type="OHEMPixelSampler", min_kept=2)))
     assert module.sampler.context is module
+
+
+def test_the_loss_of_a_head_that_names_none() -> None:
+    assert head(num_classes=2, out_channels=1).loss_decode.use_sigmoid is True
+    assert head(num_classes=2).loss_decode.use_sigmoid is False
+    for nothing in (None, [], {}):
+        assert isinstance(head(loss_decode=nothing).loss_decode, CrossEntropyLoss)
+    with pytest.raises(TypeError):
+        head(loss_decode=0)

@@ -190,3 +190,25 @@ def test_views_by_windows_and_within_a_budget(
     with torch.no_grad():
         (sample,) = SegTTAModel(module).test_step(views_of([48, 32]))
     assert sample.pred_sem_seg.shape == (40, 40)
+
+
+def test_views_that_are_batches_already(gcnet_cfg) -> None:
+    """A model without a preprocessor takes them as tensors, as mmsegmentation's own tests do."""
+    torch.manual_seed(0)
+    image = torch.rand(3, 24, 32)
+    views = [image, image.flip(-1)]
+    metas = [dict(ori_shape=(24, 32), img_shape=(24, 32), flip=flip) for flip in (False, True)]
+    for meta in metas:
+        meta["flip_direction"] = "horizontal"
+
+    def labels(inputs: list, **cfg: object) -> torch.Tensor:
+        torch.manual_seed(1)
+        model = SegTTAModel(gcnet_cfg(**cfg)).eval()
+        samples = [[SegDataSample(metainfo=meta)] for meta in metas]
+        with torch.no_grad():
+            model.module.decode_head.conv_seg.weight.normal_()
+            return model.test_step(dict(inputs=inputs, data_samples=samples))[0].pred_sem_seg.data
+
+    batches = labels([view[None] for view in views], data_preprocessor=None)
+    lists = labels([[view] for view in views])
+    assert len(lists.unique()) > 1 and torch.equal(batches, lists)
