@@ -120,6 +120,38 @@ def test_row(
     assert runner.test_evaluator.metrics[0].confusion.sum() > 0
 
 
+def families():
+    """A config of each family of another head for each data set, and the cascade's."""
+    for folder in sorted(CONFIGS.parent.glob("[!_]*")):
+        if folder.name in ("gcnet", "gcnet_det"):
+            continue
+        for dataset in CLASSES:
+            found = sorted(folder.glob(f"*_r50*_{dataset}-512*.py"))
+            found = found or sorted(folder.glob(f"*_{dataset}-512*.py"))
+            if found:
+                yield pytest.param(found[0], id=found[0].stem, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("path", families())
+def test_other_families(path, tmp_path, cityscapes_root, ade20k_root, voc_root):
+    cfg = load_config(path, work_dir=tmp_path)
+    roots = {"CityscapesDataset": cityscapes_root, "ADE20KDataset": ade20k_root}
+    shrink(cfg, {**roots, "PascalVOCDataset": voc_root})
+    cfg.model.pretrained = None
+    cfg.train_cfg.max_iters = 2
+    cfg.randomness = dict(seed=0)
+    cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
+    cfg.default_hooks.checkpoint.update(interval=100, save_last=False)
+    runner = SegRunner.from_cfg(cfg)
+    runner.train()
+    losses = list(runner.message_hub.get_scalar("train/loss").data[0])
+    assert len(losses) == 2 and np.isfinite(losses).all()
+    with torch.no_grad():
+        metrics = runner.test()
+    assert 0 <= metrics["mIoU"] <= 100
+    assert runner.test_evaluator.metrics[0].confusion.sum() > 0
+
+
 def test_gc_blocks_in_the_encoder(tmp_path, cityscapes_root):
     """The blocks that detection has, under FCN heads: they start as the identity and learn."""
     name = "gcnet_r50-gcb-c3-c5-d8_4xb2-40k_cityscapes-512x1024.py"

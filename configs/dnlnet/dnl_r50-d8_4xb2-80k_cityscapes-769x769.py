@@ -1,3 +1,4 @@
+# Without mmsegmentation's wd_mult for theta and phi, which nothing reads.
 _base_ = [
     "../_base_/models/dnl_r50-d8.py",
     "../_base_/datasets/cityscapes_769x769.py",
@@ -9,7 +10,4 @@ model = dict(
     decode_head=dict(align_corners=True),
     auxiliary_head=dict(align_corners=True),
     test_cfg=dict(mode="slide", crop_size=(769, 769), stride=(513, 513)),
-)
-optim_wrapper = dict(
-    paramwise_cfg=dict(custom_keys=dict(theta=dict(wd_mult=0.0), phi=dict(wd_mult=0.0)))
 )

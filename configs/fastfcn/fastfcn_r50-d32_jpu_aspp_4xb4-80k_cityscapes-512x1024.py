@@ -1,17 +1,8 @@
-_base_ = "./fastfcn_r50-d32_jpu_psp_4xb2-80k_cityscapes-512x1024.py"
-model = dict(
-    decode_head=dict(
-        _delete_=True,
-        type="ASPPHead",
-        in_channels=2048,
-        in_index=2,
-        channels=512,
-        dilations=(1, 12, 24, 36),
-        dropout_ratio=0.1,
-        num_classes=19,
-        norm_cfg=dict(type="SyncBN", requires_grad=True),
-        align_corners=False,
-        loss_decode=dict(type="CrossEntropyLoss", use_sigmoid=False, loss_weight=1.0),
-    )
-)
+_base_ = [
+    "../_base_/models/fastfcn_r50-d32_jpu_aspp.py",
+    "../_base_/datasets/cityscapes.py",
+    "../_base_/default_runtime.py",
+    "../_base_/schedules/schedule_80k.py",
+]
+model = dict(data_preprocessor=dict(size=_base_.crop_size))
 train_dataloader = dict(batch_size=4, num_workers=4)

@@ -1,7 +1,10 @@
+from pathlib import Path
+
 import pytest
 
-from mmseg_gc.config import names
+from mmseg_gc.config import load_config, names
 from mmseg_gc.config.names import KEYS, did_you_mean, is_read, misspelt, nearest, places
+from mmseg_gc.errors import UserError
 
 
 @pytest.mark.parametrize(
@@ -47,3 +50,19 @@ def test_no_name_stands_in_two_lists():
     assert not KEYS & names.READ_INSTEAD.keys()
     assert not names.VARIABLES.keys() & names.OLD_KEYS.keys()
     assert names.OLD_KEYS.keys() >= names.NEVER_VARIABLES
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("CCHead", "CCHead needs compiled operators"),
+        ("PSAHead", "PSAHead needs compiled operators"),
+        ("HRNet", "HRNet is no part of this package"),
+        ("UNet", "UNet is no part of this package"),
+    ],
+)
+def test_what_mmsegmentation_alone_has_is_refused_by_name(kind: str, says: str) -> None:
+    key = "decode_head" if kind.endswith("Head") else "backbone"
+    path = Path(__file__).parents[2] / "configs/fcn/fcn_r18-d8_4xb2-80k_cityscapes-512x1024.py"
+    with pytest.raises(UserError, match=rf"model.{key}.type: {says}.*onedl-mmsegmentation"):
+        load_config(path, {f"model.{key}.type": kind})

@@ -59,9 +59,44 @@ def number(cell: str) -> float | None:
     return None if cell == "-" else float(cell)
 
 
-def test_the_index_names_the_metafile():
+METAFILES = sorted((ROOT / "configs").glob("*/metafile.yaml"))
+
+
+def test_the_index_names_all_metafiles():
     index = yaml.safe_load((ROOT / "model-index.yml").read_text())
-    assert [ROOT / path for path in index["Import"]] == [METAFILE]
+    assert [ROOT / path for path in index["Import"]] == METAFILES
+    assert METAFILE in METAFILES
+
+
+@pytest.mark.parametrize("path", METAFILES, ids=lambda path: path.parent.name)
+def test_rows_of_a_family_say_what_their_names_do(path, tool):
+    """Data set, crop, iterations, batch, backbone: mmsegmentation's names hold them all."""
+    rows = tool("verify_zoo").read_rows(path)
+    assert len({row.weights for row in rows}) == len({row.name for row in rows}) == len(rows)
+    models = yaml.load(path.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))["Models"]
+    for row, model in zip(rows, models, strict=True):
+        metadata = model["Metadata"]
+        assert row.config == f"configs/{path.parent.name}/{row.name}.py"
+        assert (ROOT / row.config).is_file() and hash_prefix(row.weights)
+        assert 10 < row.published["mIoU"] < 100
+        assert metadata["Training Data"] == model["Results"][0]["Dataset"]
+        found = re.search(r"_r(\d+).*_(\d)xb(\d)-.*?(\d+)k_(\w+)-(\d+x\d+)$", row.name).groups()
+        depth, gpus, batch, thousands, dataset, crop = found
+        assert metadata["Crop Size"] == crop
+        assert metadata["Iterations"] == int(thousands) * 1000
+        assert dataset == {"Pascal VOC 2012 + Aug": "voc12aug"}.get(
+            metadata["Training Data"], metadata["Training Data"].lower()
+        )
+        assert re.fullmatch(rf"R-{depth}b?(-D\d+)?(-MG124)?", metadata["Architecture"][0])
+
+
+OF_OTHER_HEADS = [path for path in METAFILES if path != METAFILE]
+
+
+@pytest.mark.parametrize("path", OF_OTHER_HEADS, ids=lambda path: path.parent.name)
+def test_configs_of_a_family_are_short(path):
+    for config in path.parent.glob("*.py"):
+        assert len(config.read_text().splitlines()) <= 15, config.name
 
 
 def test_metafile_and_page_have_the_same_rows():

@@ -36,18 +36,16 @@ class ContextEncoding(nn.Module):
     def __init__(self, channels: int, num_codes: int, **layer_cfgs: dict | None) -> None:
         super().__init__()
         self.encoding_project = ConvModule(channels, channels, 1, **layer_cfgs)
-        # One that normalises (N, num_codes, C).
-        norm_cfg = dict(layer_cfgs["norm_cfg"] or {"type": "BN"})
-        if norm_cfg["type"] in ("BN", "BN2d"):
-            norm_cfg["type"] = "BN1d"
         self.encoding = nn.Sequential(
             Encoding(channels, num_codes),
-            build_norm_layer(norm_cfg, num_codes)[1],
+            build_norm_layer(layer_cfgs["norm_cfg"] or {"type": "BN"}, num_codes)[1],
             nn.ReLU(inplace=True),
         )
         self.fc = nn.Sequential(nn.Linear(channels, channels), nn.Sigmoid())
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        code = self.encoding(self.encoding_project(x)).mean(dim=1)  # (N, C)
+        encode, norm, act = self.encoding
+        residuals = encode(self.encoding_project(x)).unsqueeze(3)  # (N, K, C, 1), an image's shape
+        code = act(norm(residuals)).squeeze(3).mean(dim=1)  # (N, C)
         gains = self.fc(code)[:, :, None, None]  # (N, C, 1, 1)
         return code, (x + x * gains).relu()

@@ -1,7 +1,6 @@
 """The segmentor whose decode head is a row of them."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -22,9 +21,31 @@ class CascadeEncoderDecoder(EncoderDecoder):
     Source: ``mmseg.models.CascadeEncoderDecoder``.
     """
 
-    def __init__(self, num_stages: int, **options: Any) -> None:
+    def __init__(
+        self,
+        num_stages: int,
+        backbone: dict,
+        decode_head: Sequence[dict],
+        neck: dict | None = None,
+        auxiliary_head: dict | Sequence[dict] | None = None,
+        train_cfg: dict | None = None,
+        test_cfg: dict | None = None,
+        data_preprocessor: dict | nn.Module | None = None,
+        pretrained: str | None = None,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
         self.num_stages = num_stages
-        super().__init__(**options)
+        super().__init__(
+            backbone,
+            decode_head,  # type: ignore[arg-type]
+            neck=neck,
+            auxiliary_head=auxiliary_head,
+            train_cfg=train_cfg,
+            test_cfg=test_cfg,
+            data_preprocessor=data_preprocessor,
+            pretrained=pretrained,
+            init_cfg=init_cfg,
+        )
 
     def _build_decode_head(self, cfg: Sequence[dict]) -> nn.Module:  # type: ignore[override]
         if isinstance(cfg, dict) or len(cfg) != self.num_stages:

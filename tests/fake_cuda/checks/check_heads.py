@@ -18,6 +18,9 @@ spec = importlib.util.spec_from_file_location("head_cases", CASES)
 head_cases = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(head_cases)
 
+# Each time, not only in a long run: a loss of labels' histogram, and a row of heads.
+OFTEN = {("EncHead", "fp16"), ("OCRHead", "fp16")}
+
 
 def built(name: str) -> nn.Module:
     init_default_scope(SCOPE)
@@ -27,12 +30,9 @@ def built(name: str) -> nn.Module:
 @pytest.mark.parametrize(
     ("name", "precision"),
     [
-        *((name, "fp16") for name in head_cases.HEADS),
-        *(
-            pytest.param(name, precision, marks=pytest.mark.slow)
-            for name in head_cases.HEADS
-            for precision in ("fp32", "bf16", None)
-        ),
+        pytest.param(name, each, marks=[] if (name, each) in OFTEN else pytest.mark.slow)
+        for name in head_cases.HEADS
+        for each in ("fp16", "fp32", "bf16", None)
     ],
 )
 def test_labels_and_losses(gpu: FakeGpu, name: str, precision: str | None):

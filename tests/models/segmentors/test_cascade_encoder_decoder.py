@@ -1,8 +1,10 @@
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 
+from mmseg_gc.config import load_config
 from mmseg_gc.errors import UserError
 from mmseg_gc.registry import MODELS
 
@@ -50,3 +52,11 @@ def test_which_of_the_heads_does_not_fit(cascade_cfg: dict) -> None:
     cascade_cfg["decode_head"][1]["in_channels"] = 2048
     with pytest.raises(UserError, match=r"model.decode_head.1.in_channels=2048 .* in_channels=64"):
         MODELS.build(cascade_cfg)
+
+
+def test_a_config_may_list_heads() -> None:
+    path = (
+        Path(__file__).parents[3] / "configs/ocrnet/ocrnet_r101-d8_4xb2-40k_cityscapes-512x1024.py"
+    )
+    heads = load_config(path).model.decode_head
+    assert [head.type for head in heads] == ["FCNHead", "OCRHead"]
