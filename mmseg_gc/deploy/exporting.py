@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmseg_gc.deploy.formats import (
     OPSET,
@@ -29,10 +29,11 @@ from mmseg_gc.deploy.formats import (
 from mmseg_gc.deploy.gate import Size, Verdict, compare, sizes_for
 from mmseg_gc.deploy.int8 import SENSITIVE, quantised, require_int8
 from mmseg_gc.deploy.metadata import describe, in_channels, versions
-from mmseg_gc.deploy.network import ExportNetwork
+from mmseg_gc.deploy.network import ExportNetwork, require_exportable
 from mmseg_gc.deploy.runtimes import open_runtime
 from mmseg_gc.deploy.samples import Sample, calibration_samples, gate_samples
 from mmseg_gc.errors import UserError
+from mmseg_gc.models.segmentors import EncoderDecoder
 
 FAILED = "FAILED"
 
@@ -87,6 +88,7 @@ def export_model(
     """
     out = Path(out)
     check_options(out, options)
+    model = require_exportable(model)
     model.eval().requires_grad_(False)
     network = ExportNetwork(model, output=options.output, bake=options.bake).eval()
     channels = in_channels(model)
@@ -181,7 +183,7 @@ def _require_fit(samples: Sequence[Sample], network: ExportNetwork, channels: in
             )
 
 
-def _base(model: nn.Module, samples: Sequence[Sample]) -> Size:
+def _base(model: EncoderDecoder, samples: Sequence[Sample]) -> Size:
     """What goes through the network at once: a window, or an image."""
     if model.test_cfg.get("mode", "whole") == "slide":
         height, width = model.test_cfg.crop_size
@@ -192,7 +194,7 @@ def _base(model: nn.Module, samples: Sequence[Sample]) -> Size:
 
 def _tries(
     network: ExportNetwork,
-    model: nn.Module,
+    model: EncoderDecoder,
     cfg: Config,
     channels: int,
     options: ExportOptions,
@@ -232,7 +234,7 @@ def _in_precision(onnx: OnnxFile, options: ExportOptions) -> Exported:
 
 
 def _as_input(
-    sample: Sample, network: ExportNetwork, model: nn.Module, shape: Size | None
+    sample: Sample, network: ExportNetwork, model: EncoderDecoder, shape: Size | None
 ) -> np.ndarray:
     raw = (sample.image if shape is None else sample.resized(shape))[None]
     if network.bake:
@@ -251,7 +253,7 @@ def _runtime_name(to: str) -> str:
     return f"{package} {versions().get(package, '')}".strip()
 
 
-def _sha256(weights: str | Path, model: nn.Module) -> str:
+def _sha256(weights: str | Path, model: EncoderDecoder) -> str:
     """Of the checkpoint's file; where it's at an address, of the weights' bytes."""
     digest = hashlib.sha256()
     if weights and Path(weights).is_file():

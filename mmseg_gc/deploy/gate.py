@@ -5,12 +5,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmseg_gc.deploy.network import ExportNetwork
 from mmseg_gc.deploy.samples import Sample
 from mmseg_gc.evaluation.confusion import class_figures, confusion_counts
 from mmseg_gc.inference import ResampledLogits, labels_of
+from mmseg_gc.models.segmentors import EncoderDecoder
 
 Size = tuple[int, int]
 # In float32: the largest difference of logits, relative to the largest of torch's, and the share of
@@ -97,7 +98,7 @@ def sizes_for(base: Size, shape: Size | None) -> list[Size]:
 
 @torch.no_grad()
 def compare(
-    model: nn.Module,
+    model: EncoderDecoder,
     network: ExportNetwork,
     exported: Callable[[Tensor], Tensor],
     samples: Sequence[Sample],
@@ -129,7 +130,7 @@ def compare(
 class _Logits:
     """The plain network in torch; ``last`` are the normalised images that it was shown last."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: EncoderDecoder) -> None:
         self.model = model
         self.last: Tensor = torch.empty(0)
 
@@ -141,7 +142,7 @@ class _Logits:
 class _Tally:
     """Differences, equal labels and confusion counts over images of one size."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: EncoderDecoder) -> None:
         self.model = model
         self.num_classes = max(model.num_classes, 2)
         self.ignore_index = getattr(model.decode_head, "ignore_index", None)

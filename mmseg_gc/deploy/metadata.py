@@ -16,6 +16,7 @@ from mmseg_gc.config.unlabelled import without_labels
 from mmseg_gc.deploy.network import INPUT_NAME, ExportNetwork
 from mmseg_gc.errors import UserError
 from mmseg_gc.evaluation.label_files import NUMBERING
+from mmseg_gc.models.segmentors import EncoderDecoder
 from mmseg_gc.version import __version__
 
 MARK = "mmseg_gc"  # the key that tells our files from others; its value is the version
@@ -59,7 +60,7 @@ OPTIONAL = (
 
 
 def describe(
-    model: nn.Module,
+    model: EncoderDecoder,
     network: ExportNetwork,
     cfg: Config,
     *,
@@ -122,7 +123,7 @@ def describe(
     }
 
 
-def in_channels(model: nn.Module) -> int:
+def in_channels(model: EncoderDecoder) -> int:
     """Channels of the images that the backbone takes."""
     first = next(m for m in model.backbone.modules() if isinstance(m, nn.Conv2d))
     return first.in_channels

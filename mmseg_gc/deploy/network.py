@@ -28,7 +28,9 @@ class ExportNetwork(nn.Module):
         UserError: ``model`` has a part that can't be exported, or ``bake`` has nothing to bake.
     """
 
-    def __init__(self, model: nn.Module, *, output: str = "logits", bake: bool = False) -> None:
+    def __init__(
+        self, model: EncoderDecoder, *, output: str = "logits", bake: bool = False
+    ) -> None:
         super().__init__()
         require_exportable(model)
         if output not in OUTPUTS:
@@ -68,6 +70,7 @@ class ExportNetwork(nn.Module):
             probabilities = logits.sigmoid()
             if self.output == "probabilities":
                 return probabilities
+            assert self.threshold is not None
             return (probabilities > self.threshold).squeeze(1).to(torch.uint8)
         if self.output == "probabilities":
             return logits.softmax(dim=1)
@@ -80,8 +83,8 @@ class ExportNetwork(nn.Module):
         return (values - self.mean) / self.std if self.normalises else values
 
 
-def require_exportable(model: nn.Module) -> None:
-    """Refuse a model of which another program couldn't compute the same.
+def require_exportable(model: nn.Module) -> EncoderDecoder:
+    """``model`` itself, if another program can compute the same.
 
     Raises:
         UserError: it's no plain segmentor, or has deformable convolution or other compiled ops.
@@ -109,3 +112,4 @@ def require_exportable(model: nn.Module) -> None:
             f"{type(model).__name__} or its head predicts by methods of its own, which a file "
             "wouldn't have: export needs the methods of EncoderDecoder and BaseDecodeHead."
         )
+    return model

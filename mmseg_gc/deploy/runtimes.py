@@ -1,7 +1,7 @@
 """ONNX Runtime and OpenVINO: open an exported file, read its metadata, run it."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -123,13 +123,12 @@ class Runtime:
     Copied or pickled it is its path and options, and is opened again.
     """
 
+    _open: Callable[..., None]  # with the options of the runtime
+
     def __init__(self, path: str | Path, **options: Any) -> None:
         self.path = Path(path)
         self.options = options
         self._open(**options)
-
-    def _open(self, **options: Any) -> None:
-        raise NotImplementedError
 
     def _run(self, image: np.ndarray) -> np.ndarray:
         raise NotImplementedError
