@@ -1,7 +1,7 @@
 """The asymmetric non-local head."""
 
 from collections.abc import Sequence
-from typing import Unpack
+from typing import Any, Unpack
 
 import torch
 from mmcv.cnn import ConvModule
@@ -29,7 +29,7 @@ class PyramidAttention(nn.Module):
         key_pool_scales: Sequence[int],
         share_key_query: bool,
         activates: bool,
-        **layer_cfgs: dict | None,
+        **layer_cfgs: Any,
     ) -> None:
         super().__init__()
         self.stages = nn.ModuleList(

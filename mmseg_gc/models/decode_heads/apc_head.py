@@ -1,7 +1,7 @@
 """The adaptive pyramid context head."""
 
 from collections.abc import Sequence
-from typing import Unpack
+from typing import Any, Unpack
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +25,7 @@ class AdaptiveContext(nn.Module):
         fusion: bool,
         in_channels: int,
         channels: int,
-        **layer_cfgs: dict | None,
+        **layer_cfgs: Any,
     ) -> None:
         super().__init__()
         self.pool_scale = pool_scale

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -70,13 +70,14 @@ class Cascade(nn.ModuleList):
         The first head looks at its input once; in ``mmseg`` it looks once more for the second one,
         with its dropout drawn anew, and moves its running statistics twice.
         """
-        logits, losses = self[0](inputs), []
-        losses.append(self[0].loss_by_feat(logits, samples))
-        for head in list(self)[1:]:
+        first, *others = cast("list[Any]", list(self))
+        logits = first(inputs)
+        losses = [first.loss_by_feat(logits, samples)]
+        for head in others:
             previous = logits
             logits = head(inputs, previous)
             losses.append(head.loss_by_feat(logits, samples))
         return {f"decode_{i}.{k}": v for i, one in enumerate(losses) for k, v in one.items()}
 
     def check_labels(self, batch_data_samples: list[SegDataSample]) -> None:
-        self[-1].check_labels(batch_data_samples)
+        cast("Any", self[-1]).check_labels(batch_data_samples)

@@ -27,7 +27,7 @@ class PositionAttention(SelfAttentionBlock):
         )
         self.gamma = Scale(0)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         return self.gamma(super().forward(x, x)) + x
 
 

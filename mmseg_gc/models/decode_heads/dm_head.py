@@ -1,7 +1,7 @@
 """The dynamic multi-scale filters head."""
 
 from collections.abc import Sequence
-from typing import Unpack
+from typing import Any, Unpack
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +25,7 @@ class DynamicFilter(nn.Module):
         fusion: bool,
         in_channels: int,
         channels: int,
-        **layer_cfgs: dict | None,
+        **layer_cfgs: Any,
     ) -> None:
         super().__init__()
         self.filter_size = filter_size

@@ -1,7 +1,7 @@
 """The interlaced sparse self-attention head."""
 
 from collections.abc import Sequence
-from typing import Unpack
+from typing import Any, Unpack
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +16,7 @@ from mmseg_gc.registry import MODELS
 class Relation(SelfAttentionBlock):
     """Attention of a map to itself, with a convolution after it."""
 
-    def __init__(self, in_channels: int, channels: int, **layer_cfgs: dict | None) -> None:
+    def __init__(self, in_channels: int, channels: int, **layer_cfgs: Any) -> None:
         super().__init__(
             key_in_channels=in_channels,
             query_in_channels=in_channels,
@@ -28,7 +28,7 @@ class Relation(SelfAttentionBlock):
         )
         self.output_project = ConvModule(in_channels, in_channels, 1, **layer_cfgs)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         return self.output_project(super().forward(x, x))
 
 

@@ -1,7 +1,7 @@
 """The object-contextual representations head."""
 
 from collections.abc import Sequence
-from typing import Unpack
+from typing import Any, Unpack
 
 import torch
 from mmcv.cnn import ConvModule
@@ -17,9 +17,7 @@ from mmseg_gc.registry import MODELS
 class ObjectAttention(SelfAttentionBlock):
     """What each position gathers from the objects, beside the position itself."""
 
-    def __init__(
-        self, in_channels: int, channels: int, scale: int, **layer_cfgs: dict | None
-    ) -> None:
+    def __init__(self, in_channels: int, channels: int, scale: int, **layer_cfgs: Any) -> None:
         super().__init__(
             key_in_channels=in_channels,
             query_in_channels=in_channels,
@@ -71,7 +69,9 @@ class OCRHead(BaseCascadeDecodeHead):
         )
         self.bottleneck = self._conv_module(self.in_channels, channels, 3)
 
-    def forward(self, inputs: Sequence[Tensor], prev_output: Tensor) -> Tensor:
+    def forward(  # type: ignore[override]
+        self, inputs: Sequence[Tensor], prev_output: Tensor
+    ) -> Tensor:
         """Logits (N, out_channels, h, w) from feature maps and the logits of another head."""
         feats = self.bottleneck(self._transform_inputs(inputs))  # (N, channels, h, w)
         prev_output = self._resized(prev_output, feats.shape[2:])

@@ -1,5 +1,7 @@
 """The layers of context encoding: an image's residuals to learnt codewords."""
 
+from typing import Any
+
 import torch
 from mmcv.cnn import ConvModule, build_norm_layer
 from torch import Tensor, nn
@@ -33,7 +35,7 @@ class Encoding(nn.Module):
 class ContextEncoding(nn.Module):
     """The code (N, C) of a whole map, and the map with each channel raised by its share of it."""
 
-    def __init__(self, channels: int, num_codes: int, **layer_cfgs: dict | None) -> None:
+    def __init__(self, channels: int, num_codes: int, **layer_cfgs: Any) -> None:
         super().__init__()
         self.encoding_project = ConvModule(channels, channels, 1, **layer_cfgs)
         self.encoding = nn.Sequential(

@@ -1,6 +1,7 @@
 """The pyramid of pooled maps that PSPNet and UPerNet share."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from mmcv.cnn import ConvModule
 from torch import Tensor, nn
@@ -35,7 +36,7 @@ class PyramidPooling(nn.ModuleList):
         channels: int,
         *,
         align_corners: bool,
-        **layer_cfgs: dict | None,
+        **layer_cfgs: Any,
     ) -> None:
         super().__init__(
             nn.Sequential(

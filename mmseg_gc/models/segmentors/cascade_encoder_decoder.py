@@ -1,6 +1,7 @@
 """The segmentor whose decode head is a row of them."""
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -59,8 +60,8 @@ class CascadeEncoderDecoder(EncoderDecoder):
     def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
         """Losses and accuracies of all heads as ``decode_<i>.*``, ``aux.*`` or ``aux_<i>.*``."""
         features = self.extract_feat(inputs)
-        losses = self.decode_head.losses(features, data_samples, self.train_cfg)
+        losses: dict[str, Tensor] = self.decode_head.losses(features, data_samples, self.train_cfg)
         for prefix, head in self._auxiliary_heads().items():
-            of_head = head.loss(features, data_samples, self.train_cfg)
+            of_head = cast("Any", head).loss(features, data_samples, self.train_cfg)
             losses |= {f"{prefix}.{name}": value for name, value in of_head.items()}
         return losses
