@@ -13,6 +13,7 @@ import pytest
 from pages import ROOT, Block
 
 from mmseg_gc.cli.main import main
+from mmseg_gc.visualization import SegLocalVisualizer
 
 # Three iterations in place of thousands, of which the best weights are the last; R18's widest map
 # is 64 wide in the narrow model of the tests.
@@ -95,6 +96,8 @@ class Stage:
             words = [*words[:3], *SHORT, *words[3:]]
         if words[:2] == ["mmseg_gc", "check"]:
             words += ["--nproc", "1"]
+        # mmengine keeps one drawer a name in a process, with the folder of the run that made it.
+        SegLocalVisualizer._instance_dict.clear()
         with pytest.raises(SystemExit) as stopped:
             if words[0] == "mmseg_gc":
                 main(words[1:])
