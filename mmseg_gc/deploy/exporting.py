@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmseg_gc.deploy.formats import (
     OPSET,

@@ -28,6 +28,9 @@ class ExportNetwork(nn.Module):
         UserError: ``model`` has a part that can't be exported, or ``bake`` has nothing to bake.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self, model: EncoderDecoder, *, output: str = "logits", bake: bool = False
     ) -> None:
