@@ -1,5 +1,7 @@
 """What is exported of a segmentor: images in; logits, labels or probabilities out."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -45,7 +47,7 @@ class ExportNetwork(nn.Module):
         self.bake = bake
         self.align_corners: bool = model.align_corners
         self.out_channels: int = model.out_channels
-        self.threshold = getattr(model.decode_head, "threshold", None)
+        self.threshold: Any = getattr(model.decode_head, "threshold", None)
         preprocessor = model.data_preprocessor
         self.swaps_channels = bool(getattr(preprocessor, "swaps_channels", False))
         self.normalises = bool(getattr(preprocessor, "normalises", False))
