@@ -13,7 +13,7 @@ from mmengine.model import BaseModel
 from tqdm import tqdm
 
 from mmseg_gc.apis.building import init_model
-from mmseg_gc.apis.devices import chosen_device
+from mmseg_gc.apis.devices import chosen_device, require_device
 from mmseg_gc.apis.expected import Expected, Image, drawable
 from mmseg_gc.apis.inference import label_each
 from mmseg_gc.apis.predict import sentence_of
@@ -21,6 +21,7 @@ from mmseg_gc.apis.sources import Named, find
 from mmseg_gc.atomic import left_behind
 from mmseg_gc.config.zoo import config_names, published_weights
 from mmseg_gc.datasets.files import IMAGE_SUFFIXES
+from mmseg_gc.datasets.named import SHORT_NAMES
 from mmseg_gc.engine.work_dir import check_work_dir
 from mmseg_gc.errors import UserError
 from mmseg_gc.evaluation.label_files import LabelFiles, is_whole, label_file_ids
@@ -83,12 +84,14 @@ class MMSegInferencer:
         batch_size: int = 1,
     ):
         self.batch_size = _checked(batch_size)
+        device = chosen_device(device)
+        require_device(device)  # before weights are fetched
         if weights is None and isinstance(model, str):
             weights = published_weights(model)
         self.model: BaseModel = init_model(
             model,
             weights,
-            device=chosen_device(device),
+            device=device,
             precision=precision,
             compile=compile,
             accelerate=accelerate,
@@ -98,7 +101,8 @@ class MMSegInferencer:
         self._written: dict[tuple[str, str], str] = {}  # folder and name of a result: its image
         known: Any = self.model.dataset_meta
         if dataset_name:
-            known = getattr(DATASETS.get(dataset_name), "METAINFO", None)
+            known = DATASETS.get(SHORT_NAMES.get(dataset_name.lower(), dataset_name))
+            known = getattr(known, "METAINFO", None)
             if known is None:
                 raise UserError(
                     f"dataset_name {dataset_name!r} is no data set here; name its class, such as "

@@ -55,7 +55,7 @@ def test_near_names_are_offered(source, told, tmp_path, monkeypatch):
     [
         ("x/../_base_/models/gcnet_r50-d8.py", "_base_/models/gcnet_r50-d8.py"),
         ("configs/_base_/default_runtime.py", "_base_/default_runtime.py"),
-        ("_base_/models/pspnet_r50-d8.py", None),
+        ("_base_/models/segformer_mit-b0.py", None),
         (
             "./gcnet_r50-d8_4xb2-40k_cityscapes-512x1024.py",
             "gcnet/gcnet_r50-d8_4xb2-40k_cityscapes-512x1024.py",

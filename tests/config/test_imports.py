@@ -31,8 +31,8 @@ def module(tmp_path, monkeypatch):
             r"exist here; (mmseg_gc\.models\.losses has Accuracy|did you mean)",
         ),
         (
-            "from mmseg.models.decode_heads.psp_head import PSPHead\n",
-            r"\.py, line 1, imports mmseg\.models\.decode_heads\.psp_head, which doesn't exist "
+            "from mmseg.models.decode_heads.cc_head import CCHead\n",
+            r"\.py, line 1, imports mmseg\.models\.decode_heads\.cc_head, which doesn't exist "
             r"here; mmseg\.models\.decode_heads has .*GCHead",
         ),
         ("from mmcv.runner import BaseModule\n", r"was mmcv 1's: take it from mmengine\.model"),
@@ -74,13 +74,13 @@ def test_imports_that_may_fail_are_told(module, monkeypatch):
     ("text", "message"),
     [
         (
-            "from mmseg.models.decode_heads import PSPHead\nmodel = dict(type=PSPHead)\n",
-            r"pure\.py, line 1, imports PSPHead of mmseg_gc\.models\.decode_heads, which doesn't "
+            "from mmseg.models.decode_heads import Zz\nmodel = dict(type=Zz)\n",
+            r"pure\.py, line 1, imports Zz of mmseg_gc\.models\.decode_heads, which doesn't "
             "exist here; .* has .*GCHead",
         ),
         (
-            "from mmseg.models.necks.fpn import FPN\nmodel = dict(type=FPN)\n",
-            r"imports FPN of mmseg_gc\.models\.necks\.fpn, which doesn't exist",
+            "from mmseg.models.necks.mla_neck import MLANeck\nmodel = dict(type=MLANeck)\n",
+            r"imports MLANeck of mmseg_gc\.models\.necks\.mla_neck, which doesn't exist",
         ),
     ],
 )

@@ -18,6 +18,7 @@ OWN_FOLDERS = ("configs/", "tools/", "docs/", "tests/", "requirements/", "mmseg_
 PLACEHOLDER = re.compile(r"[*{}…<>]|[A-Z]{3,}")
 # Scripts that hand their options on.
 WRAPPED = {"dist_train": "train", "slurm_train": "train", "dist_test": "test", "slurm_test": "test"}
+WITH_COMMANDS = ("convert", "hub")  # whose first word has options of its own
 ASSIGNED = re.compile(r"[A-Z_]+=")
 
 
@@ -57,8 +58,8 @@ def _of_command(words: list[str]) -> list[str]:
         return []
     if words[0] not in commands():
         return [f"no command {words[0]}"]
-    if words[:1] == ["convert"] and len(words) > 1:
-        return _unknown(options_of_script(f"tools/convert_datasets/{words[1]}.py"), words[2:])
+    if words[0] in WITH_COMMANDS and len(words) > 1:
+        return _unknown(options_of_command(*words[:2]), words[2:])
     return _unknown(options_of_command(words[0]), words[1:])
 
 
@@ -98,8 +99,8 @@ class _Variables(frozenset):
 
 
 @functools.cache
-def options_of_command(name: str) -> frozenset[str]:
-    return _in_help(lambda: main([name, "--help"]))
+def options_of_command(*names: str) -> frozenset[str]:
+    return _in_help(lambda: main([*names, "--help"]))
 
 
 @functools.cache

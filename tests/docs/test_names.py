@@ -18,6 +18,7 @@ LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 SCRIPTS = (
     "tools/convert_datasets/camvid.py",
     "tools/convert_datasets/cityscapes.py",
+    "tools/convert_datasets/potsdam.py",
     "tools/pack_dataset.py",
     "tools/verify_zoo.py",
     "tools/gpu_check",

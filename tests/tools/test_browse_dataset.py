@@ -60,7 +60,9 @@ def test_contact_sheet(browse, tmp_path):
     assert cv2.imread(str(tmp_path / "sheet.png")).shape == (2 * 72 + 18, 96 + 12, 3)
 
 
-def test_wrong_arguments(browse, tmp_path):
-    assert browse().status == 2
+def test_wrong_arguments(browse, tmp_path, monkeypatch):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    finished = browse()
+    assert finished.status == 1 and "no screen here" in finished.err
     finished = browse("--out", tmp_path / "a", "--number", 0)
     assert finished.status == 1 and "--number is 0" in finished.err

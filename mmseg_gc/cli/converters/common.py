@@ -234,12 +234,9 @@ def strangers(labels: np.ndarray, ids: Iterable[int]) -> list[int]:
 
 
 def run(
-    step: str,
-    work: Callable[[Task], bool],
-    tasks: Sequence[Task],
-    nproc: int,
+    step: str, work: Callable[[Task], bool], tasks: Sequence[Task], nproc: int,
     dry_run: bool = False,
-) -> Tally:
+) -> Tally:  # fmt: skip
     """Do ``work`` on every task in parallel; it returns whether there was something to do.
 
     A `UserError` counts the task as failed and the others go on.
@@ -341,8 +338,7 @@ def summarise(tallies: list[Tally], dry_run: bool, root: Path) -> None:
         table.add_row([tally.step, tally.done, tally.skipped, len(tally.failures)])
     print(table)
     failures = [failure for tally in tallies for failure in tally.failures]
-    for failure in failures[1:20]:
-        print(failure, file=sys.stderr)
+    print(*failures[1:20], sep="\n", end="\n" if failures[1:] else "", file=sys.stderr)
     if failures:
         raise UserError(
             f"{len(failures)} of the files failed, the first because {failures[0].rstrip('.')}; "
