@@ -136,9 +136,13 @@ def _losses(side: Side, model: nn.Module, case: str) -> tuple[dict, dict]:
 
 
 def _steps(side: Side, name: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The loss at each of some steps of SGD, in float64."""
+    """The loss at each of some steps of SGD, in float64.
+
+    The rate is low: the random weights' gradients are large, and at 0.01 a last digit that differs
+    grows to a thousandth within the steps.
+    """
     model = _model(side, name, False, weights).double().train()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4)
     losses = {}
     for step in range(STEPS):
         images = side.inputs["step images"][step].double().sub(120).div(60)
