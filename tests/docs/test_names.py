@@ -16,6 +16,9 @@ INLINE = re.compile(r"`([^`]+)`")
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 # Tools without a command of the same name whose options the pages name.
 SCRIPTS = (
+    "demo/rs_image_inference.py",
+    "tools/analysis_tools/visualization_cam.py",
+    "tools/benchmarks/compare_techniques.py",
     "tools/convert_datasets/camvid.py",
     "tools/convert_datasets/cityscapes.py",
     "tools/convert_datasets/potsdam.py",
