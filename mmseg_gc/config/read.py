@@ -107,8 +107,8 @@ def _set_anew(before: Config, path: Path, reading: Reading, explicit: Set[str]) 
     after = _from_file(path, reading, carries=True)
     changes = _changes(before, after, reading.runner_keys)
     if changes:
-        some = ", ".join(f"{key}={value!r}"[:80] for key, value in changes[:6])
-        more = f" and {len(changes) - 6} more" if len(changes) > 6 else ""
+        some = ", ".join(f"{key}={value!r}"[:80] for key, value in changes[:3])
+        more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""
         print_log(
             f"{', '.join(names)} set anew, carried through to {some}{more}.", logger="current"
         )

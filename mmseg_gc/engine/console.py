@@ -48,13 +48,14 @@ def quiet_screen() -> None:
 @contextmanager
 def silent_notices() -> Iterator[None]:
     """Let only warnings reach the screen meanwhile."""
-    before = [(handler, handler.level) for handler in screen_handlers()]
+    before = [(handler, handler.level, handler.formatter) for handler in screen_handlers()]
     quiet_screen()
     try:
         yield
     finally:
-        for handler, level in before:
+        for handler, level, formatter in before:
             handler.setLevel(level)
+            handler.setFormatter(formatter)
 
 
 @contextmanager

@@ -120,6 +120,7 @@ def test_what_is_set_anew_is_told_once_on_the_screen_and_in_the_file(train, tmp_
     assert finished.status == 0, finished.err
     told = "optimizer set anew, carried through to optim_wrapper.optimizer.lr=0.005."
     [log] = (tmp_path / "work").glob("*/*.log")
+    assert f"Warning: {told}" not in finished.out  # it is none
     assert finished.out.count(told) == 1 and log.read_text().count(told) == 1
     assert re.search(r"^iter 1/1 .* lr 0\.005 ", finished.out, re.MULTILINE)
 
