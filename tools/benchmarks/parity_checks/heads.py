@@ -60,14 +60,18 @@ def _one(side: Side, name: str) -> Results:
         losses |= of_loss[0]
         grads |= of_loss[1]
     steps = {} if side.quick else _steps(side, name, weights)
-    return {
+    # The reference takes up EncHead's loss_se in float32 whatever the model's type is.
+    kind = "losses" if name.startswith("EncHead") else "losses, float64"
+    found: Results = {
         "exact": {f"{name}: state-dict keys and shapes": keys},
         "scores": {f"{name}: logits, whole, slide, ms+flip": scores},
         "labels": {f"{name}: labels, whole, slide, ms+flip": labels},
         "losses": {f"{name}: losses and accuracies": losses},
         "gradients": {f"{name}: gradient of each parameter": grads},
-        "losses, float64": {f"{name}: {STEPS} steps, losses": steps} if steps else {},
     }
+    if steps:
+        found.setdefault(kind, {})[f"{name}: {STEPS} steps, losses"] = steps
+    return found
 
 
 def _model(side: Side, name: str, align_corners: bool, weights: dict[str, Tensor]) -> nn.Module:
@@ -138,11 +142,11 @@ def _losses(side: Side, model: nn.Module, case: str) -> tuple[dict, dict]:
 def _steps(side: Side, name: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """The loss at each of some steps of SGD, in float64.
 
-    The rate is low: the random weights' gradients are large, and at 0.01 a last digit that differs
-    grows to a thousandth within the steps.
+    The rate is low: random weights' gradients are large. At 1e-3 one unit in the last place of the
+    reference's own weights moves DepthwiseSeparableASPPHead's loss by 1e-8 within the steps.
     """
     model = _model(side, name, False, weights).double().train()
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4)
+    optimizer = torch.optim.SGD(model.parameters(), lr=3e-4, momentum=0.9, weight_decay=5e-4)
     losses = {}
     for step in range(STEPS):
         images = side.inputs["step images"][step].double().sub(120).div(60)
