@@ -6,6 +6,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from mmseg_gc.config.check_settings import accepted_keys
+from mmseg_gc.config.old.keys import backend_args
 from mmseg_gc.errors import UserError
 from mmseg_gc.registry import MODELS, SCOPE
 
@@ -30,6 +31,8 @@ def adopt_scope(cfg: Config) -> None:
         kind = node.get("type")
         if isinstance(kind, str) and kind.startswith(f"{FOREIGN_SCOPE}."):
             node["type"] = kind.removeprefix(f"{FOREIGN_SCOPE}.")
+        if isinstance(kind, str) and kind.rpartition(".")[2].startswith("Load"):
+            backend_args(node)  # early configs of 1.x have the key of 0.x
 
 
 def dicts(node: Any) -> Iterator[dict]:

@@ -1,11 +1,13 @@
 """Check what mmengine reads from a config key by key, without a registry."""
 
 import inspect
+import logging
 import re
 from collections.abc import Mapping
 from typing import Any
 
 import torch
+from mmengine.logging import print_log
 from mmengine.registry import Registry
 
 from mmseg_gc import registry as ours
@@ -169,7 +171,15 @@ def check_optim_wrapper(node: Mapping) -> None:
     check_keys(paramwise, path, PARAMWISE_KEYS)
     path += ".custom_keys"
     for name in (custom := _dict(paramwise, "custom_keys", path)):
-        check_keys(_dict(custom, name, f"{path}.{name}"), f"{path}.{name}", CUSTOM_KEY_KEYS)
+        own = _dict(custom, name, f"{path}.{name}")
+        if "wd_mult" in own:  # of DNLNet, whose published weights learned without
+            print_log(
+                f"config key {path}.{name}.wd_mult does nothing, as in mmsegmentation; decay_mult "
+                "is what sets the weight decay.",
+                logger="current",
+                level=logging.WARNING,
+            )
+        check_keys(own, f"{path}.{name}", CUSTOM_KEY_KEYS | {"wd_mult"})
     _check_clipping(_dict(node, "clip_grad", "optim_wrapper.clip_grad"))
 
 

@@ -29,6 +29,19 @@ def test_the_scope_of_a_part():
     assert first.loss == dict(type="CE", _scope_="mmseg_gc")
 
 
+def test_early_configs_name_the_storage_as_0_x_did():
+    steps = [
+        dict(type="LoadImageFromFile", file_client_args=dict(backend="disk")),
+        dict(type="mmseg.LoadAnnotations", file_client_args=dict(backend="petrel")),
+    ]
+    cfg = Config(dict(tta_pipeline=steps))
+    adopt_scope(cfg)
+    assert cfg.tta_pipeline == [
+        dict(type="LoadImageFromFile"),
+        dict(type="LoadAnnotations", backend_args=dict(backend="petrel")),
+    ]
+
+
 def test_hooks_that_every_training_has_need_no_type():
     hooks = dict(
         label_check=dict(interval=5), preemption=dict(type="Own"), nonfinite_loss=None, own=dict()

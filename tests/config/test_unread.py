@@ -221,3 +221,14 @@ def test_each_key_of_the_pages_changes_what_a_run_reads(key, value):
     default, changed = load_config(ROW), load_config(ROW, {key: value})
     read = [{name: cfg.get(name) for name in KEYS if name in cfg} for cfg in (default, changed)]
     assert read[0] != read[1]
+
+
+def test_a_dead_key_of_published_configs_is_told(tmp_path, monkeypatch):
+    """DNLNet's asks for no decay by a key that mmengine doesn't know."""
+    said = []
+    where = "mmseg_gc.config.check_settings.print_log"
+    monkeypatch.setattr(where, lambda text, **_: said.append(text))
+    keys = "dict(theta=dict(wd_mult=0.0))"
+    text = f"{OWN}optim_wrapper = dict(paramwise_cfg=dict(custom_keys={keys}))\n"
+    load_config(write(tmp_path / "own.py", text))
+    assert len(said) == 1 and "theta.wd_mult does nothing" in said[0] and "decay_mult" in said[0]
