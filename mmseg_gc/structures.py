@@ -1,5 +1,8 @@
 """The container that carries labels, predictions and meta information of one image."""
 
+import importlib
+from typing import Any
+
 import torch
 from mmengine.structures import BaseDataElement, PixelData
 
@@ -43,3 +46,10 @@ def _pinned(element: BaseDataElement) -> BaseDataElement:
         elif isinstance(value, torch.Tensor):
             copy.set_data({name: value.pin_memory()})
     return copy
+
+
+def __getattr__(name: str) -> Any:
+    """The samplers, which mmsegmentation has here as well: this module itself imports no models."""
+    if name not in ("BasePixelSampler", "OHEMPixelSampler"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module("mmseg_gc.models.samplers"), name)

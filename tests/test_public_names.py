@@ -35,7 +35,7 @@ NAMES = {
     "models.necks": "FPN JPU",
     "models.segmentors": "BaseSegmentor CascadeEncoderDecoder EncoderDecoder SegTTAModel",
     "registry": "DATASETS HOOKS METRICS MODELS RUNNERS TRANSFORMS VISUALIZERS",
-    "structures": "SegDataSample",
+    "structures": "BasePixelSampler OHEMPixelSampler SegDataSample",
     "visualization": "SegLocalVisualizer",
 }
 
