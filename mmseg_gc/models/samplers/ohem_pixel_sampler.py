@@ -44,7 +44,15 @@ class OHEMPixelSampler(BasePixelSampler):
 
     @torch.no_grad()
     def sample(self, seg_logit: Tensor, seg_label: Tensor) -> Tensor:
-        """The weight (N, H, W) of logits (N, C, H, W) and label ids (N, 1, H, W)."""
+        """The weight (N, H, W) of logits (N, C, H, W) and label ids (N, 1, H, W).
+
+        Raises: UserError for two sizes.
+        """
+        if seg_logit.shape[2:] != seg_label.shape[2:]:
+            sizes = tuple(seg_logit.shape[2:]), tuple(seg_label.shape[2:])
+            raise UserError(
+                f"logits of {sizes[0]} and labels of {sizes[1]}: bring them to one size."
+            )
         label, ignore_index = seg_label.squeeze(1).long(), self.context.ignore_index
         valid = torch.ones_like(label, dtype=torch.bool)
         if ignore_index is not None:

@@ -59,3 +59,9 @@ def test_wrong_use() -> None:
     logits, label, _, context = example(DiceLoss())
     with pytest.raises(UserError, match="wants losses of single pixels"):
         OHEMPixelSampler(context).sample(logits, label)
+
+
+def test_two_sizes_are_told() -> None:
+    sampler = OHEMPixelSampler(context=SimpleNamespace(ignore_index=255), thresh=0.7)
+    with pytest.raises(UserError, match=r"logits of \(4, 5\) and labels of \(8, 10\)"):
+        sampler.sample(torch.zeros(1, 3, 4, 5), torch.zeros(1, 1, 8, 10, dtype=torch.long))
