@@ -73,3 +73,11 @@ class FCNHead(BaseDecodeHead):
         if self.concat_input:
             feats = self.conv_cat(torch.cat([x, feats], dim=1))
         return self.cls_seg(feats)
+
+    def _around(self, block: nn.Module, inputs: Sequence[Tensor]) -> Tensor:
+        """Logits as `forward`'s, with ``block`` between the first convolution and the second."""
+        x = self._transform_inputs(inputs)  # (N, in_channels, h, w)
+        feats = self.convs[1](block(self.convs[0](x)))  # (N, channels, h, w)
+        if self.concat_input:
+            feats = self.conv_cat(torch.cat([x, feats], dim=1))
+        return self.cls_seg(feats)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Unpack
 
-import torch
 from torch import Tensor
 
 from mmseg_gc.errors import UserError
@@ -66,10 +65,4 @@ class NLHead(FCNHead):
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Logits (N, out_channels, h, w) from the backbone's feature maps."""
-        x = self._transform_inputs(inputs)  # (N, in_channels, h, w)
-        feats = self.convs[0](x)  # (N, channels, h, w)
-        feats = self.nl_block(feats)
-        feats = self.convs[1](feats)
-        if self.concat_input:
-            feats = self.conv_cat(torch.cat([x, feats], dim=1))
-        return self.cls_seg(feats)
+        return self._around(self.nl_block, inputs)
