@@ -315,7 +315,7 @@ def _multiply(domain: Tensor, filters: Tensor, out: Tensor) -> None:
 def _share(work: Callable[[Sequence[Any]], None], items: Sequence[Any], dtype: torch.dtype) -> None:
     """``work`` on all of ``items``: in float32 by two threads.
 
-    An R50 at 512x1024 took 14 % less time by that; in bfloat16 it took 8 % more.
+    An R50 at 512x1024 takes less time by that; in bfloat16 it takes more.
     """
     if dtype is torch.float32:
         in_halves(work, items)
