@@ -9,6 +9,8 @@ dir=$(mkdir -p "${1:-build/package}" && cd "${1:-build/package}" && pwd)
 python=${PYTHON:-python3}
 torch=$(grep '^torch==' requirements/constraints.txt)
 
+# An environment takes 1.5 GB, so none outlives its turn, nor a failure.
+trap 'rm -rf "$dir/env" "$dir/build-env" "$dir/empty"' EXIT
 rm -rf "$dir"/* && mkdir -p "$dir/dist"
 "$python" -m venv "$dir/build-env"
 "$dir/build-env/bin/pip" install --quiet --disable-pip-version-check build
@@ -16,6 +18,7 @@ rm -rf "$dir"/* && mkdir -p "$dir/dist"
 "$dir/build-env/bin/python" -m build --outdir "$dir/dist" "$root" >"$dir/build.log" 2>&1 ||
     { tail -n 30 "$dir/build.log"; exit 1; }
 
+rm -rf "$dir/build-env"
 for file in "$dir"/dist/*; do
     rm -rf "$dir/env" "$dir/empty" && mkdir "$dir/empty"
     "$python" -m venv "$dir/env"
