@@ -20,21 +20,23 @@ def fetch(values: Tensor) -> tuple[Tensor, "torch.cuda.Event | None"]:
     return values, arrived
 
 
-class OnItsWay:
-    """The number in a tensor of one element, which a device may still be computing."""
+class OnTheirWay:
+    """The numbers in tensors of one element each, which a device may still be computing."""
 
-    def __init__(self, value: Tensor):
-        self._value, self._arrived = fetch(value.detach())
+    def __init__(self, values: dict[str, Tensor]):
+        self._names = list(values)
+        numbers = [value.detach().reshape(()).float() for value in values.values()]
+        self._values, self._arrived = fetch(torch.stack(numbers) if numbers else torch.empty(0))
 
     @property
-    def has_come(self) -> bool:
-        """Whether `value` won't make the host wait."""
+    def have_come(self) -> bool:
+        """Whether `values` won't make the host wait."""
         return self._arrived is None or self._arrived.query()
 
-    def value(self) -> float:
+    def values(self) -> dict[str, float]:
         if self._arrived is not None:
             self._arrived.synchronize()
-        return self._value.item()
+        return dict(zip(self._names, self._values.tolist(), strict=True))
 
 
 class LateHistory(HistoryBuffer):

@@ -99,9 +99,9 @@ def test_result(runner: Runner, metrics: dict | None) -> list[str]:
 
 
 def figures_text(metrics: dict) -> str:
-    """The means of ``metrics``, without the figures of single classes."""
+    """The means of ``metrics``, spelt as in mmengine's log, without those of single classes."""
     means = [
-        f"{name} {value:.2f}"
+        f"{name}: {value:.2f}"
         for name, value in metrics.items()
         if isinstance(value, float) and "." not in name
     ]

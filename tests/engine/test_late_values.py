@@ -7,7 +7,7 @@ from mmengine.logging import HistoryBuffer, MessageHub
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmseg_gc.engine import late_values
-from mmseg_gc.engine.late_values import LateHistory, OnItsWay, record
+from mmseg_gc.engine.late_values import LateHistory, OnTheirWay, record
 
 
 class Items(TorchDispatchMode):
@@ -88,9 +88,11 @@ class _Event:
 
 
 def test_a_number_comes_when_its_event_says_so(monkeypatch):
-    assert OnItsWay(torch.tensor(2.5)).has_come and OnItsWay(torch.tensor(2.5)).value() == 2.5
+    two = dict(loss=torch.tensor(2.5), acc=torch.tensor([3.0], dtype=torch.float64))
+    assert OnTheirWay(two).have_come and OnTheirWay(two).values() == dict(loss=2.5, acc=3.0)
+    assert OnTheirWay({}).have_come and OnTheirWay({}).values() == {}
     event = _Event()
     monkeypatch.setattr(late_values, "fetch", lambda value: (value, event))
-    sent = OnItsWay(torch.tensor(3.5, requires_grad=True))
-    assert not sent.has_come
-    assert sent.value() == 3.5 and event.ready and sent.has_come
+    sent = OnTheirWay(dict(loss=torch.tensor(3.5, requires_grad=True)))
+    assert not sent.have_come
+    assert sent.values() == dict(loss=3.5) and event.ready and sent.have_come

@@ -38,7 +38,7 @@ def test_ten_lines_then_how_far_it_is_then_what_came_of_it(train, run_tool, tmp_
         finished = train("iters=6", "val_interval=3", "batch=1")
     assert finished.status == 0, finished.err
     lines = finished.out.splitlines()
-    head = lines[: next(i for i, line in enumerate(lines) if line.startswith("iter 1/"))]
+    head = lines[: next(i for i, line in enumerate(lines) if line.startswith("Iter(train) [1/"))]
     assert 6 <= len(head) <= 12
     topics = {line.split()[0]: line for line in head}
     assert "4 images for training, 2 for validation" in topics["data"]
@@ -46,12 +46,14 @@ def test_ten_lines_then_how_far_it_is_then_what_came_of_it(train, run_tool, tmp_
     assert "ResNetV1c-18 + GCHead" in topics["model"] and "float32" in topics["precision"]
     assert "6 iterations of 1 images, validation every 3" in topics["run"]
     shown = re.findall(
-        r"^iter (\d+)/6  loss [\d.]+  lr [\de.-]+  [\d.]+ images/s  ETA", finished.out, re.M
+        r"^Iter\(train\) \[(\d+)/6\]  lr: \S+  eta: [\d:]+  .*  [\d.]+ images/s$",
+        finished.out,
+        re.M,
     )
     assert shown == ["1", "2", "4", "5", "6"]
     [about] = re.findall(r"^estimate   (.*)$", finished.out, re.M)
     assert re.fullmatch(r"\d+ seconds of training, [\d.]+ images/s", about)
-    assert len(re.findall(r"^validation at \d+: aAcc [\d.]+  mIoU", finished.out, re.M)) == 2
+    assert len(re.findall(r"^validation at \d+: aAcc: [\d.]+  mIoU: ", finished.out, re.M)) == 2
     assert "| Building" in finished.out.replace("|  Building", "| Building")
     [best] = re.findall(r"^best mIoU [\d.]+: (\S+)$", finished.out, re.MULTILINE)
     assert Path(best).is_file()
@@ -62,11 +64,13 @@ def test_ten_lines_then_how_far_it_is_then_what_came_of_it(train, run_tool, tmp_
     assert finished.err == "" and told == []
     [log] = (tmp_path / "work").glob("*/*.log")
     text = log.read_text()
-    rates = dict(re.findall(r"^iter (\d+)/6 .* lr ([\de.-]+)", finished.out, re.M))
-    logged = dict(re.findall(r"Iter\(train\) \[\s*(\d+)/6\].*? lr: ([\de.+-]+)", text))
-    assert logged
-    for iteration, rate in logged.items():
-        assert rates[iteration] == f"{float(rate):.3g}"  # of the iteration, not of the next
+    # The rate is of the iteration, not of the next, and both spell all figures alike.
+    figures = r"Iter\(train\) \[\s*(\d+)/6\].*? (lr: [\de.+-]+) .* (decode\.acc_seg: [\d.]+)"
+    told, logged = re.findall(figures, finished.out), re.findall(figures, text)
+    assert len(logged) == 1 and [one[:2] for one in logged] == [one[:2] for one in told[2:3]]
+    assert {"loss: ", "decode.loss_ce: ", "aux.acc_seg: "} <= set(
+        re.findall(r"\S+: ", finished.out)
+    )
     assert "System environment" in text and "Hooks will be executed" in text
     assert "Iter(train)" in text and "System environment" not in finished.out
     _tests_briefly(run_tool, own, best, float(re.search(r"best mIoU ([\d.]+)", finished.out)[1]))
@@ -82,7 +86,7 @@ def _tests_briefly(run_tool, config: Path, weights: str, figure: float) -> None:
     assert "2 images" in topics["data"] and weights in topics["model"]
     assert "ResNetV1c-18 + GCHead: " in topics["model"]
     assert "whole images" in topics["test"] and "| Building" in re.sub(" +", " ", finished.out)
-    assert re.search(rf"^aAcc [\d.]+  mIoU {figure:.2f}  mAcc", finished.out, re.M)
+    assert re.search(rf"^aAcc: [\d.]+  mIoU: {figure:.2f}  mAcc", finished.out, re.M)
     assert Path(topics["figures"].split()[1]).is_file()
     assert len(list(Path(lines[-1].split(maxsplit=2)[2]).glob("*.png"))) == 2
     assert "System environment" not in finished.out and "mmengine" not in finished.out
@@ -98,7 +102,7 @@ def test_a_terminal_gets_a_bar(train, monkeypatch):
     monkeypatch.setattr(sys, "stderr", screen)
     finished = train("iters=2", "val_interval=2", "batch=1")
     assert finished.status == 0
-    assert "iter 1/2" not in finished.out and "validation at 2" in finished.out
+    assert "Iter(train)" not in finished.out and "validation at 2" in finished.out
     bar = screen.getvalue()
     assert re.search(r"1/2 .*loss [\d.]+  lr [\de.-]+  [\d.]+ images/s", bar) and "2/2" in bar
     assert "validation 1/2" in bar or "validation 2/2" in bar
@@ -122,7 +126,7 @@ def test_what_is_set_anew_is_told_once_on_the_screen_and_in_the_file(train, tmp_
     [log] = (tmp_path / "work").glob("*/*.log")
     assert f"Warning: {told}" not in finished.out  # it is none
     assert finished.out.count(told) == 1 and log.read_text().count(told) == 1
-    assert re.search(r"^iter 1/1 .* lr 0\.005 ", finished.out, re.MULTILINE)
+    assert re.search(r"^Iter\(train\) \[1/1\]  lr: 5\.0000e-03 ", finished.out, re.MULTILINE)
 
 
 @pytest.mark.parametrize("screen", [None, "brief", "full"])

@@ -113,7 +113,7 @@ def test_a_run_with_a_running_average_is_tested_with_its_own_config(
     def figures(*arguments):
         finished = run_tool(*arguments, *options)
         assert finished.status == 0, finished.err
-        found = re.findall(r"aAcc ([\d.]+)  mIoU ([\d.]+)", finished.out)[-1]
+        found = re.findall(r"aAcc: ([\d.]+)  mIoU: ([\d.]+)", finished.out)[-1]
         return [float(figure) for figure in found]
 
     validated = figures("train.py", config, "--work-dir", work)
@@ -304,7 +304,7 @@ def test_validation_loss_and_classes_are_figures_to_go_by(train, camvid_options,
     assert logged["val_loss"] == pytest.approx(np.log(11), rel=0.5)
     assert (tmp_path / "work/best_IoU.Sky_iter_2.pth").is_file()
     assert (tmp_path / "work/curves.png").is_file()
-    assert "mIoU " in finished.out and "IoU.Building" not in finished.out
+    assert "mIoU: " in finished.out and "IoU.Building" not in finished.out
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mmseg_gc.engine.console import AboveBars, screen_handlers
-from mmseg_gc.engine.late_values import OnItsWay
+from mmseg_gc.engine.late_values import OnTheirWay
 from mmseg_gc.engine.screen_text import (
     batch_size,
     duration,
@@ -32,12 +32,12 @@ SECONDS_TO_READ = 1.0  # from one change of the bar's figures to the next
 
 @dataclass
 class _Told:
-    """The figures of an iteration, of which the loss may still be on its way from a GPU."""
+    """The figures of an iteration, of which losses may still be on their way from a GPU."""
 
     iteration: int
     seconds: float
     rate: float
-    loss: OnItsWay | None
+    losses: OnTheirWay
 
 
 @HOOKS.register_module()
@@ -45,9 +45,10 @@ class ScreenHook(Hook):
     """Print ten lines before a run, a bar or lines while it trains, and its result.
 
     A terminal gets the bar; what goes to a file gets a line for iterations 1, 2, 5 and 10 and then
-    one an interval of the logger's. ``config`` is what the command was given, for the commands
-    that come next. Goes with the key ``screen="brief"``, which leaves the rest to the log's file.
-    The host never waits for a loss: it is told when it has come.
+    one an interval of the logger's, whose figures read as in mmengine's log (``lr: 1.0000e-02``,
+    ``loss: 0.6931``), since scripts look for these. ``config`` is what the command was given, for
+    the commands that come next. Goes with the key ``screen="brief"``, which leaves the rest to the
+    log's file. The host never waits for a loss: it is told when it has come.
     """
 
     priority = "VERY_LOW"
@@ -98,8 +99,12 @@ class ScreenHook(Hook):
             self._seconds_of_first = self._seconds
         if self._is_due(runner, number, done, now):
             self._read_at = now
-            loss = (outputs or {}).get("loss")
-            sent = OnItsWay(loss) if isinstance(loss, Tensor) else None
+            losses = {
+                name: value
+                for name, value in (outputs or {}).items()
+                if isinstance(value, Tensor) and value.numel() == 1
+            }
+            sent = OnTheirWay(losses)
             self._waiting.append(_Told(done, self._seconds, self._rate, sent))
         if self.bar is not None:
             self.bar.update()
@@ -162,7 +167,7 @@ class ScreenHook(Hook):
         """Show what has come; ``wait`` is for the end, where the host waits for the GPU anyway."""
         while self._waiting:
             told = self._waiting[0]
-            if told.loss is not None and not wait and not told.loss.has_come:
+            if not wait and not told.losses.have_come:
                 return
             self._waiting.popleft()
             self._show(runner, told)
@@ -175,13 +180,15 @@ class ScreenHook(Hook):
         left = seconds * (runner.max_iters - told.iteration)
         images = (batch_size(runner.train_dataloader) or 0) * get_world_size()
         speed = f"{images / max(seconds, 1e-9):.3g} images/s"
-        loss = [] if told.loss is None else [f"loss {told.loss.value():.4g}"]
-        figures = "  ".join([*loss, f"lr {told.rate:.3g}", speed])
+        losses = told.losses.values()
         if self.bar is not None:
-            self.bar.set_postfix_str(figures)
+            loss = [f"loss {losses['loss']:.4g}"] if "loss" in losses else []
+            self.bar.set_postfix_str("  ".join([*loss, f"lr {told.rate:.3g}", speed]))
         else:
-            eta = timedelta(seconds=round(left))
-            self._say(f"iter {told.iteration}/{runner.max_iters}  {figures}  ETA {eta}")
+            figures = dict(lr=f"{told.rate:.4e}", eta=timedelta(seconds=round(left)))
+            figures |= {name: f"{value:.4f}" for name, value in losses.items()}
+            text = "  ".join(f"{name}: {figure}" for name, figure in figures.items())
+            self._say(f"Iter(train) [{told.iteration}/{runner.max_iters}]  {text}  {speed}")
         if number == ESTIMATED_AT and told.iteration < runner.max_iters:
             self._say(f"{'estimate':<10} {duration(told.seconds + left)} of training, {speed}")
 
