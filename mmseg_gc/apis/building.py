@@ -18,6 +18,7 @@ from mmseg_gc.config import is_detection, load_config
 from mmseg_gc.config.leaf_datasets import leaf_datasets
 from mmseg_gc.deploy import config_of, exported_model, is_exported, stored_meta
 from mmseg_gc.engine.acceleration import prepare_for_inference
+from mmseg_gc.engine.config_of_weights import tell_other_config
 from mmseg_gc.engine.console import off_stdout
 from mmseg_gc.engine.names_of_weights import tell_other_classes
 from mmseg_gc.engine.sync_bn import adapt_sync_bn
@@ -80,6 +81,7 @@ def init_model(
         loaded = load_checkpoint(str(checkpoint))
         load_into(model, loaded, source=checkpoint)
         meta = loaded.get("meta", {})
+        tell_other_config(cfg.model, meta)
         del loaded  # as large as the model
     model.dataset_meta = _dataset_meta(cfg, meta)
     model.cfg = cfg
