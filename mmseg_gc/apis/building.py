@@ -15,10 +15,10 @@ from mmseg_gc.apis.devices import require_device
 from mmseg_gc.apis.forks import keep_forks_from_hanging
 from mmseg_gc.checkpoint import load_checkpoint, load_into
 from mmseg_gc.config import is_detection, load_config
+from mmseg_gc.config.config_of_weights import stored_model, tell_other_config
 from mmseg_gc.config.leaf_datasets import leaf_datasets
 from mmseg_gc.deploy import config_of, exported_model, is_exported, stored_meta
 from mmseg_gc.engine.acceleration import prepare_for_inference
-from mmseg_gc.engine.config_of_weights import tell_other_config
 from mmseg_gc.engine.console import off_stdout
 from mmseg_gc.engine.names_of_weights import tell_other_classes
 from mmseg_gc.engine.sync_bn import adapt_sync_bn
@@ -81,7 +81,7 @@ def init_model(
         loaded = load_checkpoint(str(checkpoint))
         load_into(model, loaded, source=checkpoint)
         meta = loaded.get("meta", {})
-        tell_other_config(cfg.model, meta)
+        tell_other_config(cfg.model, stored_model(meta))
         del loaded  # as large as the model
     model.dataset_meta = _dataset_meta(cfg, meta)
     model.cfg = cfg

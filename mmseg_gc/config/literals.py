@@ -43,7 +43,7 @@ def _is_open(text: str) -> bool:
 def _value(key: str, text: str) -> Any:
     try:
         if HOLDS_DICT.search(text):
-            return _literal(ast.parse(text.strip(), mode="eval").body)
+            return literal(ast.parse(text.strip(), mode="eval").body)
         action = DictAction([], "options", nargs="+")
         holder = argparse.Namespace()
         action(argparse.ArgumentParser(), holder, [f"{key}={text}"])
@@ -55,20 +55,28 @@ def _value(key: str, text: str) -> Any:
         ) from error
 
 
-def _literal(node: ast.expr) -> Any:
-    """The value of an expression of constants, names (as text), lists, tuples and dicts."""
+def literal(node: ast.expr, *, names_as_text: bool = True) -> Any:
+    """The value of an expression of constants, names (as text), lists, tuples and dicts.
+
+    Raises:
+        ValueError: it would have to be run, or holds a name that is no text.
+    """
     if isinstance(node, ast.Dict):
         if None in node.keys:
             raise ValueError("** in a dict")
-        keys = [_literal(key) for key in node.keys if key is not None]
-        return dict(zip(keys, map(_literal, node.values), strict=True))
+        keys = [literal(key, names_as_text=names_as_text) for key in node.keys if key is not None]
+        values = [literal(value, names_as_text=names_as_text) for value in node.values]
+        return dict(zip(keys, values, strict=True))
     if isinstance(node, ast.Call):
         if ast.unparse(node.func) != "dict" or node.args or None in [k.arg for k in node.keywords]:
             raise ValueError("a call")
-        return {str(keyword.arg): _literal(keyword.value) for keyword in node.keywords}
+        return {
+            str(keyword.arg): literal(keyword.value, names_as_text=names_as_text)
+            for keyword in node.keywords
+        }
     if isinstance(node, ast.List | ast.Tuple):
-        items = [_literal(item) for item in node.elts]
+        items = [literal(item, names_as_text=names_as_text) for item in node.elts]
         return items if isinstance(node, ast.List) else tuple(items)
-    if isinstance(node, ast.Name):
+    if isinstance(node, ast.Name) and names_as_text:
         return CONSTANTS.get(node.id.lower(), node.id)
     return ast.literal_eval(node)

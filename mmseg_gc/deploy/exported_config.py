@@ -6,6 +6,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmseg_gc.config.config_of_weights import tell_other_config
 from mmseg_gc.config.leaf_datasets import leaf_datasets
 from mmseg_gc.deploy.metadata import numbering
 from mmseg_gc.deploy.runtimes import read_metadata, runtime_of
@@ -70,6 +71,7 @@ def exported_model(
     meta = read_metadata(file)
     model = cfg.model.get("module") or cfg.model
     _require_same(model, meta, cfg.filename or "the config", file)
+    tell_other_config(model, {"data_preprocessor": meta["data_preprocessor"]})
     preprocessor = dict(model.get("data_preprocessor") or dict(type="SegDataPreProcessor"))
     if meta["input"].get("normalised_inside"):
         preprocessor = dict(type="SegDataPreProcessor")

@@ -23,10 +23,10 @@ from mmseg_gc.build_errors import explain_builds
 from mmseg_gc.checkpoint import clean_state_dict, load_checkpoint, load_into, save_checkpoint
 from mmseg_gc.checkpoint.http import shown
 from mmseg_gc.config import OWN_HOOKS
+from mmseg_gc.config.config_of_weights import stored_model, tell_other_config
 from mmseg_gc.engine.acceleration import prepare_for_training
 from mmseg_gc.engine.averaged_weights import averages_as_weights, require_average_begins
 from mmseg_gc.engine.compiling import check_compiler, compile_options, compile_parts
-from mmseg_gc.engine.config_of_weights import tell_other_config
 from mmseg_gc.engine.console import is_brief, quiet_screen, tell_file
 from mmseg_gc.engine.dataloaders import complete_dataloader, require_batches, require_end_of_epoch
 from mmseg_gc.engine.finite_state import require_finite_run
@@ -276,7 +276,7 @@ class SegRunner(Runner):
             require_resumable(self, checkpoint, shown(filename))
         self._saved_schedulers = checkpoint.get("param_schedulers")
         if self._resume or not isinstance(self._train_loop, BaseLoop):  # fine-tuning may differ
-            tell_other_config(self.cfg.model, checkpoint.get("meta", {}))
+            tell_other_config(self.cfg.model, stored_model(checkpoint.get("meta", {})))
         # mmengine's resume would run this text as Python.
         checkpoint.get("meta", {}).pop("config", None)
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from mmseg_gc.apis import inference_model, init_model
 from mmseg_gc.cli import predict, report, test
-from mmseg_gc.config import load_config
+from mmseg_gc.config import config_of_weights, load_config
 from mmseg_gc.deploy import exported_model, run_exported
 from mmseg_gc.errors import UserError
 
@@ -81,7 +81,7 @@ def test_predict_needs_images(exported, capsys):
     assert "required: checkpoint" in capsys.readouterr().err
 
 
-def test_what_does_not_fit_the_config(exported, tiny_files):
+def test_what_does_not_fit_the_config(exported, tiny_files, monkeypatch):
     cfg = load_config(tiny_files[0])
     seven = load_config(tiny_files[0])
     seven.model.decode_head.num_classes = 7
@@ -91,6 +91,14 @@ def test_what_does_not_fit_the_config(exported, tiny_files):
     grey["model.backbone.in_channels"] = 4
     with pytest.raises(UserError, match=r"takes images of 3 channels and .*tiny.py reads 4"):
         exported_model(load_config(tiny_files[0], grey), exported.path)
+    told = []
+    monkeypatch.setattr(config_of_weights, "print_log", lambda text, **_: told.append(text))
+    exported_model(cfg, exported.path)
+    assert told == []
+    exported_model(
+        load_config(tiny_files[0], {"model.data_preprocessor.std": [1] * 3}), exported.path
+    )
+    assert len(told) == 1 and "model.data_preprocessor.std=[1, 1, 1], where they had" in told[0]
     with pytest.raises(UserError, match=r"run by its own runtime, not by torch: leave out compile"):
         run_exported(cfg, exported.path, compile=True)
     with pytest.raises(UserError, match=r"holds its own weights: leave out .*w.pth"):
