@@ -49,13 +49,16 @@ def is_relu(module: nn.Module | None) -> bool:
 
 
 def takes(x: Tensor, conv: nn.Conv2d) -> bool:
-    """Whether ``x`` (N, C, H, W) may go through `convolve`, which knows no gradients or casts."""
+    """Whether ``x`` (N, C, H, W) may go through `convolve`, which knows no gradients or casts.
+
+    Nor does it go into graphs that are to run elsewhere: a trace or export is of plain layers.
+    """
     weight = conv.weight
     learns = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
     kind = x.device.type
     casts = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
     return (
-        not (learns or casts)
+        not (learns or casts or torch.jit.is_tracing() or torch.compiler.is_exporting())
         and x.dim() == 4
         and x.shape[1] == conv.in_channels
         and x.dtype == weight.dtype

@@ -1,4 +1,5 @@
 import copy
+import io
 import pickle
 from collections.abc import Callable
 
@@ -214,6 +215,33 @@ def test_compiled_equals_plain(gcnet_cfg: Cfg) -> None:
         for size in ((64, 64), (48, 80)):
             image = torch.randn(1, 3, *size)
             torch.testing.assert_close(fast(image), plain(image), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "way",
+    ["trace", "onnx by trace", "export", pytest.param("onnx by export", marks=pytest.mark.slow)],
+)
+def test_graphs_of_a_prepared_model_are_the_plain_ones(gcnet_cfg: Cfg, way: str) -> None:
+    model = gcnet(gcnet_cfg)
+    image = torch.randn(1, 3, 48, 64)
+    expected = output(model, image)
+    prepare_for_inference(model)
+    if way == "trace":
+        graph = torch.jit.trace(model, image, check_trace=False)
+        assert "mkldnn" not in str(graph.inlined_graph)
+        torch.testing.assert_close(graph(image), expected, rtol=0, atol=1e-5)
+    elif way == "export":
+        graph = torch.export.export(model, (image,))
+        assert "mkldnn" not in str(graph)
+        torch.testing.assert_close(graph.module()(image), expected, rtol=0, atol=1e-5)
+    else:
+        pytest.importorskip("onnxscript")
+        runtime = pytest.importorskip("onnxruntime")
+        file = io.BytesIO()
+        torch.onnx.export(model, (image,), file, dynamo=way == "onnx by export", verbose=False)
+        session = runtime.InferenceSession(file.getvalue())
+        [logits] = session.run(None, {session.get_inputs()[0].name: image.numpy()})
+        torch.testing.assert_close(torch.from_numpy(logits), expected, rtol=0, atol=1e-4)
 
 
 def test_maps_that_the_head_does_not_read_are_let_go(gcnet_cfg: Cfg) -> None:
