@@ -102,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         address, port = server.getsockname()[:2]
         if is_open_to_others(address):
             print(
-                f"Warning: whoever reaches port {port} of this machine can use the model; there is "
+                f"WARNING: whoever reaches port {port} of this machine can use the model; there is "
                 "no password.",
                 file=sys.stderr,
             )

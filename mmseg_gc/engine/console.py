@@ -42,7 +42,7 @@ def quiet_screen() -> None:
     """Let only warnings of the current log reach the screen; its file keeps all."""
     for handler in screen_handlers():
         handler.setLevel(max(handler.level, logging.WARNING))
-        handler.setFormatter(logging.Formatter("Warning: %(message)s"))
+        handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
 
 
 @contextmanager

@@ -66,7 +66,7 @@ def test_to_this_machine_alone_unless_told(served, capsys):
     assert run("--port", 0, capsys=capsys) == (0, "", "")
     assert served[0][0] == "127.0.0.1"
     status, _, err = run("--port", 0, "--host", "0.0.0.0", capsys=capsys)
-    assert status == 0 and err.startswith("Warning: whoever reaches port ")
+    assert status == 0 and err.startswith("WARNING: whoever reaches port ")
     assert err.count("\n") == 1 and served[1][0] == "0.0.0.0"
 
 

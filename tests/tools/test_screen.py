@@ -90,7 +90,7 @@ def _tests_briefly(run_tool, config: Path, weights: str, figure: float) -> None:
     assert Path(topics["figures"].split()[1]).is_file()
     assert len(list(Path(lines[-1].split(maxsplit=2)[2]).glob("*.png"))) == 2
     assert "System environment" not in finished.out and "mmengine" not in finished.out
-    assert re.search(r"^Warning: No pixel in the labels of the test", finished.out, re.M)
+    assert re.search(r"^WARNING: No pixel in the labels of the test", finished.out, re.M)
 
 
 def test_a_terminal_gets_a_bar(train, monkeypatch):
@@ -124,7 +124,7 @@ def test_what_is_set_anew_is_told_once_on_the_screen_and_in_the_file(train, tmp_
     assert finished.status == 0, finished.err
     told = "optimizer set anew, carried through to optim_wrapper.optimizer.lr=0.005."
     [log] = (tmp_path / "work").glob("*/*.log")
-    assert f"Warning: {told}" not in finished.out  # it is none
+    assert f"WARNING: {told}" not in finished.out  # it is none
     assert finished.out.count(told) == 1 and log.read_text().count(told) == 1
     assert re.search(r"^Iter\(train\) \[1/1\]  lr: 5\.0000e-03 ", finished.out, re.MULTILINE)
 
