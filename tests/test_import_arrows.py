@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "mmseg_gc"
 # Lowest first: a part imports those of the levels below its own, and none beside it.
 LEVELS = (
-    {"version", "errors", "structures"},
+    {"version", "errors", "structures", "colors"},
     {
         "environment", "build_checks", "build_errors", "processes", "atomic", "checkpoint",
         "inference", "finite", "detector_names",

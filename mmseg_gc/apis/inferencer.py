@@ -1,6 +1,7 @@
 """Label files, folders or arrays, and save drawings and label maps."""
 
 import errno
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, count, islice
@@ -50,6 +51,12 @@ class Labelled:
         """Ids of classes, (H, W)."""
         assert self.data_sample is not None, self.error
         return self.data_sample.pred_sem_seg.data.squeeze(0).cpu().numpy()
+
+    @property
+    def picture(self) -> np.ndarray | None:
+        """The name of ``drawing`` until 0.3, which goes with 0.4."""
+        warnings.warn("picture is called drawing since 0.3.", FutureWarning, stacklevel=2)
+        return self.drawing
 
 
 @INFERENCERS.register_module()

@@ -13,11 +13,12 @@ from PIL import Image as PILImage
 
 from mmseg_gc.apis import shapes
 from mmseg_gc.atomic import put
+from mmseg_gc.colors import class_colors
 from mmseg_gc.config import did_you_mean
 from mmseg_gc.errors import UserError
 from mmseg_gc.evaluation.label_files import label_file_ids
 from mmseg_gc.visualization.drawings import write_drawing
-from mmseg_gc.visualization.legend import bright_colors, with_legend
+from mmseg_gc.visualization.legend import with_legend
 from mmseg_gc.visualization.local_visualizer import overlay
 
 BACKGROUND = {"background", "_background_", "bg"}
@@ -54,10 +55,7 @@ class Prediction:
     def palette(self) -> np.ndarray:
         """RGB uint8, (number of classes or more, 3)."""
         count = max(len(self.classes), int(self.labels.max(initial=0)) + 1)
-        colors = bright_colors(count)
-        given = np.array(self.meta.get("palette") or (), np.uint8).reshape(-1, 3)
-        colors[: len(given)] = given[:count]
-        return colors
+        return class_colors(self.meta.get("palette"), count)
 
     @cached_property
     def background(self) -> frozenset[int]:

@@ -36,15 +36,13 @@ def compare(args: argparse.Namespace) -> None:
 
 
 def test(args: argparse.Namespace) -> None:
-    from mmengine.dist import is_main_process
-
     from mmseg_gc.arguments import run_config, spread_over_gpus
     from mmseg_gc.config.prediction import prepare_test
     from mmseg_gc.deploy import is_exported, run_exported
-    from mmseg_gc.engine.console import is_brief, quiet_screen, tell_briefly
+    from mmseg_gc.engine.console import quiet_screen, tell_briefly
     from mmseg_gc.engine.runner import SegRunner
     from mmseg_gc.engine.work_dir import check_work_dir
-    from mmseg_gc.report import request_report
+    from mmseg_gc.report import request_report, tell_of_report
 
     quiet_screen()
     cfg = run_config(args)
@@ -61,8 +59,7 @@ def test(args: argparse.Namespace) -> None:
     runner = SegRunner.from_cfg(cfg)
     runner.trust_pickle = args.trust_pickle
     runner.test()
-    if is_brief(cfg.screen) and is_main_process():
-        print(f"The report is {args.out}; its figures are beside it.")
+    tell_of_report(cfg, args.out)
 
 
 @cli

@@ -150,5 +150,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     runner = SegRunner.from_cfg(cfg)
     runner.trust_pickle = args.trust_pickle
     runner.test()
+    if args.report:
+        from mmseg_gc.report import tell_of_report
+
+        tell_of_report(cfg, args.report)
     if args.out and is_detection(cfg) and is_main_process():
         put_in_place(args.out)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 from mmengine.dataset import BaseDataset
 
+from mmseg_gc.colors import bright_colors
 from mmseg_gc.datasets.files import (
     as_suffixes,
     without_suffix,
@@ -268,8 +269,7 @@ class BaseSegDataset(BaseDataset):
         palette, classes = self._metainfo.get("palette") or (), self._metainfo.get("classes") or ()
         self._mask_colors: list[tuple[Sequence[int], int]] | None = None
         if not palette:
-            draw = np.random.RandomState(42)
-            self._metainfo["palette"] = draw.randint(0, 255, size=(len(classes), 3)).tolist()
+            self._metainfo["palette"] = bright_colors(len(classes)).tolist()
             return
         require_colors(palette)
         fits = len(palette) == len(classes)

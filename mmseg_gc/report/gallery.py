@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from mmseg_gc.colors import class_colors
 from mmseg_gc.datasets.transforms.drawing import read_for_drawing
 from mmseg_gc.visualization.displayable import displayable
-from mmseg_gc.visualization.local_visualizer import distinct_colors
 
 SHOWN = 6  # of each kind
 LONG_SIDE = 480  # pixels
@@ -88,13 +88,6 @@ class Gallery:
             ]
             for images in (self.worst, self.best)
         )
-
-
-def class_colors(palette: Sequence[Sequence[int]] | None, num_classes: int) -> np.ndarray:
-    """(C, 3), uint8: the data set's, or where that has too few, ones that can be told apart."""
-    if palette is None or len(palette) < num_classes:
-        return distinct_colors(num_classes)
-    return np.array(palette[:num_classes], np.uint8).reshape(num_classes, 3)
 
 
 def draw_layers(

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from mmseg_gc.colors import class_colors
 from mmseg_gc.errors import UserError
 from mmseg_gc.report.boundary import DILATION, SMALL
 from mmseg_gc.report.charts import calibration_curve, image_histogram, run_curves
 from mmseg_gc.report.figures import RunFigures
-from mmseg_gc.report.gallery import Gallery, class_colors
+from mmseg_gc.report.gallery import Gallery
 from mmseg_gc.visualization.curves import read_log
 
 TEMPLATES = Path(__file__).with_name("templates")

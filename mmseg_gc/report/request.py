@@ -1,9 +1,11 @@
 """Ask a test for a report."""
 
 from mmengine.config import Config
+from mmengine.dist import is_main_process
 
 from mmseg_gc.config import is_detection
 from mmseg_gc.config.unlabelled import has_labels
+from mmseg_gc.engine.console import is_brief
 from mmseg_gc.errors import UserError
 from mmseg_gc.report.files import check_target
 
@@ -23,3 +25,9 @@ def request_report(cfg: Config, path: str, *, config: str, checkpoint: str, opti
     check_target(path, option)
     hook = dict(type="mmseg_gc.ReportHook", path=path, config=config, checkpoint=checkpoint)
     cfg.custom_hooks = [hook, *(cfg.get("custom_hooks") or [])]
+
+
+def tell_of_report(cfg: Config, path: str) -> None:
+    """Say where the page is, on a screen that doesn't show the log, which says so."""
+    if is_brief(cfg.screen) and is_main_process():
+        print(f"The report is {path}; its figures are beside it.")

@@ -11,19 +11,6 @@ GAP = 6
 FONT_SIZE = 12
 
 
-def bright_colors(count: int) -> np.ndarray:
-    """``(count, 3)`` uint8 RGB colours that show on dark and light images, red first.
-
-    Hues go on by the golden section, so that neighbours in the list lie far apart.
-    """
-    index = np.arange(count)[:, None]
-    saturation = 0.9 - 0.15 * (index % 3)
-    # Of red, green and blue the place on a wheel of six parts, on which four are without it.
-    place = (index * 0.618034 * 6 + np.array([5, 3, 1])) % 6
-    missing = np.minimum(place, 4 - place).clip(0, 1)
-    return np.rint(255 * (1 - saturation * missing)).astype(np.uint8)
-
-
 def with_legend(
     image: np.ndarray, classes: Sequence[str], palette: np.ndarray, shown: Sequence[int]
 ) -> np.ndarray:

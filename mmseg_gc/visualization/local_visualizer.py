@@ -9,23 +9,11 @@ from mmengine.dist import master_only
 from mmengine.structures import PixelData
 from mmengine.visualization import Visualizer
 
+from mmseg_gc.colors import class_colors
 from mmseg_gc.registry import DATASETS, VISUALIZERS
 from mmseg_gc.structures import SegDataSample
 from mmseg_gc.visualization.displayable import displayable, is_displayable
 from mmseg_gc.visualization.drawings import write_drawing
-
-
-def distinct_colors(count: int) -> np.ndarray:
-    """``(count, 3)`` uint8 RGB colours that neighbours in the list can be told apart by.
-
-    Bits of the class number are dealt out to the three channels, high bits first, as in the
-    palette of the VOC development kit.
-    """
-    index = np.arange(count)[:, None]
-    colors = np.zeros((count, 3), dtype=np.int64)
-    for bit in range(8):
-        colors |= ((index >> (3 * bit + np.arange(3))) & 1) << (7 - bit)
-    return colors.astype(np.uint8)
 
 
 def overlay(
@@ -109,11 +97,8 @@ class SegLocalVisualizer(Visualizer):
         labels = sem_seg.data.squeeze(0).cpu().numpy()
         meta = self.dataset_meta or {}
         palette, classes = meta.get("palette"), meta.get("classes") or ()
-        if not palette:
-            palette = distinct_colors(
-                max(len(classes), int(labels[labels < 255].max(initial=0)) + 1)
-            )
-        drawing = overlay(image, labels, np.asarray(palette, dtype=np.uint8), self.alpha)
+        count = len(palette or classes) or int(labels[labels < 255].max(initial=0)) + 1
+        drawing = overlay(image, labels, class_colors(palette, count), self.alpha)
         if with_labels and classes:
             write_names(drawing, labels, classes)
         return drawing

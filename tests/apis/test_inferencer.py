@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from mmseg_gc.apis import MMSegInferencer, inference_model, init_model
+from mmseg_gc.apis.inferencer import Labelled
 from mmseg_gc.checkpoint import save_checkpoint
 from mmseg_gc.config import load_config
 from mmseg_gc.config.zoo import published
@@ -232,3 +233,9 @@ def test_what_is_told_of_a_model_that_can_not_be_had(monkeypatch, tmp_path):
 
 def no_network(*args, **options):
     raise OSError("network is unreachable")
+
+
+def test_the_former_name_of_a_drawing_warns():
+    drawn = Labelled("one.jpg", drawing=np.zeros((2, 3, 3), np.uint8))
+    with pytest.warns(FutureWarning, match="drawing"):
+        assert drawn.picture is drawn.drawing

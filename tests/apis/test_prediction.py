@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mmseg_gc.apis import Prediction
+from mmseg_gc.datasets import BaseSegDataset
 from mmseg_gc.errors import UserError
 
 META = dict(classes=("background", "cell"), palette=[[0, 0, 0], [200, 100, 0]])
@@ -79,7 +80,9 @@ def test_only_what_is_drawn_is_in_overlay_and_legend(prediction):
     assert np.array_equal(prediction.overlay(), image)  # and no legend
 
 
-def test_classes_without_colours_get_bright_ones(prediction):
+def test_classes_without_colours_get_bright_ones_those_of_the_data_set(prediction):
     own = Prediction(prediction.labels, dict(classes=META["classes"]), image=prediction.image)
+    dataset = BaseSegDataset(metainfo=dict(classes=META["classes"]), lazy_init=True)
+    assert own.palette.tolist() == dataset.metainfo["palette"]  # which a report draws with
     assert own.palette.max(axis=1).tolist() == [255, 255]
     assert own.overlay(legend=False)[20, 30].max() > 150

@@ -26,6 +26,16 @@ def test_links_bear_the_title_of_their_page(tool):
     assert text == "see [On a GPU](gpu.md#switches), [x.md](x.md)"
 
 
+def test_links_bear_the_title_of_an_included_page(tool):
+    text = tool("site_hooks").titled("see [security.md](security.md)", "reliability.md")
+    assert text == "see [Security](security.md)"
+
+
+def test_names_in_cells_may_break_and_others_may_not(tool):
+    html = "<p><code>a.b</code></p><table><td>x <code>a.b/c_d</code></td></table><code>e.f</code>"
+    assert tool("site_hooks").breakable(html) == html.replace("a.b/c_d", "a.<wbr>b/<wbr>c_<wbr>d")
+
+
 def test_sections_of_docstrings_become_lists(tool):
     text = "What it does.\n\nArgs:\n    a, b: two\n        lines.\n    c: one.\n\nSource: a paper."
     made = tool("site_docstrings").as_markdown(text)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmseg_gc.report.gallery import IGNORED, RIGHT, SHOWN, WRONG, Gallery, class_colors, draw_layers
+from mmseg_gc.report.gallery import IGNORED, RIGHT, SHOWN, WRONG, Gallery, draw_layers
 
 
 def decoded(address: str) -> np.ndarray:
@@ -61,8 +61,3 @@ def test_layers(tmp_path):
     assert found[right][2::-1].tolist() == [10, 20, 30]
     wanted = [list(color[:3]) for color in (RIGHT, WRONG, IGNORED)]
     assert [errors[p][2::-1].tolist() for p in (left, right, top)] == wanted
-
-
-def test_a_short_palette_is_not_used():
-    assert class_colors([(1, 2, 3)], 2).tolist() == class_colors(None, 2).tolist()
-    assert class_colors([(1, 2, 3), (4, 5, 6)], 1).tolist() == [[1, 2, 3]]

@@ -73,6 +73,7 @@ def test_figures_are_the_printed_ones(run_tool, options, weights, tmp_path, more
     metrics = json.loads((page.parent / "metrics.json").read_text())
     printed = dict(re.findall(r"(aAcc|mIoU|mAcc) ([\d.]+)", finished.out))
     assert len(printed) == 3
+    assert finished.out.splitlines()[-1] == f"The report is {page}; its figures are beside it."
     for name, value in printed.items():
         assert metrics["means"][name] == pytest.approx(float(value), abs=0.0051)
     assert metrics["about"]["SHA-256 of the weights"] == (

@@ -14,6 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SHIM = "https://unpkg.com/iframe-worker/shim"
 NAMED = re.compile(r"\[([\w./-]+\.md)\]\(([\w./-]+\.md)")
 LINK = re.compile(r"\]\(((?:\.\./)+)([^)#\s]+)\)")
+INCLUDED = re.compile(r'--8<-- "([^"]+)"')
+CODE_IN_CELL = re.compile(r"(?<=<code>)[^<]+(?=</code>)(?=(?:(?!<td|<table).)*</td>)", re.DOTALL)
 
 
 def linked_files(text: str, page: str) -> dict[str, str]:
@@ -46,7 +48,10 @@ def titled(markdown: str, page: str) -> str:
         target = (ROOT / "docs" / page).parent / found[2]
         if not target.is_file():
             return found[0]
-        return f"[{target.read_text().partition(chr(10))[0].lstrip('# ')}]({found[2]}"
+        text = target.read_text()
+        if included := INCLUDED.match(text):
+            text = (ROOT / included[1]).read_text()
+        return f"[{text.partition(chr(10))[0].lstrip('# ')}]({found[2]}"
 
     return NAMED.sub(link, markdown)
 
@@ -56,6 +61,17 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     for link, path in linked_files(markdown, page.file.src_uri).items():
         markdown = markdown.replace(f"]({link})", f"]({up}{address(path)})")
     return titled(markdown, page.file.src_uri)
+
+
+def breakable(html: str) -> str:
+    """Names in a table's cells may break after a dot, a slash and so on, for narrow screens."""
+    return CODE_IN_CELL.sub(
+        lambda code: re.sub(r"(?<=\w)[._/=,-]+(?=\w)", r"\g<0><wbr>", code[0]), html
+    )
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    return breakable(html)
 
 
 def on_post_page(output: str, page: Any, **_: Any) -> str:
