@@ -9,6 +9,8 @@ PACKAGE = TESTS.parent / "mmseg_gc"
 OF_COMMANDS = {
     "cli/browse.py": "tools/test_browse_dataset.py",
     "cli/check.py": "tools/test_check_dataset.py",
+    "cli/comparing/runs.py": "cli/test_compare.py",
+    "cli/comparing/scoring.py": "cli/test_compare.py",
     "cli/convert.py": "cli/test_main.py",
     "cli/curves.py": "tools/test_analyze_logs.py",
     "cli/folder_layout.py": "cli/test_init.py",

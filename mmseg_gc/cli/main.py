@@ -19,6 +19,7 @@ COMMANDS = {
     "curves": "plot the curves of one run or several",
     "test": "score a trained model",
     "report": "write a page about a trained model",
+    "compare": "train several configs alike and put their figures side by side",
     "predict": "label images, folders, videos or streams with a trained model",
     "serve": "offer a model as a page in the browser",
     "export": "write a model for other programs",

@@ -115,6 +115,42 @@ def interval_chart(
     return _chart(draw, (7.2, 0.9 + 0.26 * len(names)), "Differences with 95 % intervals")
 
 
+def cost_chart(
+    names: Sequence[str], cost: np.ndarray, quality: np.ndarray, sizes: np.ndarray
+) -> str:
+    """mIoU in % over milliseconds an image; a mark's area grows with ``sizes``, the parameters.
+
+    Names stand in a column on the right, each at the end of a line from its mark: marks of models
+    that cost the same lie too near to each other.
+    """
+    order = np.argsort(quality, kind="stable")
+    low, high = quality.min(), quality.max()
+    span = max(high - low, 1.0)
+    slots = np.linspace(low - 0.05 * span, high + 0.05 * span, max(len(names), 2))
+    width = max(cost.max() - cost.min(), 0.1 * cost.max())
+    column = cost.max() + 0.12 * width
+
+    def draw(axes: "Axes") -> None:
+        for slot, place in zip(slots, order, strict=False):
+            ends = [cost[place], column], [quality[place], slot]
+            axes.plot(*ends, color=LINE, linewidth=0.8, zorder=1)
+            axes.text(column, slot, f" {names[place][:24]}", va="center", color=INK, fontsize=9)
+        area = 40 + 260 * sizes / sizes.max()
+        axes.scatter(cost, quality, area, color=ACCENT, alpha=0.75, linewidths=0, zorder=2)
+        axes.set_xlim(cost.min() - 0.12 * width, column + 0.45 * width)
+        axes.set(xlabel="ms an image", ylabel="mIoU, %")
+        axes.grid()
+
+    return _chart(draw, (5.6, max(3.2, 0.24 * len(names) + 1)), "mIoU over ms an image")
+
+
+def standing_alone(svg: str) -> str:
+    """A chart of this file as a file of its own, in the light page's colours."""
+    colors = "--ink:#1b1f24;--soft:#5c6670;--line:#d5dade;--accent:#0072b2;--other:#b54e00"
+    style = f"<style>svg{{background:#fff;{colors};--font:sans-serif}}</style>"
+    return svg.replace(">", f">{style}", 1)
+
+
 def _chart(draw: Callable[["Axes"], None], size: tuple[float, float], title: str) -> str:
     """What ``draw`` draws, as SVG without an address, a date or a font of its own."""
     import matplotlib

@@ -94,6 +94,8 @@ class Stage:
         if words[:2] == ["mmseg_gc", "train"]:
             words = [w for w in words if not re.match(r"[a-z]+=", w)]
             words = [*words[:3], *SHORT, *words[3:]]
+        if words[:2] == ["mmseg_gc", "compare"]:
+            words = [w for w in words if not re.match(r"[a-z]+=", w)] + SHORT
         if words[:2] == ["mmseg_gc", "check"]:
             words += ["--nproc", "1"]
         # mmengine keeps one drawer a name in a process, with the folder of the run that made it.

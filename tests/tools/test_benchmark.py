@@ -2,6 +2,7 @@
 
 import re
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,44 @@ def test_comparing_needs_the_peer(tool, run_tool, tmp_path):
 def test_the_device_is_named_and_has_to_be_there(tool, run_tool):
     finished = run_tool(f"benchmarks/{tool}.py", "--peer", sys.executable, "--device", "gpu")
     assert finished.status == 1 and "--device gpu is no device" in finished.err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--configs", "x.py", "--rows", "whole"], "--configs labels whole images, and --rows"),
+        (["--clock", "processor", "--device", "cuda:0"], "--clock processor is for CPUs"),
+        (["--configs", "pspnet_r50"], "config pspnet_r50 doesn't exist"),
+    ],
+)
+def test_what_can_not_be_compared(words, told, run_tool):
+    finished = run_tool("benchmarks/compare_inference.py", "--peer", sys.executable, *words)
+    assert finished.status == 1 and told in finished.err
+
+
+def test_a_side_labels_with_another_config(tmp_path, tiny_text, monkeypatch):
+    """By the processor's clock: a side that sleeps has taken no time."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import inference_worker
+    from compare_inference import make_weights
+
+    from mmseg_gc.models import FCNHead, GCHead
+
+    config = tmp_path / "fcn_tiny.py"
+    fcn = CONFIG.parents[1] / "camvid_heads/fcn_r18-d8_1xb8-20k_camvid-360x480.py"
+    config.write_text(f'_base_ = "{fcn}"\n{tiny_text}')
+    make_weights(config, tmp_path / "weights.pth")
+    monkeypatch.setitem(inference_worker.IMAGES, "whole", ("no_such_config.py", (32, 48)))
+    options = dict(configs="", weights=str(tmp_path / "weights.pth"), config=str(config))
+    side = inference_worker.Side("mmseg_gc", **options, precision="fp32", device="cpu")
+    side.load("whole")
+    assert isinstance(side.model.decode_head, FCNHead)
+    assert not isinstance(side.model.decode_head, GCHead)
+    assert side.seconds() > 0 and side.labels.shape == (32, 48)
+    side.label = lambda: time.sleep(0.3)
+    assert side.seconds() >= 0.3
+    side.clock = inference_worker.CLOCKS["processor"]
+    assert side.seconds() < 0.1
 
 
 def test_kill_resume_trains_on_no_gpu_unless_told(monkeypatch, tmp_path):

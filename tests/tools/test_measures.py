@@ -27,14 +27,6 @@ def test_memory_peak_is_that_of_the_work():
     assert of_gpu == "3 MiB; 5 MiB allocated in all, 8 MiB reserved"
 
 
-def test_operations_of_the_published_model():
-    """790 GFLOP for R50-D8 on 512x1024, without the auxiliary head."""
-    from mmseg_gc.apis import init_model
-
-    model = init_model(ROOT / "configs/gcnet/gcnet_r50-d8_4xb2-40k_cityscapes-512x1024.py")
-    assert round(measures.num_operations(model, (512, 1024)) / 1e9) == 790
-
-
 def test_a_cpu_has_two_rates():
     rates = measures.matrix_rates("cpu", side=64, repeat=1)
     assert rates.keys() == {"fp32", "bf16"} and min(rates.values()) > 0

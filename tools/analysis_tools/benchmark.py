@@ -51,10 +51,11 @@ def input_size(cfg, size: list[int] | None) -> tuple[int, int]:
 def measure(args) -> list[tuple[str, str]]:
     import numpy as np
     import torch
-    from measures import arithmetic, matrix_rates, median_seconds, memory_peak, num_operations
+    from measures import arithmetic, matrix_rates, median_seconds, memory_peak
 
     from mmseg_gc.accelerate import prepare_for_inference
     from mmseg_gc.apis import inference_model, init_model
+    from mmseg_gc.apis.operations import num_operations
     from mmseg_gc.evaluation.confusion import confusion_counts
 
     device = torch.device(args.device or ("cuda:0" if torch.cuda.is_available() else "cpu"))

@@ -6,14 +6,10 @@ which only trains, is no part of it.
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from mmseg_gc.cli.command import cli
 from mmseg_gc.errors import UserError
-
-BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
 
 def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -43,11 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     height, width = args.shape * 2 if len(args.shape) == 1 else (*args.shape, 0)[:2]
     if len(args.shape) > 2 or min(height, width) < 1:
         raise UserError(f"--shape {args.shape} is no height and width in pixels.")
-    sys.path.insert(0, str(BENCHMARKS))
-    from measures import num_operations
-
     from mmseg_gc.apis import init_model
     from mmseg_gc.apis.expected import Expected
+    from mmseg_gc.apis.operations import num_operations
 
     model = init_model(args.config, cfg_options=args.cfg_options)
     channels = Expected.of(model.cfg).channels or 3

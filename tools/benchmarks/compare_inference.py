@@ -31,7 +31,24 @@ def parse_args():
         choices=SIDES,
         help="some of the sides only, beside the first; default: all, on a CPU but those of fp16",
     )
+    parser.add_argument(
+        "--configs",
+        nargs="+",
+        metavar="CONFIG",
+        help="other models than GCNet, labelling a 512x1024 image whole: names or files of configs",
+    )
+    parser.add_argument(
+        "--clock",
+        choices=("wall", "processor"),
+        default="wall",
+        help="processor: seconds of all threads of a side's process, for a machine that others "
+        "use as well; set OMP_NUM_THREADS=1, since threads that wait for each other count",
+    )
     args = parser.parse_args()
+    if args.clock == "processor" and args.device != "cpu":
+        raise UserError("--clock processor is for CPUs; leave it out.")
+    if args.configs and args.rows:
+        raise UserError("--configs labels whole images, and --rows says how: leave one out.")
     cpu = args.device == "cpu"
     sides = args.sides or [side for side in SIDES if not (cpu and side.endswith("fp16"))]
     args.sides = [side for side in dict.fromkeys([BASE, *sides]) if not skipped(side, cpu=cpu)]
@@ -56,7 +73,7 @@ def skipped(side: str, *, cpu: bool) -> str:
     return why
 
 
-def export(sides: list[str], weights: Path, folder: Path) -> None:
+def export(sides: list[str], config: Path, weights: Path, folder: Path) -> None:
     """Write the network of ``weights`` for the ``sides`` that are runtimes', to ``folder``.
 
     int8 is calibrated on drawn images: its time is right, and its labels are not.
@@ -70,7 +87,7 @@ def export(sides: list[str], weights: Path, folder: Path) -> None:
     from mmseg_gc.deploy.network import ExportNetwork
     from mmseg_gc.deploy.samples import gate_samples
 
-    model = init_model(ROOT / "configs/gcnet" / CONFIG, weights, accelerate="none")
+    model = init_model(config, weights, accelerate="none")
     network = ExportNetwork(model).eval()
     program = as_program(network, example(network, 3, None), is_static=False)
     facts = dict(weights="", weights_sha256="", shape=None, precision="fp32", opset=18)
@@ -89,15 +106,15 @@ def export(sides: list[str], weights: Path, folder: Path) -> None:
             made.save(path, {**meta, "align_corners": align_corners})
 
 
-def make_weights(path: Path) -> None:
-    """R50-D8 with random weights and statistics, from one seed."""
+def make_weights(config: Path, path: Path) -> None:
+    """Random weights and statistics for ``config``, from one seed."""
     import torch
 
     from mmseg_gc.apis import init_model
     from mmseg_gc.checkpoint import save_checkpoint
 
     torch.manual_seed(0)
-    model = init_model(ROOT / "configs/gcnet" / CONFIG)
+    model = init_model(config)
     for module in model.modules():
         if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
             module.running_mean.normal_(0, 0.1)
@@ -105,7 +122,7 @@ def make_weights(path: Path) -> None:
     save_checkpoint(dict(state_dict=model.state_dict(), meta={}), path)
 
 
-def start(side: str, args, weights: Path):
+def start(side: str, args, config: Path | None, weights: Path):
     from side_by_side import Worker
 
     package, precision = side.split()
@@ -120,8 +137,10 @@ def start(side: str, args, weights: Path):
         precision=precision,
         device=args.device,
         configs=str(ROOT / "configs/gcnet"),
+        config=str(config or ""),
         weights=str(weights),
         runtime=runtime,
+        clock=args.clock,
     )
     return worker
 
@@ -146,7 +165,7 @@ def measure(workers: dict, args, folder: Path) -> list[list]:
         print(text, file=sys.stderr, flush=True)
 
     known = [*IMAGES, *SCORES]
-    chosen = args.rows or known
+    chosen = ["whole"] if args.configs else args.rows or known
     for row in chosen:
         if row not in known:
             raise UserError(f"--rows: there is no {row!r}; choose from {', '.join(known)}.")
@@ -177,6 +196,24 @@ def measure(workers: dict, args, folder: Path) -> list[list]:
     return lines
 
 
+def compare(config: Path, args) -> list[list]:
+    """The lines of all sides with one config's model, each in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder) / "weights.pth"
+        make_weights(config, weights)
+        runtimes = [side for side in args.sides if side.split()[0] in RUNTIMES]
+        if runtimes:
+            export(runtimes, config, weights, Path(folder))
+        workers = {}
+        try:
+            for name in args.sides:
+                workers[name] = start(name, args, config if args.configs else None, weights)
+            return measure(workers, args, Path(folder))
+        finally:
+            for worker in workers.values():
+                worker.close()
+
+
 @cli
 def main() -> None:
     args = parse_args()
@@ -184,25 +221,18 @@ def main() -> None:
     from prettytable import PrettyTable
     from side_by_side import check_peer
 
+    from mmseg_gc.config.find import find_config
+
     args.peer = check_peer(args.peer)
     args.device = str(choose_device(args.device))
-    with tempfile.TemporaryDirectory() as folder:
-        weights = Path(folder) / "weights.pth"
-        make_weights(weights)
-        runtimes = [side for side in args.sides if side.split()[0] in RUNTIMES]
-        if runtimes:
-            export(runtimes, weights, Path(folder))
-        workers = {}
-        try:
-            for name in args.sides:
-                workers[name] = start(name, args, weights)
-            lines = measure(workers, args, Path(folder))
-        finally:
-            for worker in workers.values():
-                worker.close()
+    lines = []
+    for config in [find_config(name) for name in args.configs or [CONFIG]]:
+        found = compare(config, args)
+        lines += [[config.stem, *line[1:]] for line in found] if args.configs else found
+        print(*lines[-len(found) :], sep="\n", file=sys.stderr, flush=True)
     table = PrettyTable(
         [
-            "work",
+            "model" if args.configs else "work",
             "side",
             "seconds",
             "ratio",

@@ -1,9 +1,8 @@
-"""Seconds, memory and arithmetic of work on a device, on a GPU as on a CPU.
+"""Seconds and memory of work on a device, on a GPU as on a CPU.
 
 Workers of both sides of a comparison use it, so that it imports nothing of either package.
 """
 
-import copy
 import ctypes
 import gc
 import statistics
@@ -14,8 +13,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 TF32_SINCE = (8, 0)  # compute capability of the first cards that have it
 
@@ -150,12 +147,3 @@ def matrix_rates(
             seconds = median_seconds(lambda a=a, b=b: a @ b, device, repeat)
         rates[name] = 2 * side**3 / seconds
     return rates
-
-
-def num_operations(model: nn.Module, size: tuple[int, int], channels: int = 3) -> int:
-    """Floating-point operations, two a multiply-add, of the plain network on one input (h, w)."""
-    model = copy.deepcopy(model).to("meta")
-    counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
-        model(torch.empty(1, channels, *size, device="meta"))
-    return counter.get_total_flops()

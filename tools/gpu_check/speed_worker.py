@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable
 
 import torch
-from measures import arithmetic, median_seconds, memory_peak, num_operations
+from measures import arithmetic, median_seconds, memory_peak
 from mmengine.model import revert_sync_batchnorm
 from side_by_side import serve
 from torch import Tensor, nn
@@ -95,6 +95,8 @@ class Side:
 
         A training step is taken for three times the forward pass.
         """
+        from mmseg_gc.apis.operations import num_operations
+
         row = Row(*row)
         cfg = nets.read_config(row.config, row.options, package=self.package)
         models = importlib.import_module(f"{self.package}.registry").MODELS

@@ -1,0 +1,11 @@
+_base_ = [
+    "../_base_/models/deeplabv3plus_r18-d8.py",
+    "../_base_/datasets/camvid.py",
+    "../_base_/default_runtime.py",
+    "../_base_/schedules/schedule_20k.py",
+]
+model = dict(
+    data_preprocessor=dict(size=_base_.crop_size),
+    decode_head=dict(num_classes=11, ignore_index=11),
+    auxiliary_head=dict(num_classes=11, ignore_index=11),
+)

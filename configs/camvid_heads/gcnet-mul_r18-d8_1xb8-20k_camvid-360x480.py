@@ -1,0 +1,2 @@
+_base_ = "../gcnet/gcnet_r18-d8_1xb8-20k_camvid-360x480.py"
+model = dict(decode_head=dict(fusion_types=("channel_mul",)))

@@ -1,0 +1,1 @@
+"""What `mmseg_gc compare` is made of: configs that differ in the model alone, run and measured."""
