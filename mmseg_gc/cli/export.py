@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmseg_gc.arguments import CONFIG_HELP, ArgumentParser, add_config_options
-from mmseg_gc.cli.command import EXPORTED, cli
+from mmseg_gc.cli.command import EXPORTED, cli, is_exported
 
 
 def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -60,7 +60,8 @@ def add_export_options(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=(),
         metavar="FILE",
-        help="to compare on; default: the config's test split, or synthetic ones without it",
+        help="to compare on where the config's test split isn't on this disk; default: synthetic "
+        "ones",
     )
     parser.add_argument(
         "--gate-images",
@@ -78,8 +79,14 @@ def export(args: argparse.Namespace) -> int:
     from mmseg_gc.apis import init_model
     from mmseg_gc.deploy.exporting import ExportOptions, check_options, export_model
     from mmseg_gc.engine.console import quiet_screen
+    from mmseg_gc.errors import UserError
 
     quiet_screen()
+    for given in (args.config, args.checkpoint):
+        if is_exported(given):
+            raise UserError(
+                f"{given} is an exported file: give the config and checkpoint that it was made of."
+            )
     precision = "int8" if args.int8 else "fp16" if args.half else "fp32"
     num_images = args.gate_images
     if num_images is None:

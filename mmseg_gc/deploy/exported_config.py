@@ -80,7 +80,10 @@ def exported_model(
                 f"{file} normalises images inside, after data_preprocessor.test_cfg would have "
                 "padded them: export it without --bake."
             )
-    runtime = dict(cfg.get("runtime") or {})
+    runtime = cfg.get("runtime") or {}
+    if not isinstance(runtime, Mapping):
+        raise UserError(f"runtime={runtime!r} is no dict; write such as runtime.threads=2.")
+    runtime = dict(runtime)
     if precision != "fp32":
         runtime["precision"] = precision
     if device != "cpu":

@@ -45,7 +45,7 @@ class ExportOptions:
     ``to`` is onnx, openvino, pt2 or torchscript, ``output`` logits, labels or probabilities;
     ``bake`` takes raw uint8 (N, H, W, C); ``shape`` (h, w) is the only size taken, None: any;
     ``precision`` is fp32, fp16 or int8, calibrated on ``calibrate`` images. The gate compares on
-    ``images``, paths, or ``num_images`` of the test split.
+    ``num_images`` of the test split; without it, of ``images``, paths; without these, drawn ones.
     """
 
     to: str = "onnx"
@@ -107,6 +107,7 @@ def export_model(
     say(f"exporting to {options.to} …")
     sizes = sizes_for(_base(model, samples), options.shape)
     verdict: Verdict | None = None
+    out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name[:40]}.") as folder:
         written = Path(folder) / f"model{SUFFIXES[options.to]}"
         tries = _tries(network, model, cfg, channels, options, say)
@@ -162,11 +163,8 @@ def check_options(out: Path, options: ExportOptions) -> None:
         raise UserError(f"--gate-images {options.num_images}: give 1 or more.")
     if options.shape is not None and min(options.shape) < 32:
         raise UserError(f"--shape {options.shape}: give a height and a width of 32 or more.")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{out.parent} can't be made ({error.strerror}); name another.") from error
-    if out.is_dir() or not os.access(out.parent, os.W_OK):
+    there = next(folder for folder in out.absolute().parents if folder.exists())
+    if out.is_dir() or not there.is_dir() or not os.access(there, os.W_OK):
         raise UserError(f"{out} can't be written; name another place by -o.")
 
 

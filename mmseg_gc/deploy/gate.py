@@ -61,11 +61,13 @@ class Verdict:
             return ""
         bound = MAX_MIOU[self.precision]
         if at.miou_torch is not None and at.miou_file is not None:
-            lost = abs(at.miou_torch - at.miou_file)
-            what = f"mIoU {at.miou_file:.2f} and torch's {at.miou_torch:.2f}"
-        else:
-            lost, what = 100 - at.agreement, f"mIoU against torch's labels {at.agreement:.2f}"
-        return "" if lost <= bound else f"{name}: {what} differ by more than {bound}"
+            if abs(at.miou_torch - at.miou_file) <= bound:
+                return ""
+            both = f"mIoU {at.miou_file:.2f} and torch's {at.miou_torch:.2f}"
+            return f"{name}: {both} differ by more than {bound}"
+        if at.agreement >= 100 - bound:
+            return ""
+        return f"{name}: mIoU against torch's labels is {at.agreement:.2f}, below {100 - bound}"
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

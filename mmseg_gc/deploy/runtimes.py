@@ -1,7 +1,7 @@
 """ONNX Runtime and OpenVINO: open an exported file, read its metadata, run it."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -64,6 +64,8 @@ def runtime_of(path: str | Path) -> str:
     Raises:
         UserError: none does, it isn't there, or the runtime isn't installed.
     """
+    if "://" in str(path):
+        raise UserError(f"{path} is an address: download the file, and give its path.")
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix in NEVER_READ:
@@ -110,10 +112,13 @@ def open_runtime(path: str | Path, options: Mapping[str, Any] | None = None) -> 
     for key in given:
         if key not in KEYS[name]:
             raise UserError(f"runtime.{key}: {name} has no such key{did_you_mean(key, KEYS[name])}")
-    if given.get("precision", "fp32") not in PRECISIONS:
+    if given.get("precision", "fp32") not in tuple(PRECISIONS):
         raise UserError(
             f"there is no precision={given['precision']!r}; choose {', '.join(PRECISIONS)}."
         )
+    threads = given.get("threads", 1)
+    if not isinstance(threads, int) or threads < 1:
+        raise UserError(f"runtime.threads={threads!r} is no number of threads; give 1 or more.")
     return OnnxRuntime(path, **given) if name == "onnxruntime" else OpenVinoRuntime(path, **given)
 
 
@@ -146,12 +151,15 @@ def _reopened(kind: type[Runtime], path: Path, options: dict[str, Any]) -> Runti
 
 
 class OnnxRuntime(Runtime):
-    """ONNX Runtime; ``provider`` is a key of `PROVIDERS`, a name of its own, or a list of these."""
+    """ONNX Runtime; ``provider`` is a key of `PROVIDERS`, a name of its own, or a list of these.
+
+    ``provider_options`` are a dict, or as many as there are providers.
+    """
 
     def _open(
         self,
         provider: str | list[str] = "cpu",
-        provider_options: list[dict] | None = None,
+        provider_options: Mapping | Sequence[Mapping] | None = None,
         precision: str = "fp32",
         threads: int | None = None,
     ) -> None:
@@ -160,7 +168,9 @@ class OnnxRuntime(Runtime):
                 f"precision={precision!r}: ONNX Runtime computes in what its file holds; export "
                 "with --half or --int8, or to openvino, which has precisions."
             )
-        self.session = _session(self.path, _providers(provider), provider_options, threads)
+        providers = _providers(provider)
+        options = _options_of(providers, provider_options)
+        self.session = _session(self.path, providers, options, threads)
         self.input = self.session.get_inputs()[0].name
 
     def _run(self, image: np.ndarray) -> np.ndarray:
@@ -171,19 +181,32 @@ def _providers(asked: str | list[str]) -> list[str]:
     import onnxruntime
 
     available = onnxruntime.get_available_providers()
+    known = ", ".join(key for key, full in PROVIDERS.items() if full in available)
     chosen = []
-    for one in [asked] if isinstance(asked, str) else list(asked):
-        name = PROVIDERS.get(one.lower(), one)
+    for one in asked if isinstance(asked, list | tuple) and asked else [asked]:
+        name = PROVIDERS.get(str(one).lower(), one)
         if name not in available:
-            known = [key for key, full in PROVIDERS.items() if full in available]
             if name not in PROVIDERS.values():
-                raise UserError(f"runtime.provider={one!r} is unknown; here there are {known}.")
+                raise UserError(f"runtime.provider={one!r} is unknown; here there is {known}.")
             raise UserError(
-                f"runtime.provider={one!r}: this ONNX Runtime has {', '.join(known)} alone; "
-                "install the build that has it, such as onnxruntime-gpu, or leave the key out."
+                f"runtime.provider={one!r}: this ONNX Runtime has {known} alone; install the build "
+                "that has it, such as onnxruntime-gpu, or leave the key out."
             )
         chosen.append(name)
     return chosen
+
+
+def _options_of(
+    providers: list[str], given: Mapping | Sequence[Mapping] | None
+) -> list[dict] | None:
+    if given is None:
+        return None
+    listed = [given] if isinstance(given, Mapping) else given
+    if len(listed) != len(providers) or not all(isinstance(one, Mapping) for one in listed):
+        raise UserError(
+            f"runtime.provider_options={given!r}: give a dict for each of {', '.join(providers)}."
+        )
+    return [dict(one) for one in listed]
 
 
 def _session(
@@ -212,12 +235,13 @@ def _session(
 
 def _unreadable(path: str | Path, error: Exception) -> UserError:
     text = " ".join(str(error).split())
+    text = text if len(text) <= 200 else f"… {text[-200:]}"  # the end says what is wrong
     if "opset" in text.lower():
         return UserError(
-            f"{path} is of an opset that this runtime doesn't run ({text[:200]}); export it again, "
-            "with --opset if need be, or install a newer runtime."
+            f"{path} is of an opset that this runtime doesn't run ({text}); export it again, with "
+            "--opset if need be, or install a newer runtime."
         )
-    return UserError(f"{path} can't be read ({text[:200]}); it is damaged or no such file.")
+    return UserError(f"{path} can't be read ({text}); it is damaged or no such file.")
 
 
 class OpenVinoRuntime(Runtime):
@@ -231,7 +255,7 @@ class OpenVinoRuntime(Runtime):
         core = openvino.Core()
         known = core.available_devices
         virtual = ("AUTO", "HETERO", "BATCH")
-        if device.partition(":")[0] not in (
+        if str(device).partition(":")[0] not in (
             *known,
             *virtual,
             *(n.partition(".")[0] for n in known),

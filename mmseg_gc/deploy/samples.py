@@ -39,14 +39,12 @@ def gate_samples(
 ) -> tuple[list[Sample], str]:
     """Up to ``count`` samples, and what they are.
 
-    They are ``images`` if there are any, else of the config's test split, else drawn at random.
+    They are of the config's test split where it is on this disk, whose labels tell most; else
+    ``images``, if there are any; else drawn at random.
 
     Raises:
         UserError: one of ``images`` can't be read.
     """
-    if images:
-        chosen = list(images)[:count]
-        return _of_files(cfg, chosen), f"{len(chosen)} given images"
     dataset = (cfg.get("test_dataloader") or {}).get("dataset")
     try:
         found = _of_split(dataset, count)
@@ -54,7 +52,11 @@ def gate_samples(
         found = []
     if found:
         labels = "with labels" if found[0].label is not None else "without labels"
-        return found, f"{len(found)} images of the config's test split, {labels}"
+        not_given = ", not on those given" if images else ""
+        return found, f"{len(found)} images of the config's test split, {labels}{not_given}"
+    if images:
+        chosen = list(images)[:count]
+        return _of_files(cfg, chosen), f"{len(chosen)} given images"
     return [_drawn(seed, channels) for seed in range(count)], f"{count} synthetic images"
 
 

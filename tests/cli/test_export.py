@@ -59,7 +59,7 @@ def test_what_differs_is_called_failed(tiny_files, tmp_path, capsys, monkeypatch
         (["--shape", "8", "8"], "--shape (8, 8): give a height and a width of 32 or more"),
         (["--int8", "--calibrate", "0"], "--calibrate 0 is no number of images"),
         (["--images", "nowhere.png"], "nowhere.png"),
-        (OTHER, "Use its own config"),
+        (["-o", "new/a.onnx", *OTHER], "Use its own config"),
     ],
 )
 def test_what_can_not_be_exported(tiny_files, tmp_path, capsys, monkeypatch, words, sentence):
@@ -69,6 +69,12 @@ def test_what_can_not_be_exported(tiny_files, tmp_path, capsys, monkeypatch, wor
     status, _, err = run(*tiny_files, *words, capsys=capsys)
     assert status == 1 and sentence in err.splitlines()[-1] and err.count("Error: ") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_exported_files_are_not_exported_again(tiny_files, capsys):
+    for words in ([tiny_files[0], "own.onnx"], ["own.xml", tiny_files[1]]):
+        status, _, err = run(*words, capsys=capsys)
+        assert status == 1 and "is an exported file: give the config and checkpoint that" in err
 
 
 def test_missing_packages_are_named(tiny_files, capsys, monkeypatch):

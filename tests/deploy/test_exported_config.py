@@ -99,6 +99,8 @@ def test_what_does_not_fit_the_config(exported, tiny_files, monkeypatch):
         load_config(tiny_files[0], {"model.data_preprocessor.std": [1] * 3}), exported.path
     )
     assert len(told) == 1 and "model.data_preprocessor.std=[1, 1, 1], where they had" in told[0]
+    with pytest.raises(UserError, match=r"runtime='cuda' is no dict; write such as runtime.thr"):
+        exported_model(load_config(tiny_files[0], {"runtime": "cuda"}), exported.path)
     with pytest.raises(UserError, match=r"run by its own runtime, not by torch: leave out compile"):
         run_exported(cfg, exported.path, compile=True)
     with pytest.raises(UserError, match=r"holds its own weights: leave out .*w.pth"):

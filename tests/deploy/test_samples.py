@@ -1,5 +1,6 @@
 """Which images a file is compared on, and calibrated with."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -27,9 +28,14 @@ def test_the_test_split_then_given_ones_then_drawn_ones(cfg, camvid_root, tiny_f
     assert told == "1 images of the config's test split, with labels"
     assert found[0].label.shape == (72, 96) and found[0].label.max() <= 11
     image = next((camvid_root / "val").glob("*.png"))
-    found, told = gate_samples(cfg, [image], 4, 3)
+    found, told = gate_samples(cfg, [image], 1, 3)
+    assert told == "1 images of the config's test split, with labels, not on those given"
+    assert found[0].label is not None
+    elsewhere = load_config(tiny_files[0])  # whose data root isn't here
+    found, told = gate_samples(elsewhere, [image, image], 1, 3)
     assert told == "1 given images" and found[0].label is None
-    elsewhere = load_config(tiny_files[0])
+    pixels = cv2.imread(str(image)).transpose(2, 0, 1)
+    assert np.array_equal(found[0].image, pixels)
     found, told = gate_samples(elsewhere, [], 3, 4)
     assert told == "3 synthetic images" and found[0].image.shape == (4, 192, 256)
     assert not torch.equal(found[0].image, found[1].image)
