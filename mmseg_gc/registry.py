@@ -10,6 +10,9 @@ from mmseg_gc.environment import check_environment
 
 check_environment()
 
+import importlib
+import pkgutil
+from collections.abc import Iterable
 from typing import Any
 
 from mmengine import registry as root
@@ -33,6 +36,14 @@ def _child(parent: Registry, *parts: str) -> Registry:
     return SegRegistry(
         parent.name, parent=parent, scope=SCOPE, locations=[f"{SCOPE}.{part}" for part in parts]
     )
+
+
+def registered_in(package: str, path: Iterable[str]) -> dict[str, type]:
+    """What the files of a ``package`` at ``path`` put into `MODELS`, by name; it imports them."""
+    for file in pkgutil.iter_modules(path, f"{package}."):
+        importlib.import_module(file.name)
+    entries = MODELS.module_dict.items()
+    return {name: kind for name, kind in entries if kind.__module__.startswith(f"{package}.")}
 
 
 MODELS = _child(root.MODELS, "models")

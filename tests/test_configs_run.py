@@ -4,6 +4,7 @@ Sizes are a sixteenth, and the model is an eighth as wide.
 """
 
 import csv
+import importlib.util
 import io
 from pathlib import Path
 
@@ -13,9 +14,12 @@ import torch
 from mmengine.config import Config
 
 from mmseg_gc.config import load_config
-from mmseg_gc.config.adapt import dicts
 from mmseg_gc.engine.runner import SegRunner
 
+CASES = Path(__file__).parents[1] / "tools/benchmarks/parity_checks/head_cases.py"
+spec = importlib.util.spec_from_file_location("head_cases", CASES)
+head_cases = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(head_cases)
 CONFIGS = Path(__file__).parents[1] / "configs" / "gcnet"
 # dataset, backbone depth, crop (h, w), thousands of iterations: the published table
 ROWS = """\
@@ -60,27 +64,10 @@ def sixteenth(size):
     return tuple(n // 16 + n % 16 for n in size)
 
 
-# Widths of what is behind the backbone: of heads and necks, and of their inner blocks.
-WIDTHS = {
-    *("in_channels", "channels", "c1_in_channels", "c1_channels", "out_channels", "mid_channels"),
-    *("ocr_channels", "isa_channels", "project_channels", "pam_channels", "ema_channels"),
-}
-
-
-def an_eighth(width: int | list[int] | None) -> int | list[int] | None:
-    """An eighth of a width or of each; a head's ``out_channels=None`` stays."""
-    if isinstance(width, list | tuple):
-        return [an_eighth(one) for one in width]
-    return width if width is None else max(1, width // 8)
-
-
 def shrink(cfg: Config, roots: dict[str, Path]) -> None:
     """Read the tiny data, and scale every size of the config down by 16, every width by 8."""
     cfg.model.pretrained = None
-    cfg.model.backbone.update(stem_channels=8, base_channels=8)
-    for part in dicts(cfg.model):
-        for key in set(part) & WIDTHS if part is not cfg.model.backbone else ():
-            part[key] = an_eighth(part[key])
+    head_cases.narrow(cfg.model)
     shrink_sizes(cfg._cfg_dict)
     shrink_sizes(cfg.model.test_cfg)
     cfg.model.data_preprocessor.size = sixteenth(cfg.model.data_preprocessor.size)

@@ -239,7 +239,8 @@ def test_models_ask_nothing_about_devices():
 # What GCNet doesn't need: what stands around it in people's configs, or what it is held against.
 AROUND_GCNET = re.compile(
     r"decode_heads/(?!decode_head|fcn_head|gc_head)|necks/|samplers/|segmentors/cascade"
-    r"|layers/(attention|encoding|non_local|pyramid_pooling)"
+    r"|layers/(attention|encoding|non_local|point_sampling|pyramid_pooling)"
+    r"|backbones/(?!res_blocks|resnet|resnext)"
     r"|losses/(boundary|dice|focal|hausdorff|lovasz|ohem|tversky)|.*__init__"
 )
 

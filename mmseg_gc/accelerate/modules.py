@@ -20,7 +20,8 @@ from mmseg_gc.accelerate.convolution import (
 from mmseg_gc.accelerate.cpu.memory import give_back_memory
 from mmseg_gc.accelerate.kernels import BATCH_NORMS, Kernels
 from mmseg_gc.models.backbones.res_blocks import BasicBlock, Bottleneck
-from mmseg_gc.models.decode_heads import FCNHead, GCHead
+from mmseg_gc.models.decode_heads.fcn_head import FCNHead
+from mmseg_gc.models.decode_heads.gc_head import GCHead
 from mmseg_gc.models.layers import ResLayer
 
 WIDE = 1024  # channels of the maps that most memory is held for
@@ -198,6 +199,17 @@ class Classifier(nn.Conv2d):
         )
 
 
+class PointClassifier(nn.Conv1d):
+    """`Classifier` of single points (N, C, P)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.to(self.weight.dtype)
+        if x.device.type != "cuda" or self.kernel_size != (1,) or self.groups != 1:
+            return super().forward(x)
+        return F.linear(x.transpose(1, 2), self.weight.squeeze(2), self.bias).transpose(1, 2)
+
+
+CLASSIFIERS: dict[type, Any] = {nn.Conv2d: Classifier, nn.Conv1d: PointClassifier}
 FAST = {
     nn.Sequential: FastSequential,
     ConvModule: FastConvModule,

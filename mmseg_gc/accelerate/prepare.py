@@ -14,11 +14,11 @@ from mmseg_gc.accelerate.cpu.memory import give_back_memory
 from mmseg_gc.accelerate.cpu.recompute import RECOMPUTING
 from mmseg_gc.accelerate.cpu.winograd_training import TrainedWinogradConv2d
 from mmseg_gc.accelerate.kernels import BATCH_NORMS
-from mmseg_gc.accelerate.modules import FAST, READING_ONE_MAP, Classifier
+from mmseg_gc.accelerate.modules import CLASSIFIERS, FAST, READING_ONE_MAP
 from mmseg_gc.accelerate.replacement import Replacement, as_subclass, replace
 from mmseg_gc.environment import require_bf16, require_compiler
 from mmseg_gc.errors import UserError
-from mmseg_gc.models.backbones import ResNet
+from mmseg_gc.models.backbones.resnet import ResNet
 from mmseg_gc.models.layers.compiled_ops import has_ops
 from mmseg_gc.models.segmentors.base import overrides
 
@@ -189,17 +189,19 @@ def _cast(model: BaseModel, dtype: torch.dtype) -> None:
     for part in parts:
         if part is None or dtype is torch.float32:
             continue
-        for head in part if isinstance(part, nn.ModuleList) else [part]:
-            _classify_exactly(head)
+        _classify_exactly(part)
         for module in part.modules():
-            if not isinstance(module, (Classifier, *BATCH_NORMS)):
+            if not isinstance(module, (*CLASSIFIERS.values(), *BATCH_NORMS)):
                 _cast_one(module, dtype)
 
 
 def _classify_exactly(head: Any) -> None:
     """Keep the classifying convolution in float32: rounded, logits would tie at many a border."""
-    if type(getattr(head, "conv_seg", None)) is nn.Conv2d:
-        head.conv_seg = as_subclass(head.conv_seg, Classifier)
+    for one in head if isinstance(head, nn.ModuleList) else [head]:  # of a cascade each
+        for name in ("conv_seg", "fc_seg"):
+            kind = CLASSIFIERS.get(type(getattr(one, name, None)))
+            if kind is not None:
+                setattr(one, name, as_subclass(getattr(one, name), kind))
 
 
 def _cast_one(module: nn.Module, dtype: torch.dtype) -> None:

@@ -14,27 +14,8 @@ CLASSIFIER = re.compile(r"^(fc|head|neck)\.")
 # Parts that GCNet and DCN put into a backbone that was trained without them.
 ADDED_LATER = re.compile(r"\.(\w+_block\w*|conv2\.conv_offset)\.")
 
-# What only one kind of head has; of those that share a part, the one with more stands first.
-HEADS_BY_PART = {
-    "gc_block": "GCHead",
-    "dnl_block": "DNLHead",
-    "nl_block": "NLHead",
-    "fpn_bottleneck": "UPerHead",
-    "psp_modules": "PSPHead",
-    "sep_bottleneck": "DepthwiseSeparableASPPHead",
-    "aspp_modules": "ASPPHead",
-    "pam": "DAHead",
-    "global_relation": "ISAHead",
-    "context": "ANNHead",
-    "ema_module": "EMAHead",
-    "enc_module": "EncHead",
-    "acm_modules": "APCHead",
-    "dcm_modules": "DMHead",
-    "scale_heads": "FPNHead",
-    "object_context_block": "OCRHead",
-    "fcs": "PointHead",
-    "convs": "FCNHead",
-}
+# Children by which a head is known, to its class; the heads enter themselves (`BaseDecodeHead`).
+HEADS_BY_PARTS: dict[frozenset[str], str] = {}
 
 
 def clean_state_dict(checkpoint: Mapping) -> OrderedDict:
@@ -124,4 +105,5 @@ def head_of(weights: Mapping[str, torch.Tensor]) -> str:
     parts = {
         key[0] if last is None else key[1] for key in keys if last is None or key[0] == str(last)
     }
-    return next((head for part, head in HEADS_BY_PART.items() if part in parts), "")
+    known = [names for names in HEADS_BY_PARTS if names <= parts]
+    return HEADS_BY_PARTS[max(known, key=len)] if known else ""

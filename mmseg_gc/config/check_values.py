@@ -50,7 +50,7 @@ WORKERS = Range(whole=True, low=0, high=1024, words="a whole number from 0 to 10
 SIDE = Range(whole=False, low=0, high=10**6, above=True, words="a number above 0, up to a million")
 COUNT_OR_0 = Range(whole=True, low=0, words="a whole number of 0 or more")
 SHARE = Range(whole=False, low=0, high=1, words="a number from 0 to 1")
-DROPOUT = Range(whole=False, low=0, high=1, below=True, words="a number from 0 to below 1")
+DROPOUT = Range(whole=False, low=0, high=1, below=True, words="a number from 0 to below 1, or -1")
 POSITIVE = Range(whole=False, low=0, above=True, words="a number above 0")
 NOT_NEGATIVE = Range(whole=False, low=0, words="a number of 0 or more")
 COUNT_OR_MINUS_1 = Range(whole=True, low=-1, words="a whole number of 1 or more, or -1")
@@ -139,6 +139,8 @@ def _short(value: Any) -> str:
 def _in_range(key: str, value: Any) -> bool:
     if isinstance(value, str):
         return key in ("class_weight", "ratio")  # the name of a file; a word
+    if RANGES[key] is DROPOUT and value == -1 and type(value) is int:  # mmsegmentation's for none
+        return True
     return RANGES[key].takes(value) and not (key in INTERVALS and value == 0)
 
 

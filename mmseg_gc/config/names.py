@@ -84,7 +84,7 @@ OTHER_NETWORKS = {
     *("ResNeSt", "STDCContextPathNet", "STDCNet", "SVT", "SwinTransformer", "TIMMBackbone", "UNet"),
     *("VPD", "VisionTransformer", "Feature2Pyramid", "ICNeck", "MLANeck", "MultiLevelNeck"),
     *("DDRHead", "DPTHead", "IterativeDecodeHead", "LRASPPHead", "LightHamHead", "PIDHead"),
-    *("Mask2FormerHead", "MaskFormerHead", "PointHead", "SETRMLAHead", "SETRUPHead", "STDCHead"),
+    *("Mask2FormerHead", "MaskFormerHead", "SETRMLAHead", "SETRUPHead", "STDCHead"),
     *("SegformerHead", "SegmenterMaskTransformerHead", "SideAdapterCLIPHead", "VPDDepthHead"),
     *("DepthEstimator", "MultimodalEncoderDecoder"),
 }

@@ -109,6 +109,11 @@ def require_exportable(model: nn.Module) -> EncoderDecoder:
                 f"{name} is a {type(module).__name__}, deformable convolution or another of mmcv's "
                 "compiled ops, which no exported file can hold: train without it (backbone.dcn)."
             )
+        if why := getattr(module, "not_exported_because", ""):
+            raise UserError(
+                f"{name} is a {type(module).__name__}, which {why}, and can't be exported: predict "
+                "with the weights themselves, or export a model of another head."
+            )
     own = model.predicts_its_own_way or overrides(
         model, EncoderDecoder, "encode_decode", "extract_feat"
     )

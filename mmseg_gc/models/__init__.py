@@ -2,8 +2,9 @@
 
 import importlib
 import warnings
+from typing import Any
 
-from mmseg_gc.models.backbones import ResNet, ResNetV1c, ResNetV1d, ResNeXt
+from mmseg_gc.models import backbones, decode_heads, necks
 from mmseg_gc.models.build import (
     BACKBONES,
     HEADS,
@@ -15,27 +16,7 @@ from mmseg_gc.models.build import (
     build_segmentor,
 )
 from mmseg_gc.models.data_preprocessor import SegDataPreProcessor
-from mmseg_gc.models.decode_heads import (
-    ANNHead,
-    APCHead,
-    ASPPHead,
-    BaseDecodeHead,
-    DAHead,
-    DepthwiseSeparableASPPHead,
-    DepthwiseSeparableFCNHead,
-    DMHead,
-    DNLHead,
-    EMAHead,
-    EncHead,
-    FCNHead,
-    FPNHead,
-    GCHead,
-    ISAHead,
-    NLHead,
-    OCRHead,
-    PSPHead,
-    UPerHead,
-)
+from mmseg_gc.models.decode_heads import BaseDecodeHead
 from mmseg_gc.models.layers import ContextBlock
 from mmseg_gc.models.losses import (
     Accuracy,
@@ -52,7 +33,6 @@ from mmseg_gc.models.losses import (
     binary_cross_entropy,
     cross_entropy,
 )
-from mmseg_gc.models.necks import FPN, JPU
 from mmseg_gc.models.samplers import OHEMPixelSampler
 from mmseg_gc.models.segmentors import (
     BaseSegmentor,
@@ -60,11 +40,9 @@ from mmseg_gc.models.segmentors import (
     EncoderDecoder,
     SegTTAModel,
 )
+from mmseg_gc.registry import MODELS
 
 __all__ = [
-    "ANNHead",
-    "APCHead",
-    "ASPPHead",
     "Accuracy",
     "BACKBONES",
     "BaseDecodeHead",
@@ -73,41 +51,20 @@ __all__ = [
     "CascadeEncoderDecoder",
     "ContextBlock",
     "CrossEntropyLoss",
-    "DAHead",
-    "DMHead",
-    "DNLHead",
-    "DepthwiseSeparableASPPHead",
-    "DepthwiseSeparableFCNHead",
     "DiceLoss",
-    "EMAHead",
-    "EncHead",
     "EncoderDecoder",
-    "FCNHead",
-    "FPN",
-    "FPNHead",
     "FocalLoss",
-    "GCHead",
     "HEADS",
     "HausdorffDistanceLoss",
     "HuasdorffDisstanceLoss",
-    "ISAHead",
-    "JPU",
     "LOSSES",
     "LovaszLoss",
-    "NLHead",
-    "OCRHead",
     "OHEMPixelSampler",
     "OhemCrossEntropy",
-    "PSPHead",
-    "ResNeXt",
-    "ResNet",
-    "ResNetV1c",
-    "ResNetV1d",
     "SEGMENTORS",
     "SegDataPreProcessor",
     "SegTTAModel",
     "TverskyLoss",
-    "UPerHead",
     "accuracy",
     "binary_cross_entropy",
     "build_backbone",
@@ -116,9 +73,14 @@ __all__ = [
     "build_segmentor",
     "cross_entropy",
 ]
+# Backbones, necks and heads bring their own names: what their files register.
+for _part in (backbones, decode_heads, necks):
+    _registered = [name for name in _part.__all__ if name in MODELS.module_dict]
+    globals().update({name: getattr(_part, name) for name in _registered})
+    __all__ += _registered
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:
     if name != "prepare_for_inference":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     warnings.warn(

@@ -87,7 +87,7 @@ SENSE = {
     "train_dataloader.persistent_workers": (False, 0),
     "model.backbone.frozen_stages": (-1, 2),
     "model.backbone.strides": ([1, 2, 1, 1],),
-    "model.decode_head.dropout_ratio": (0, 0.5),
+    "model.decode_head.dropout_ratio": (0, 0.5, -1),
     "model.decode_head.loss_decode.class_weight": ([1.0] * 19, "weights.json", None),
     "model.data_preprocessor.size": (None, [512, 1024]),
     "optim_wrapper.optimizer.lr": (0, 1),

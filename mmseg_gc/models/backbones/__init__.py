@@ -1,6 +1,14 @@
-"""Encoders."""
+"""Encoders: what the files here register."""
 
-from mmseg_gc.models.backbones.resnet import ResNet, ResNetV1c, ResNetV1d
-from mmseg_gc.models.backbones.resnext import ResNeXt
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["ResNeXt", "ResNet", "ResNetV1c", "ResNetV1d"]
+from mmseg_gc.registry import registered_in
+
+_registered = registered_in(__name__, __path__)
+globals().update(_registered)
+
+__all__ = sorted(_registered)
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...

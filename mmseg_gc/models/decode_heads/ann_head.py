@@ -67,6 +67,8 @@ class ANNHead(BaseDecodeHead):
     section 3.2; ``mmseg.models.ANNHead``.
     """
 
+    known_by = ("fusion", "context")
+
     def __init__(
         self,
         *,

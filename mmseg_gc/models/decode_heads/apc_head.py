@@ -59,6 +59,8 @@ class APCHead(BaseDecodeHead):
     ``mmseg.models.APCHead``.
     """
 
+    known_by = ("acm_modules",)
+
     def __init__(
         self,
         *,

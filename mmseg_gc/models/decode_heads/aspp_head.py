@@ -1,7 +1,7 @@
 """The head of DeepLabV3: atrous spatial pyramid pooling."""
 
 from collections.abc import Sequence
-from typing import Unpack
+from typing import ClassVar, Unpack
 
 import torch
 from mmcv.cnn import ConvModule
@@ -22,6 +22,8 @@ class ASPPHead(BaseDecodeHead):
     Source: "Rethinking Atrous Convolution for Semantic Image Segmentation", arXiv:1706.05587,
     section 3.3; ``mmseg.models.ASPPHead``.
     """
+
+    known_by: ClassVar[tuple[str, ...]] = ("aspp_modules",)
 
     def __init__(
         self,

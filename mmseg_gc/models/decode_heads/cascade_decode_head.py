@@ -73,10 +73,10 @@ class Cascade(nn.ModuleList):
         first, *others = cast("list[Any]", list(self))
         logits = first(inputs)
         losses = [first.loss_by_feat(logits, samples)]
-        for head in others:
-            previous = logits
-            logits = head(inputs, previous)
+        for head in others[:-1]:
+            logits = head(inputs, logits)
             losses.append(head.loss_by_feat(logits, samples))
+        losses += [head.loss(inputs, logits, samples, train_cfg) for head in others[-1:]]
         return {f"decode_{i}.{k}": v for i, one in enumerate(losses) for k, v in one.items()}
 
     def check_labels(self, batch_data_samples: list[SegDataSample]) -> None:

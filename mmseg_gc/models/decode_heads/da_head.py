@@ -56,6 +56,8 @@ class DAHead(BaseDecodeHead):
     ``mmseg.models.DAHead``.
     """
 
+    known_by = ("pam",)
+
     def __init__(
         self,
         *,

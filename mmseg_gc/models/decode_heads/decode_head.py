@@ -1,13 +1,14 @@
 """What every decode head shares: choosing inputs, classifying, the loss, resizing logits."""
 
-from collections.abc import Sequence
-from typing import Any, TypedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, TypedDict
 
 import torch
 from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmseg_gc.checkpoint.names import HEADS_BY_PARTS
 from mmseg_gc.errors import UserError
 from mmseg_gc.models.layers import resize
 from mmseg_gc.models.losses import accuracy
@@ -58,9 +59,22 @@ class BaseDecodeHead(BaseModule):
         ignore_index: label id that is not learnt; None if there is none.
         sampler: config of what weighs the pixels to learn from, such as `OHEMPixelSampler`.
 
+    Of a subclass, ``known_by`` are children by which weights are told to be of that head,
+    ``test_keys`` what it reads of the model's ``test_cfg``, and ``not_exported_because`` says what
+    it does that no exported file can.
+
     Raises: UserError for arguments that do not fit together.
     Source: ``mmseg.models.decode_heads.BaseDecodeHead``.
     """
+
+    known_by: ClassVar[tuple[str, ...]]
+    test_keys: ClassVar[tuple[str, ...]] = ()
+    not_exported_because: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "known_by" in cls.__dict__:
+            HEADS_BY_PARTS[frozenset(cls.known_by)] = cls.__name__
 
     def __init__(
         self,
@@ -164,6 +178,9 @@ class BaseDecodeHead(BaseModule):
             in_channels, out_channels, kernel_size, padding=kernel_size // 2, **self.layer_cfgs
         )
 
+    def configure(self, train_cfg: Mapping | None, test_cfg: Mapping) -> None:
+        """Take what this head reads of the model's own ``train_cfg`` and ``test_cfg``."""
+
     def extra_repr(self) -> str:
         return (
             f"input_transform={self.input_transform}, ignore_index={self.ignore_index}, "
@@ -212,14 +229,19 @@ class BaseDecodeHead(BaseModule):
         """Logits (N, out_channels, H, W) at the size of the network's input."""
         return self.predict_by_feat(self(inputs), batch_img_metas)
 
+    @property
+    def criteria(self) -> list[Any]:
+        """The losses, be it one or several."""
+        of_head = self.loss_decode
+        return [*of_head] if isinstance(of_head, nn.ModuleList) else [of_head]
+
     def loss_by_feat(
         self, seg_logits: Tensor, batch_data_samples: list[SegDataSample]
     ) -> dict[str, Tensor]:
         """What `loss` returns, from logits at the head's own size."""
         label = torch.stack([s.gt_sem_seg.data for s in batch_data_samples])  # (N, 1, H, W)
         label = label.squeeze(1).long()
-        of_head = self.loss_decode
-        criteria: list[Any] = [*of_head] if isinstance(of_head, nn.ModuleList) else [of_head]
+        criteria = self.criteria
         # Losses that enlarge logits themselves, a part at a time; of one channel that saves little.
         small = self.out_channels > 1 and self.sampler is None and bool(criteria)
         small = small and all(hasattr(loss_decode, "of_small_logits") for loss_decode in criteria)

@@ -63,6 +63,8 @@ class DMHead(BaseDecodeHead):
     ``mmseg.models.DMHead``.
     """
 
+    known_by = ("dcm_modules",)
+
     def __init__(
         self,
         *,

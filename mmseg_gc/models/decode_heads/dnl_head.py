@@ -24,6 +24,8 @@ class DNLHead(FCNHead):
     ``mmseg.models.DNLHead``.
     """
 
+    known_by = ("convs", "dnl_block")
+
     def __init__(
         self,
         *,

@@ -67,6 +67,8 @@ class EMAHead(BaseDecodeHead):
     arXiv:1907.13426, section 4; ``mmseg.models.EMAHead``.
     """
 
+    known_by = ("ema_module",)
+
     def __init__(
         self,
         *,

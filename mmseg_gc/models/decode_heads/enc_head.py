@@ -25,6 +25,8 @@ class EncHead(BaseDecodeHead):
     ``mmseg.models.EncHead``.
     """
 
+    known_by = ("enc_module",)
+
     def __init__(
         self,
         *,

@@ -1,7 +1,7 @@
 """The fully convolutional head."""
 
 from collections.abc import Sequence
-from typing import Unpack
+from typing import ClassVar, Unpack
 
 import torch
 from mmcv.cnn import ConvModule
@@ -28,6 +28,8 @@ class FCNHead(BaseDecodeHead):
 
     Source: "Fully Convolutional Networks", arXiv:1411.4038; ``mmseg.models.FCNHead``.
     """
+
+    known_by: ClassVar[tuple[str, ...]] = ("convs",)
 
     def __init__(
         self,

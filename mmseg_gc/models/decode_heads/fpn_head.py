@@ -35,6 +35,8 @@ class FPNHead(BaseDecodeHead):
     ``mmseg.models.FPNHead``.
     """
 
+    known_by = ("scale_heads",)
+
     def __init__(
         self,
         *,

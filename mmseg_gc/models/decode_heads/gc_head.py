@@ -18,6 +18,8 @@ class GCHead(FCNHead):
     Source: arXiv:1904.11492; ``mmseg.models.GCHead``.
     """
 
+    known_by = ("convs", "gc_block")
+
     def __init__(
         self,
         *,

@@ -44,6 +44,8 @@ class ISAHead(BaseDecodeHead):
     section 3; ``mmseg.models.ISAHead``.
     """
 
+    known_by = ("global_relation",)
+
     def __init__(
         self,
         *,

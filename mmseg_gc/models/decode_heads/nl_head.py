@@ -35,6 +35,8 @@ class NLHead(FCNHead):
     Source: "Non-local Neural Networks", arXiv:1711.07971, section 3; ``mmseg.models.NLHead``.
     """
 
+    known_by = ("convs", "nl_block")
+
     def __init__(
         self,
         *,

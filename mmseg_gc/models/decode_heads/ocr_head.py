@@ -50,6 +50,8 @@ class OCRHead(BaseCascadeDecodeHead):
     section 3.2; ``mmseg.models.OCRHead``.
     """
 
+    known_by = ("object_context_block",)
+
     def __init__(
         self,
         *,

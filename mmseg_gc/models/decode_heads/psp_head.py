@@ -20,6 +20,8 @@ class PSPHead(BaseDecodeHead):
     ``mmseg.models.PSPHead``.
     """
 
+    known_by = ("psp_modules",)
+
     def __init__(
         self,
         *,

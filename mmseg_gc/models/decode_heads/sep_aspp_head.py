@@ -25,6 +25,8 @@ class DepthwiseSeparableASPPHead(ASPPHead):
     arXiv:1802.02611, section 3.1; ``mmseg.models.DepthwiseSeparableASPPHead``.
     """
 
+    known_by = ("aspp_modules", "sep_bottleneck")
+
     def __init__(
         self,
         *,

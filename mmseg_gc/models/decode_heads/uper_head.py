@@ -22,6 +22,8 @@ class UPerHead(BaseDecodeHead):
     ``mmseg.models.UPerHead``.
     """
 
+    known_by = ("psp_modules", "fpn_bottleneck")
+
     def __init__(
         self,
         *,

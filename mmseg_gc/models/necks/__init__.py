@@ -1,6 +1,14 @@
-"""Modules between a backbone and its heads."""
+"""Modules between a backbone and its heads: what the files here register."""
 
-from mmseg_gc.models.necks.fpn import FPN
-from mmseg_gc.models.necks.jpu import JPU
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["FPN", "JPU"]
+from mmseg_gc.registry import registered_in
+
+_registered = registered_in(__name__, __path__)
+globals().update(_registered)
+
+__all__ = sorted(_registered)
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...

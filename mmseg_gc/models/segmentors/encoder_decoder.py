@@ -1,6 +1,7 @@
 """The segmentor: a backbone, a decode head, and auxiliary heads while training."""
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ from mmseg_gc.inference import (
     parse_budget,
     write_result,
 )
-from mmseg_gc.models.backbones import ResNet
+from mmseg_gc.models.backbones.resnet import ResNet
 from mmseg_gc.models.data_preprocessor import SegDataPreProcessor
 from mmseg_gc.models.decode_heads import BaseDecodeHead, upcast
 from mmseg_gc.models.segmentors.base import BaseSegmentor, overrides
@@ -80,6 +81,9 @@ class EncoderDecoder(BaseSegmentor):
         self.out_channels = self.decode_head.out_channels
         self.train_cfg = train_cfg
         self.test_cfg = ConfigDict(test_cfg or {"mode": "whole"})
+        for head in self._decode_heads():
+            if isinstance(head, BaseDecodeHead):
+                head.configure(self.train_cfg, self.test_cfg)
         _ = self._windows, self.memory_budget  # Complain now rather than after training.
         self.compute_dtype: torch.dtype | None = None  # set by `prepare_for_inference`
         # Each gives, of a sample and what its labels are made from, who is to see the logits.
@@ -98,13 +102,19 @@ class EncoderDecoder(BaseSegmentor):
 
     @property
     def _windows(self) -> tuple[Size, Size] | None:
-        return _windows(self.test_cfg)
+        of_heads = (getattr(head, "test_keys", ()) for head in self._decode_heads())
+        return _windows(self.test_cfg, [*TEST_KEYS, *chain(*of_heads)])
 
     @property
     def memory_budget(self) -> int | None:
         """Bytes that ``test_cfg.memory_budget`` allows; None: no bound."""
         budget = self.test_cfg.get("memory_budget")
         return None if budget is None else parse_budget(budget)
+
+    def _decode_heads(self) -> list[nn.Module]:
+        """The decode heads: one, or those of a row."""
+        head = self.decode_head
+        return list(head) if isinstance(head, nn.ModuleList) else [head]
 
     def _auxiliary_heads(self) -> dict[str, nn.Module]:
         """The auxiliary heads by the prefix of their losses."""
@@ -312,11 +322,11 @@ def _dense(maps: Sequence[LogitMap]) -> Tensor:
     return torch.stack([logits.all_rows() for logits in maps])
 
 
-def _windows(test_cfg: dict) -> tuple[Size, Size] | None:
+def _windows(test_cfg: dict, known: Sequence[str]) -> tuple[Size, Size] | None:
     """Crop size and stride (h, w) of sliding windows; None for whole images."""
     for key in test_cfg:
-        if key not in TEST_KEYS:
-            raise UserError(f"test_cfg has no key {key!r}; it takes {', '.join(TEST_KEYS)}.")
+        if key not in known:
+            raise UserError(f"test_cfg has no key {key!r}; it takes {', '.join(known)}.")
     mode = test_cfg.get("mode", "whole")
     if mode == "whole":
         return None

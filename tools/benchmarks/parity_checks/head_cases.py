@@ -1,7 +1,16 @@
-"""A small model around every head beside GCNet's own, for what compares or tries them all."""
+"""A small model around every head beside GCNet's own, for what compares or tries them all.
+
+A head without a row of its own here has that of its config, an eighth as wide: a new head needs no
+line of this file.
+"""
 
 import copy
+from collections.abc import Iterator
+from pathlib import Path
 
+from mmengine.config import Config
+
+MODELS = Path(__file__).resolve().parents[3] / "configs/_base_/models"
 CLASSES = 19
 NORM = dict(type="BN")
 LAST = dict(in_channels=64, in_index=3, channels=16)
@@ -55,6 +64,67 @@ HEADS = {
 }
 
 
+# Widths of what is behind the backbone, of heads, necks and their inner blocks; points to learn.
+WIDTHS = {
+    *("in_channels", "channels", "c1_in_channels", "c1_channels", "out_channels", "mid_channels"),
+    *("ocr_channels", "isa_channels", "project_channels", "pam_channels", "ema_channels"),
+    "num_points",
+}
+
+
+def an_eighth(width: int | list[int] | None) -> int | list[int] | None:
+    """An eighth of a width or of each; a head's ``out_channels=None`` stays."""
+    if isinstance(width, list | tuple):
+        return [an_eighth(one) for one in width]
+    return width if width is None else max(1, width // 8)
+
+
+def dicts(node: object) -> Iterator[dict]:
+    """``node`` and all dicts in it."""
+    if isinstance(node, dict):
+        yield node
+    for value in node.values() if isinstance(node, dict) else node:
+        if isinstance(value, dict | list | tuple):
+            yield from dicts(value)
+
+
+def narrow(model: dict) -> None:
+    """Make a ResNet's ``model`` an eighth as wide."""
+    model["backbone"].update(stem_channels=8, base_channels=8)
+    for part in dicts(model):
+        for key in set(part) & WIDTHS if part is not model["backbone"] else ():
+            part[key] = an_eighth(part[key])
+
+
+def _heads(parts: dict) -> list[dict]:
+    """The decode heads of a row, the last one being what it is about."""
+    heads = parts.get("decode_head", parts)
+    return heads if isinstance(heads, list) else [heads]
+
+
+def _rows_of_configs() -> dict[str, dict]:
+    """By its name a model of `MODELS` for each head that has no row yet; GCNet's needs none."""
+    known = {"GCHead"} | {_heads(parts)[-1]["type"] for parts in HEADS.values()}
+    rows = {}
+    for path in sorted(MODELS.glob("[!m]*.py")):  # a detector's base is in mmdet
+        model = Config.fromfile(path).to_dict()["model"]
+        name = _heads(model)[-1]["type"]
+        if name in known:
+            continue
+        narrow(model)
+        for part in dicts(model):
+            for key in {"pretrained", "data_preprocessor", "dropout_ratio", "align_corners"}:
+                part.pop(key, None)
+            part.update(type="BN") if part.get("type") == "SyncBN" else None
+        for head in _heads(model):
+            head.setdefault("norm_cfg", None)
+        rows[name] = {"auxiliary_head": None, **model}
+    return rows
+
+
+HEADS |= _rows_of_configs()
+
+
 def model_cfg(name: str, align_corners: bool) -> dict:
     """Config of the model of the row ``name``, which mmsegmentation builds as well."""
     parts = copy.deepcopy(HEADS[name])
@@ -62,9 +132,8 @@ def model_cfg(name: str, align_corners: bool) -> dict:
     common = dict(
         num_classes=CLASSES, norm_cfg=NORM, align_corners=align_corners, dropout_ratio=0.0
     )
-    heads = parts.pop("decode_head")
-    several = isinstance(heads, list)
-    heads = [{**common, **head} for head in (heads if several else [heads])]
+    several = isinstance(parts["decode_head"], list)
+    heads = [{**common, **head} for head in _heads(parts)]
     auxiliary = dict(
         type="FCNHead", in_channels=32, in_index=2, channels=8, num_convs=1, concat_input=False
     )
@@ -78,15 +147,16 @@ def model_cfg(name: str, align_corners: bool) -> dict:
         contract_dilation=True,
         norm_cfg=NORM,
     )
+    given, aside = parts.get("backbone", {}), parts.get("auxiliary_head", {})
     return dict(
-        type=parts.pop("type", "EncoderDecoder"),
+        type=parts.get("type", "EncoderDecoder"),
         data_preprocessor=dict(
             type="SegDataPreProcessor", mean=[120.0] * 3, std=[60.0] * 3, size=(64, 64)
         ),
-        backbone={**backbone, **parts.pop("backbone", {})},
+        backbone=given if "type" in given else {**backbone, **given},
         decode_head=heads if several else heads[0],
-        auxiliary_head={**common, **auxiliary, **parts.pop("auxiliary_head", {})},
-        test_cfg=dict(mode="whole"),
-        train_cfg=dict(),
-        **parts,
+        auxiliary_head=None if aside is None else {**common, **auxiliary, **aside},
+        test_cfg={"mode": "whole", **parts.get("test_cfg", {})},
+        train_cfg=parts.get("train_cfg", {}),
+        **{key: value for key, value in parts.items() if key in ("neck", "num_stages")},
     )

@@ -1,6 +1,8 @@
 """Every head beside GCNet's own, on a narrow ResNet-18: names, logits, labels, training."""
 
+import importlib.util
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from mmengine.config import ConfigDict
@@ -13,6 +15,7 @@ CROP, STRIDE = (64, 64), (43, 43)
 WHOLE_BATCHES = ("1x64x96", "2x65x97")
 SLIDE_BATCHES = ("1x48x100", "2x97x113")
 STEPS = 20
+FEW_POINTS = 1000
 
 
 def shared_weights(build: Callable[[dict], nn.Module]) -> dict[str, dict[str, Tensor]]:
@@ -31,6 +34,8 @@ def shared_weights(build: Callable[[dict], nn.Module]) -> dict[str, dict[str, Te
                 state[key] = noise / noise.norm(dim=1, keepdim=True)
             elif value.dim() < 2:
                 state[key] = value + 0.2 * noise
+                # Deep blocks that add little, as trained ones do: else roundings explode in them.
+                state[key] *= 0.2 if key.endswith("bn3.weight") else 1
             else:
                 state[key] = noise * value[0].numel() ** -0.5
         found[name] = state
@@ -40,6 +45,8 @@ def shared_weights(build: Callable[[dict], nn.Module]) -> dict[str, dict[str, Te
 def heads(side: Side) -> Results:
     """All rows; ours reads the weights that the reference saved, and the other way round."""
     results: Results = {}
+    if side.name == "reference":
+        _lend_point_sample()
     for name in list(HEADS)[::6] if side.quick else HEADS:
         side.say(name)
         for measure, rows in _one(side, name).items():
@@ -75,24 +82,43 @@ def _one(side: Side, name: str) -> Results:
 
 
 def _model(side: Side, name: str, align_corners: bool, weights: dict[str, Tensor]) -> nn.Module:
-    model = side.registry.MODELS.build(ConfigDict(model_cfg(name, align_corners)))
+    cfg = ConfigDict(model_cfg(name, align_corners))
+    if "subdivision_num_points" in cfg.test_cfg:  # fewer than there are, so that they are chosen
+        cfg.test_cfg.subdivision_num_points = FEW_POINTS
+    model = side.registry.MODELS.build(cfg)
     model.load_state_dict(weights, strict=True)
     return model
+
+
+def _lend_point_sample() -> None:
+    """Give the reference's PointHead mmcv's function, which is not compiled but stands beside.
+
+    Points, which are drawn in float32, get the map's dtype there; torch takes no two.
+    """
+    path = Path(importlib.util.find_spec("mmcv").origin).parent / "ops/point_sample.py"
+    spec = importlib.util.spec_from_file_location("point_sample", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    head = importlib.import_module("mmseg.models.decode_heads.point_head")
+    head.point_sample = lambda x, points, **options: module.point_sample(
+        x, points.to(x.dtype), **options
+    )
 
 
 @torch.no_grad()
 def _predictions(side: Side, model: nn.Module, corners: bool) -> tuple[dict, dict]:
     scores, labels = {}, {}
+    own = {**model.test_cfg}
     for mode, batches in (("whole", WHOLE_BATCHES), ("slide", SLIDE_BATCHES)):
-        keys = dict(crop_size=CROP, stride=STRIDE, return_logits=True)
-        model.test_cfg = ConfigDict(mode=mode, **keys)
+        keys = dict(mode=mode, crop_size=CROP, stride=STRIDE, return_logits=True)
+        model.test_cfg = ConfigDict({**own, **keys})
         for batch in batches:
             images = side.inputs[batch]
             found = model.predict(images.clone(), _samples(side, images))
             case = f"{mode} {batch} align_corners={corners}"
             scores[case] = torch.cat([one.seg_logits.data.flatten() for one in found])
             labels[case] = torch.cat([one.pred_sem_seg.data.flatten() for one in found])
-    model.test_cfg = ConfigDict(mode="whole", return_logits=True)
+    model.test_cfg = ConfigDict({**own, "return_logits": True})
     views = side.registry.MODELS.get("SegTTAModel")(module=model).eval()
     images = (side.inputs["1x64x96"] * 50 + 120).clamp(0, 255)
     data = dict(inputs=[], data_samples=[])
@@ -128,6 +154,7 @@ def _losses(side: Side, model: nn.Module, case: str) -> tuple[dict, dict]:
     """In float64: the gradient of a bias before a norm, which is none, is less than rounding."""
     labels = side.inputs["cityscapes some ignored"]
     images = side.inputs["2x65x97"].double()
+    torch.manual_seed(2)  # points
     found = model.double().loss(images, side.samples([(65, 97)] * 2, labels))
     model.parse_losses(found)[0].backward()
     values = {f"{key}, {case}": value.detach() for key, value in found.items()}
@@ -148,6 +175,7 @@ def _steps(side: Side, name: str, weights: dict[str, Tensor]) -> dict[str, Tenso
     model = _model(side, name, False, weights).double().train()
     optimizer = torch.optim.SGD(model.parameters(), lr=3e-4, momentum=0.9, weight_decay=5e-4)
     losses = {}
+    torch.manual_seed(3)  # points
     for step in range(STEPS):
         images = side.inputs["step images"][step].double().sub(120).div(60)
         labels = side.inputs["cityscapes step labels"][step]
