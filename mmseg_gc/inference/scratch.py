@@ -8,7 +8,7 @@ from torch import Tensor
 
 # A kept buffer may be so many times as large as what is asked for, or of so many bytes.
 TIMES_AS_LARGE = 1.5
-SMALL = 64 << 20
+SMALL = 256 << 20
 
 _idle: list[Tensor] = []  # as many as were needed at one time, by several threads
 
@@ -32,7 +32,8 @@ def scratch(count: int, like: Tensor) -> Iterator[Tensor]:
     if not wanted <= len(buffer) <= max(TIMES_AS_LARGE * wanted, SMALL):
         del buffer  # before the larger one, not beside it
         with torch.inference_mode(False):  # or the next one could not write to it outside
-            buffer = torch.empty(wanted, dtype=torch.uint8)
+            # Pages that nobody writes to take no memory, and the next layer may want them.
+            buffer = torch.empty(max(wanted, SMALL), dtype=torch.uint8)
     try:
         yield buffer[:wanted].view(like.dtype)
     finally:

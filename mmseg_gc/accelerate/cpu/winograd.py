@@ -1,36 +1,30 @@
 """3x3 convolutions by Winograd's minimal filtering: under a quarter of the products, on CPUs."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmseg_gc.accelerate.cpu import operators
-from mmseg_gc.accelerate.cpu.winograd_transforms import transforms
+from mmseg_gc.accelerate.cpu.winograd_transforms import EXACT, Tile, best_tile, transforms
 from mmseg_gc.accelerate.kernels import Derived, Kernels
 from mmseg_gc.inference.parallel import in_halves
 from mmseg_gc.inference.scratch import scratch
 
-# Outputs of one tile: rows, columns. With 6x6 there would be fewer products still, at twice the
-# rounding error in bfloat16.
-TILE = (4, 6)
-SPAN = (TILE[0] + 2, TILE[1] + 2)  # inputs that they see
-PLACES = SPAN[0] * SPAN[1]
-# Where the point along both sides is 1: the place whose products count once in each output.
-ONES = SPAN[1] + 1
 MIN_CHANNELS = 128
 MIN_TILES = 16  # fewer don't pay for transforming the filters
 
 # Bytes. Transformed input, and transformed filters, that are held at once.
-INPUT_BYTES = 100 << 20
-FILTER_BYTES = 24 << 20
-MAX_FILTERS = 128  # and so many at most
+INPUT_BYTES = 150 << 20
+FILTER_BYTES = 48 << 20
+MAX_FILTERS = 256  # and so many at most
 # Transformed filters in sixteen bits are kept from call to call, as many as fit: those of an R50
 # take 373 MiB. In float32 they take twice as much, and at each call half of the share of the time.
 KEPT_BYTES = 64 << 20
 MANY = 60 << 10  # numbers of input from which on single products beat a batch, in float32
+THREADS = 2  # that share what one of them does better by itself
 CACHED = 2 << 20  # that a core gathers, transforms, or brings back, at once
 
 
@@ -48,9 +42,7 @@ def suits_winograd(conv: nn.Conv2d) -> bool:
 
 def enough_tiles(x: Tensor, dilation: int) -> bool:
     """Whether images (N, C, H, W) are large enough for it to pay."""
-    rows, columns = (
-        -(-side // (tile * dilation)) for side, tile in zip(x.shape[2:], TILE, strict=True)
-    )
+    rows, columns = EXACT.counts((x.shape[2], x.shape[3]), dilation)
     return rows * columns * dilation**2 >= MIN_TILES
 
 
@@ -69,25 +61,12 @@ def convolve(
     """``relu(conv2d(x) + residual)`` with 3x3 ``kernels``, side by side, that keep the size.
 
     (N, C, H, W) in, (N, K, H, W) out, channels last, without gradients. Outputs are computed in
-    tiles of 4x6, with 48 multiplications a channel in place of 216; all of it is matrix products.
+    tiles, such as 4x6 with 48 multiplications a channel in place of 216; all of it is matrix
+    products.
     A dilated convolution is a plain one on each of ``dilation`` squared sub-grids. Filters are
     transformed once, or where there is no room for that, some at a time at each call.
     ``overwrite`` writes the result over ``residual``.
     """
-    # A decorator would import the compiler, half a second at the start of every program.
-    run = torch.compiler.disable(_convolve) if torch.compiler.is_compiling() else _convolve
-    return run(x, kernels, dilation=dilation, relu=relu, residual=residual, overwrite=overwrite)
-
-
-def _convolve(
-    x: Tensor,
-    kernels: list[Kernels],
-    *,
-    dilation: int,
-    relu: bool,
-    residual: Tensor | None,
-    overwrite: bool,
-) -> Tensor:
     images = x.permute(0, 2, 3, 1)  # (N, H, W, C)
     if residual is not None and overwrite:
         out = residual.permute(0, 2, 3, 1)
@@ -109,69 +88,74 @@ class _Images:
     ) -> None:
         self.images, self.out, self.residual = images, out, residual
         self.dilation, self.relu = dilation, relu
-        self.to_domain, self.filters, self.from_domain = (
-            matrix.to(out) for matrix in transforms(*TILE)
-        )
-        self.step, self.wide = (side * dilation for side in TILE)  # pixels that one tile spans
-        self.rows, self.columns = (  # of tiles in an image
-            -(-side // span)
-            for side, span in zip(images.shape[1:3], (self.step, self.wide), strict=True)
-        )
+        count, *size = images.shape[:3]
+        self.tile = best_tile(tuple(size), dilation, count, out.dtype)
+        self.to_domain, _, self.from_domain = (m.to(out) for m in transforms(*self.tile))
+        self.step, self.wide = (side * dilation for side in self.tile)  # pixels that it spans
+        self.rows, self.columns = self.tile.counts(tuple(size), dilation)  # of tiles in an image
         self.tiles = self.columns * dilation**2  # in a row of them
 
     def convolve(self, kernels: list[Kernels]) -> None:
-        channels, out = self.images.shape[3], self.out
+        channels, out, places = self.images.shape[3], self.out, self.tile.places
         size = out.element_size()
         rows = range(len(self.images) * self.rows)
-        at_once = FILTER_BYTES // (PLACES * channels * size) // 16 * 16
+        at_once = FILTER_BYTES // (places * channels * size) // 16 * 16
         at_once = min(max(at_once, 16), MAX_FILTERS)
-        for held in _parts(rows, INPUT_BYTES // (PLACES * self.tiles * channels * size)):
+        # A piece before and after its transform, and its pixels with their rim, for each thread.
+        piece = max(_cached(out.dtype) // size, places * self.tiles * max(channels, at_once))
+        threads = THREADS if out.dtype is torch.float32 else 1
+        for held in _parts(rows, INPUT_BYTES // (places * self.tiles * channels * size)):
             count = len(held) * self.tiles
-            shares = [PLACES * count * channels, PLACES * channels * at_once]
-            with scratch(sum(shares) + PLACES * count * at_once, out) as pool:
-                domain, filters, products = pool.split([*shares, PLACES * count * at_once])
-                domain = self._transformed(held, domain)  # (48, tiles, C)
-                for first, some, bias in _in_parts(kernels, filters, channels, at_once):
+            shares = [places * count * channels, places * channels * at_once, threads * 3 * piece]
+            with scratch(sum(shares) + places * count * at_once, out) as pool:
+                domain, filters, room, products = pool.split([*shares, places * count * at_once])
+                domain = self._transformed(held, domain, room)  # (48, tiles, C)
+                for first, some, bias in _in_parts(kernels, self.tile, filters, room, at_once):
                     k = some.shape[1]
-                    needed = PLACES * count * k
+                    needed = places * count * k
                     found = products if len(products) >= needed else out.new_empty(needed)
-                    found = found[:needed].view(PLACES, count, k)
+                    found = found[:needed].view(places, count, k)
                     _multiply(domain, some, found)
                     if bias is not None:
-                        found[ONES].add_(bias.to(out))
-                    self._write(held, found, slice(first, first + k))
+                        found[self.tile.ones].add_(bias.to(out))
+                    self._write(held, found, slice(first, first + k), room)
 
-    def _transformed(self, held: range, domain: Tensor) -> Tensor:
+    def _transformed(self, held: range, domain: Tensor, room: Tensor) -> Tensor:
         """Inputs (48, tiles, C) of rows of tiles, transformed."""
-        channels = self.images.shape[3]
-        domain = domain.view(PLACES, -1)
+        channels, places = self.images.shape[3], self.tile.places
+        domain = domain.view(places, -1)
 
-        def transform(pieces: Sequence[tuple[int, range]]) -> None:
+        def transform(pieces: Sequence[tuple[int, range]], room: Tensor) -> None:
+            seen, found, padded = room.chunk(3)
             for number, piece in pieces:
                 at = _span(piece, held.start - number * self.rows, self.tiles * channels)
+                length = at.stop - at.start
+                tiles = seen[: places * length].view(places, length)
+                self._gather(self.images[number], piece, padded, tiles)
                 # By way of a small result, which is faster than to write far apart.
-                domain[:, at] = torch.mm(self.to_domain, self._gather(self.images[number], piece))
+                result = found[: places * length].view(places, length)
+                domain[:, at] = torch.mm(self.to_domain, tiles, out=result)
 
-        _share(transform, self._pieces(held, channels), self.out.dtype)
-        return domain.view(PLACES, -1, channels)
+        _share(transform, self._pieces(held, channels), self.out.dtype, room)
+        return domain.view(places, -1, channels)
 
-    def _write(self, held: range, products: Tensor, filters: slice) -> None:
+    def _write(self, held: range, products: Tensor, filters: slice, room: Tensor) -> None:
         """Bring products (48, tiles, k) of rows of tiles back to pixels of some ``filters``."""
         k = products.shape[2]
-        products = products.view(PLACES, -1)
+        products = products.view(self.tile.places, -1)
 
-        def write(pieces: Sequence[tuple[int, range]]) -> None:
+        def write(pieces: Sequence[tuple[int, range]], room: Tensor) -> None:
             for number, piece in pieces:
                 pixels = (number, slice(piece.start * self.step, piece.stop * self.step))
                 residual = None if self.residual is None else self.residual[pixels][..., filters]
                 at = _span(piece, held.start - number * self.rows, self.tiles * k)
-                self._scatter(products[:, at], self.out[pixels][..., filters], residual)
+                self._scatter(products[:, at], self.out[pixels][..., filters], residual, room)
 
-        _share(write, self._pieces(held, k), self.out.dtype)
+        _share(write, self._pieces(held, k), self.out.dtype, room)
 
     def _pieces(self, held: range, channels: int) -> list[tuple[int, range]]:
         """Numbers of images, and rows of tiles in them, that are worked on at once."""
-        row_bytes = PLACES * self.tiles * channels * self.out.element_size()
+        row_bytes = self.tile.places * self.tiles * channels * self.out.element_size()
         pieces = []
         for number in range(held.start // self.rows, -(-held.stop // self.rows)):
             first = number * self.rows
@@ -181,33 +165,43 @@ class _Images:
             ]
         return pieces
 
-    def _gather(self, image: Tensor, rows: range) -> Tensor:
-        """Inputs (48, tiles * C) that the tiles of ``rows`` of them see in (H, W, C)."""
-        d, (height, width, channels) = self.dilation, image.shape
+    def _gather(self, image: Tensor, rows: range, padded: Tensor, out: Tensor) -> None:
+        """Inputs that the tiles of ``rows`` of them see in (H, W, C) into (48, tiles * C)."""
+        d, (_, width, channels) = self.dilation, image.shape
         top, bottom = rows.start * self.step - d, rows.stop * self.step + d
-        seen = image[max(top, 0) : bottom]
-        right, below = self.columns * self.wide + d - width, max(bottom - height, 0)
-        seen = F.pad(seen, (0, 0, d, right, max(-top, 0), below))
+        shape = (bottom - top, self.columns * self.wide + 2 * d, channels)
+        seen = padded[: math.prod(shape)].view(shape)
+        inside = image[max(top, 0) : bottom]
+        first = max(-top, 0)
+        last = first + len(inside)
+        for rim in (seen[:first], seen[last:], seen[first:last, :d], seen[first:last, d + width :]):
+            rim.zero_()
+        seen[first:last, d : d + width] = inside
         down, along = seen.stride()[:2]
         # Place in the tile, tile and sub-grid, downwards and to the right: overlapping views.
         seen = seen.as_strided(
-            (*SPAN, len(rows), d, self.columns, d, channels),
+            (*self.tile.span, len(rows), d, self.columns, d, channels),
             (d * down, d * along, self.step * down, down, self.wide * along, along, 1),
+            seen.storage_offset(),
         )
-        return seen.reshape(PLACES, -1)
+        out.view(seen.shape).copy_(seen)
 
-    def _scatter(self, products: Tensor, out: Tensor, residual: Tensor | None) -> None:
+    def _scatter(
+        self, products: Tensor, out: Tensor, residual: Tensor | None, room: Tensor
+    ) -> None:
         """Write the outputs of whole rows of tiles (48, tiles * k) into ``out`` (h, W, k)."""
         d, (height, width, k) = self.dilation, out.shape
-        found = torch.mm(self.from_domain, products).view(*TILE, -1, d, self.columns, d, k)
+        shape = (len(self.from_domain), products.shape[1])
+        found = torch.mm(self.from_domain, products, out=room[: math.prod(shape)].view(shape))
+        found = found.view(*self.tile, -1, d, self.columns, d, k)
         found = found.permute(2, 0, 3, 4, 1, 5, 6)  # (rows, 4, d, columns, 6, d, k)
         whole, along = height // self.step, width // self.wide  # tiles that lie inside as a whole
         if whole and along:
             inside = (slice(whole * self.step), slice(along * self.wide))
 
             def in_tiles(pixels: Tensor) -> Tensor:
-                pixels = pixels[inside].unflatten(0, (whole, TILE[0], d))
-                return pixels.unflatten(3, (along, TILE[1], d))
+                pixels = pixels[inside].unflatten(0, (whole, self.tile.rows, d))
+                return pixels.unflatten(3, (along, self.tile.columns, d))
 
             other = None if residual is None else in_tiles(residual)
             self._put(found[:whole, :, :, :along], in_tiles(out), other)
@@ -236,7 +230,7 @@ class _Images:
 
 
 def _in_parts(
-    kernels: list[Kernels], pool: Tensor, channels: int, at_once: int
+    kernels: list[Kernels], tile: Tile, pool: Tensor, room: Tensor, at_once: int
 ) -> Iterator[tuple[int, Tensor, Tensor | None]]:
     """Number of the first one, transformed filters (48, k, C), and biases (k,), of one part a time.
 
@@ -244,56 +238,62 @@ def _in_parts(
     """
     first = 0
     for one in kernels:
+        channels = one.weight.shape[1]
         scale, bias = one.scale_and_bias()
-        kept = _kept_filters(one, pool)
+        kept = _kept_filters(one, tile, pool, room)
         if kept is not None:
             yield first, kept, bias
         else:
             for part in _parts(range(one.count), at_once):
-                filters = pool[: PLACES * len(part) * channels].view(PLACES, len(part), channels)
-                _transform(one.weight, scale, part, filters)
+                shape = (tile.places, len(part), channels)
+                filters = pool[: math.prod(shape)].view(shape)
+                _transform(one.weight, scale, part, tile, filters, room)
                 of_part = None if bias is None else bias[part.start : part.stop]
                 yield first + part.start, filters, of_part
         first += one.count
 
 
-def _kept_filters(kernels: Kernels, like: Tensor) -> Tensor | None:
+def _kept_filters(kernels: Kernels, tile: Tile, like: Tensor, room: Tensor) -> Tensor | None:
     """All of them transformed, (48, K, C); None if there is no room."""
     channels = kernels.weight.shape[1]
     if like.element_size() > 2:
         return None
 
     def make() -> tuple[Tensor]:
-        filters = like.new_empty(PLACES, kernels.count, channels)
+        filters = like.new_empty(tile.places, kernels.count, channels)
         scale, _ = kernels.scale_and_bias()
-        _transform(kernels.weight, scale, range(kernels.count), filters)
+        _transform(kernels.weight, scale, range(kernels.count), tile, filters, room)
         return (filters,)
 
-    num_bytes = PLACES * kernels.count * channels * like.element_size()
+    num_bytes = tile.places * kernels.count * channels * like.element_size()
     found = _kept.get([kernels], num_bytes, make)
     return None if found is None else found[0]
 
 
-def _transform(weight: Tensor, scale: Tensor | None, part: range, out: Tensor) -> None:
+def _transform(
+    weight: Tensor, scale: Tensor | None, part: range, tile: Tile, out: Tensor, room: Tensor
+) -> None:
     """A part of the filters (K, C, 3, 3), times ``scale`` (K,), into the domain (48, k, C)."""
     channels = out.shape[2]
     # In float32 at least: G is not exact in bfloat16.
     dtype = torch.promote_types(out.dtype, torch.float32)
-    matrix = transforms(*TILE)[1].to(dtype)
+    matrix = transforms(*tile)[1].to(dtype)
 
-    def transform(numbers: Sequence[int]) -> None:
+    def transform(numbers: Sequence[int], room: Tensor) -> None:
+        room = room[: len(room) // 2 * 2].view(dtype)
         for some in _parts(range(numbers[0], numbers[-1] + 1), at_once):
             at = slice(some.start, some.stop)
             taps = weight[at].permute(0, 2, 3, 1).reshape(-1, 9, channels).to(dtype)
             matrices = matrix.expand(len(some), -1, -1)
             if scale is not None:
                 matrices = matrices * scale[at, None, None]
+            shape = (len(some), tile.places, channels)
             # A product a filter: half of the time of one for all, whose matrix is much wider.
-            found = torch.bmm(matrices, taps)
+            found = torch.bmm(matrices, taps, out=room[: math.prod(shape)].view(shape))
             out[:, some.start - part.start : some.stop - part.start] = found.transpose(0, 1)
 
-    at_once = _cached(out.dtype) // (PLACES * channels * dtype.itemsize)
-    _share(transform, part, out.dtype)
+    at_once = _cached(out.dtype) // (tile.places * channels * dtype.itemsize)
+    _share(transform, part, out.dtype, room)
 
 
 def _multiply(domain: Tensor, filters: Tensor, out: Tensor) -> None:
@@ -301,7 +301,7 @@ def _multiply(domain: Tensor, filters: Tensor, out: Tensor) -> None:
     many = domain[0].numel() >= MANY
     one_by_one = many and domain.dtype is torch.float32 and operators.available()
 
-    def multiply(places: Sequence[int]) -> None:
+    def multiply(places: Sequence[int], _: Tensor) -> None:
         at = slice(places[0], places[-1] + 1)
         if one_by_one:
             for one, matrix, target in zip(domain[at], filters[at], out[at], strict=True):
@@ -309,18 +309,25 @@ def _multiply(domain: Tensor, filters: Tensor, out: Tensor) -> None:
         else:
             torch.bmm(domain[at], filters[at].transpose(1, 2), out=out[at])
 
-    _share(multiply, range(PLACES), out.dtype)
+    _share(multiply, range(len(out)), out.dtype, out)
 
 
-def _share(work: Callable[[Sequence[Any]], None], items: Sequence[Any], dtype: torch.dtype) -> None:
-    """``work`` on all of ``items``: in float32 by two threads.
+def _share(
+    work: Callable[[Sequence[Any], Tensor], None],
+    items: Sequence[Any],
+    dtype: torch.dtype,
+    room: Tensor,
+) -> None:
+    """``work`` on all of ``items``, in ``room``: in float32 by two threads, each in one half of it.
 
     An R50 at 512x1024 takes less time by that; in bfloat16 it takes more.
     """
-    if dtype is torch.float32:
-        in_halves(work, items)
+    middle = -(-len(items) // THREADS)
+    shares = zip((items[:middle], items[middle:]), room.chunk(THREADS), strict=True)
+    if dtype is not torch.float32 or middle == len(items):
+        work(items, room)
     else:
-        work(items)
+        in_halves(lambda shares: [work(*share) for share in shares], list(shares))
 
 
 def _cached(dtype: torch.dtype) -> int:

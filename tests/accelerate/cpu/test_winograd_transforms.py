@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmseg_gc.accelerate.cpu.winograd_transforms import POINTS, transforms
+from mmseg_gc.accelerate.cpu.winograd_transforms import POINTS, best_tile, transforms
 
 
 @pytest.mark.parametrize("rows", POINTS)
@@ -19,9 +19,25 @@ def test_products_between_the_matrices_are_a_convolution(rows, columns):
     torch.testing.assert_close(found.view(rows, columns), expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("tile", [(2, 4), (4, 4), (2, 6), (4, 6)])
+@pytest.mark.parametrize("tile", [(2, 4), (4, 4), (2, 6), (4, 6), (5, 5), (5, 6)])
 def test_matrices_of_inputs_and_outputs_are_exact_in_bfloat16(tile):
     of_input, _, of_output = transforms(*tile)
     for matrix in (of_input, of_output):
         exact = matrix.bfloat16().double() == matrix
         assert exact.all(), matrix[~exact]
+
+
+@pytest.mark.parametrize(
+    ("size", "dilation", "tile"),
+    [((97, 97), 4, (5, 5)), ((23, 30), 4, (6, 4)), ((64, 128), 4, (4, 4)), ((97, 97), 1, (6, 6))],
+)
+def test_the_tile_is_that_with_the_fewest_products(size, dilation, tile):
+    """Sub-grids of 25x25, 6x8, 16x32 and 97x97 pixels; counted by hand, of images in plenty."""
+    assert best_tile(size, dilation, 100, torch.float32) == tile
+    assert best_tile(size, dilation, 100, torch.bfloat16) == (4, 6)  # the error that is stated
+
+
+def test_filters_of_larger_tiles_take_longer_to_transform():
+    """5x6 outputs take the fewest products on 20x24 pixels; for one image that doesn't pay."""
+    assert best_tile((20, 24), 1, 100, torch.float32) == (5, 6)
+    assert best_tile((20, 24), 1, 1, torch.float32) == (4, 4)
