@@ -29,7 +29,8 @@ NAMES = {
         registry.MODELS,
         "ANNHead APCHead ASPPHead CCHead DAHead DDRHead DMHead DNLHead DPTHead "
         "DepthwiseSeparableASPPHead DepthwiseSeparableFCNHead EMAHead EncHead FCNHead FPNHead "
-        "GCHead ISAHead IterativeDecodeHead LRASPPHead LightHamHead Mask2FormerHead MaskFormerHead "
+        "GCHead ISAHead IterativeDecodeHead KernelUpdateHead KernelUpdator LRASPPHead LightHamHead "
+        "Mask2FormerHead MaskFormerHead "
         "NLHead OCRHead PIDHead PSAHead PSPHead PointHead SETRMLAHead SETRUPHead STDCHead "
         "SegformerHead SegmenterMaskTransformerHead SideAdapterCLIPHead UPerHead VPDDepthHead",
     ),
@@ -37,6 +38,11 @@ NAMES = {
         registry.MODELS,
         "BoundaryLoss CrossEntropyLoss DiceLoss FocalLoss HuasdorffDisstanceLoss KLDivLoss "
         "LovaszLoss OhemCrossEntropy SiLogLoss TverskyLoss",
+    ),
+    "layers and encoders": (registry.MODELS, "CLIPTextEncoder DeconvModule InterpConv QuickGELU"),
+    "samplers and assigners": (
+        registry.TASK_UTILS,
+        "ClassificationCost CrossEntropyLossCost DiceCost HungarianAssigner OHEMPixelSampler",
     ),
     "data preprocessors": (registry.MODELS, "SegDataPreProcessor"),
     "data sets": (
@@ -53,7 +59,7 @@ NAMES = {
         registry.TRANSFORMS,
         "AdjustGamma Albu BioMedical3DPad BioMedical3DRandomCrop BioMedical3DRandomFlip "
         "BioMedicalGaussianBlur BioMedicalGaussianNoise BioMedicalRandomGamma CLAHE ConcatCDInput "
-        "GenerateEdge LoadAnnotations LoadBiomedicalAnnotation LoadBiomedicalData "
+        "GenerateEdge InferencerLoader LoadAnnotations LoadBiomedicalAnnotation LoadBiomedicalData "
         "LoadBiomedicalImageFromFile LoadDepthAnnotation LoadImageFromFile LoadImageFromNDArray "
         "LoadImageFromNpyFile LoadMultipleRSImageFromFile LoadSingleRSImageFromFile Normalize "
         "PackSegInputs Pad PhotoMetricDistortion RGB2Gray RandomChoice RandomChoiceResize "
