@@ -108,15 +108,11 @@ def _exported(
     compile: bool,
 ) -> nn.Module:
     """`init_model` with the network of an exported file, which may be its own config."""
-    if checkpoint is None:
-        assert isinstance(config, str | Path)
-        file, cfg = config, config_of(config)
-        cfg.merge_from_dict(cfg_options or {})
-    else:
-        if not is_exported(checkpoint):
-            raise UserError(f"{config} holds its own weights: leave out {checkpoint}.")
-        file = checkpoint
-        cfg = config_of(file) if is_exported(config) else load_config(config, cfg_options)
+    if checkpoint is not None and is_exported(config):
+        raise UserError(f"{config} holds its own weights: leave out {checkpoint}.")
+    file = config if checkpoint is None else checkpoint
+    assert isinstance(file, str | Path)
+    cfg = config_of(file, cfg_options) if checkpoint is None else load_config(config, cfg_options)
     keep_forks_from_hanging()
     init_default_scope(SCOPE)
     options: dict[str, Any] = dict(precision=precision, compile=compile, device=device)

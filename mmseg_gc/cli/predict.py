@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from mmseg_gc.arguments import CHECKPOINT_HELP, CONFIG_HELP, ArgumentParser
+from mmseg_gc.arguments import CHECKPOINT_HELP, CONFIG_HELP, ArgumentParser, add_config_options
 from mmseg_gc.cli.command import cli, is_exported, tell_failures
 
 # As in `mmseg_gc.apis.prediction.OUTPUTS`, which is too heavy for a help text.
@@ -52,8 +52,9 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", help="such as cpu or cuda:0; default: a GPU if there is one")
     parser.add_argument("--aug-test", action="store_true", help="average over scales and flips")
     parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), default="fp32")
+    add_config_options(parser, "runtime.provider=tensorrt")
     args = parser.parse_args(arguments)
-    if is_exported(args.config) and not is_exported(args.checkpoint):  # which is its own config
+    if is_exported(args.config):  # which is its own config
         args.inputs, args.checkpoint = [args.checkpoint, *args.inputs], None
     if not args.inputs:
         parser.error("the following arguments are required: inputs")
@@ -91,7 +92,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     quiet_screen()
     require_outputs(args.outputs)
     device = chosen_device(args.device)
-    model = init_model(args.config, args.checkpoint, device=device, precision=args.precision)
+    model = init_model(
+        args.config,
+        args.checkpoint,
+        device=device,
+        cfg_options=args.cfg_options,
+        precision=args.precision,
+    )
     writer = FileWriter(
         model,
         args.out_dir,

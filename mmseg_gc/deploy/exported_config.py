@@ -8,17 +8,20 @@ from mmengine.config import Config
 
 from mmseg_gc.config.config_of_weights import tell_other_config
 from mmseg_gc.config.leaf_datasets import leaf_datasets
+from mmseg_gc.config.options import check_options, merge_options
 from mmseg_gc.deploy.metadata import numbering
 from mmseg_gc.deploy.runtimes import read_metadata, runtime_of
 from mmseg_gc.errors import UserError
 from mmseg_gc.registry import SCOPE
 
 
-def config_of(file: str | Path) -> Config:
+def config_of(file: str | Path, options: Mapping[str, Any] | None = None) -> Config:
     """What the exported ``file`` alone tells: how images are read, normalised and tested.
 
+    ``options`` are dotted keys, as of `load_config`.
+
     Raises:
-        UserError: it doesn't tell that, or isn't ours.
+        UserError: it doesn't tell that, or isn't ours; or an option doesn't fit.
     """
     meta = read_metadata(file)
     if meta["pipeline"] is None or meta["data_preprocessor"] is None:
@@ -43,7 +46,10 @@ def config_of(file: str | Path) -> Config:
     )
     if meta["tta_pipeline"] is not None:
         config["tta_pipeline"] = tuples(meta["tta_pipeline"])
-    return Config(config)
+    cfg = Config(config)
+    check_options(options or {}, cfg)
+    merge_options(cfg, options or {})
+    return cfg
 
 
 def stored_meta(file: str | Path) -> dict[str, Any]:

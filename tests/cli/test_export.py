@@ -9,6 +9,7 @@ import torch
 
 from mmseg_gc.cli import export
 from mmseg_gc.deploy import exporting
+from mmseg_gc.deploy.formats import SUFFIXES
 
 OTHER = ["--cfg-options", "model.decode_head.channels=16"]  # than the weights have
 
@@ -75,6 +76,10 @@ def test_exported_files_are_not_exported_again(tiny_files, capsys):
     for words in ([tiny_files[0], "own.onnx"], ["own.xml", tiny_files[1]]):
         status, _, err = run(*words, capsys=capsys)
         assert status == 1 and "is an exported file: give the config and checkpoint that" in err
+
+
+def test_suffixes_of_the_help_are_those_of_the_formats():
+    assert export.EXPORTED == SUFFIXES
 
 
 def test_missing_packages_are_named(tiny_files, capsys, monkeypatch):

@@ -74,6 +74,18 @@ def test_predict_by_the_file_alone(exported, tiny_model, camvid_root, tmp_path):
     assert (found == inference_model(tiny_model, str(image)).pred_sem_seg.data[0].numpy()).all()
 
 
+def test_options_of_predict_reach_the_runtime(exported, tiny_files, capsys):
+    """Behind a file alone, and behind its config."""
+    for words in ([exported.path], [tiny_files[0], exported.path]):
+        words = [str(word) for word in (*words, "a.png")]
+        with pytest.raises(SystemExit) as stopped:
+            predict.main([*words, "--cfg-options", "runtime.provider=tensorrt"])
+        assert stopped.value.code == 1
+        assert "runtime.provider='tensorrt': this ONNX Runtime has cpu" in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"no config key 'runtme'; did you mean 'runtime'"):
+        init_model(exported.path, cfg_options={"runtme.provider": "cpu"})
+
+
 def test_predict_needs_images(exported, capsys):
     with pytest.raises(SystemExit) as stopped:
         predict.parse_args([str(exported.path)])
