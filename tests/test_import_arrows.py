@@ -160,7 +160,7 @@ PRIVATE_NAMES_OF_MMENGINE = {
     ("engine/runner.py", "_train_loop"),
     ("engine/runner.py", "_val_loop"),
     ("engine/schedulers.py", "_get_value"),
-    ("models/backbones/resnet.py", "_is_init"),
+    ("models/backbones/backbone.py", "_is_init"),
     ("models/segmentors/encoder_decoder.py", "_run_forward"),
 }
 # Private names of our own that mmengine has as well.

@@ -219,5 +219,3 @@ FAST = {
     FCNHead: FastFCNHead,
     GCHead: FastGCHead,
 }
-# Heads that see the feature map that ``in_index`` names and no other.
-READING_ONE_MAP = (FCNHead, GCHead, FastFCNHead, FastGCHead)

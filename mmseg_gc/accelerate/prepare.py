@@ -14,16 +14,18 @@ from mmseg_gc.accelerate.cpu.memory import give_back_memory
 from mmseg_gc.accelerate.cpu.recompute import RECOMPUTING
 from mmseg_gc.accelerate.cpu.winograd_training import TrainedWinogradConv2d
 from mmseg_gc.accelerate.kernels import BATCH_NORMS
-from mmseg_gc.accelerate.modules import CLASSIFIERS, FAST, READING_ONE_MAP
+from mmseg_gc.accelerate.modules import CLASSIFIERS, FAST
 from mmseg_gc.accelerate.replacement import Replacement, as_subclass, replace
 from mmseg_gc.environment import require_bf16, require_compiler
 from mmseg_gc.errors import UserError
-from mmseg_gc.models.backbones.resnet import ResNet
+from mmseg_gc.models.backbones.backbone import Backbone
+from mmseg_gc.models.decode_heads import BaseDecodeHead, Cascade
 from mmseg_gc.models.layers.compiled_ops import has_ops
 from mmseg_gc.models.segmentors.base import overrides
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 ACCELERATE = ("auto", "none")
+PACKAGE = "mmseg_gc."
 # What a runner made of a model before it knew that there is nothing to train.
 UNTRAINED = {fast: plain for plain, fast in RECOMPUTING.items()} | {
     TrainedWinogradConv2d: nn.Conv2d
@@ -109,13 +111,19 @@ def _network(model: nn.Module) -> dict[str, nn.Module]:
 def _stages_read(model: nn.Module) -> tuple[int, ...] | None:
     """Stages of the backbone whose maps the decode head reads; None if that isn't known."""
     backbone, head = getattr(model, "backbone", None), getattr(model, "decode_head", None)
-    if not isinstance(backbone, ResNet) or overrides(backbone, ResNet, "forward"):
+    if not isinstance(backbone, Backbone) or overrides(backbone, Backbone, "forward"):
         return None
-    if head is None or type(head) not in READING_ONE_MAP or "forward" in head.__dict__:
+    heads: list[Any] = list(head) if isinstance(head, Cascade) else [head]
+    if getattr(model, "with_neck", True) or not all(_is_ours(one) for one in heads):
         return None
-    if getattr(model, "with_neck", True) or head.input_transform is not None:
-        return None
-    return (backbone.out_indices[head.in_index],)
+    places = {place for one in heads for place in one.maps_read()}
+    return tuple(sorted({backbone.out_indices[place] for place in places}))
+
+
+def _is_ours(head: Any) -> bool:
+    """Whether ``head`` looks at its maps by methods of this package."""
+    known = isinstance(head, BaseDecodeHead) and type(head).__module__.startswith(PACKAGE)
+    return known and "forward" not in head.__dict__
 
 
 def _accelerate(model: BaseModel, dtype: torch.dtype) -> str:

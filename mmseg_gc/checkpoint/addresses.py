@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from mmengine.runner.checkpoint import CheckpointLoader, get_external_models
+from mmengine.runner.checkpoint import CheckpointLoader, get_external_models, get_mmcls_models
 
 from mmseg_gc.checkpoint.download import download, hash_prefix
 from mmseg_gc.checkpoint.files import DamagedCheckpointError, read_checkpoint
@@ -24,7 +24,8 @@ TORCHVISION_FILES = {
 }
 TORCHVISION = ("torchvision://", "modelzoo://")
 OPEN_MMLAB = ("open-mmlab://", "openmmlab://")
-ELSEWHERE = ("mmcls://", "pavi://", "s3://", "petrel://")
+MMCLS = ("mmcls://",)
+ELSEWHERE = ("pavi://", "s3://", "petrel://")
 
 
 def load_checkpoint(
@@ -33,7 +34,7 @@ def load_checkpoint(
     *,
     trust_pickle: bool = False,
 ) -> dict:
-    """Read a checkpoint from a path, a URL, ``torchvision://`` or ``open-mmlab://``, safely.
+    """Read a checkpoint from a path, a URL, ``torchvision://``, ``open-mmlab://`` or ``mmcls://``.
 
     ``trust_pickle`` reads what could run code, as `read_checkpoint` does.
     """
@@ -68,6 +69,8 @@ def local_copy(filename: str) -> Path:
         return _named(urls, filename)
     if filename.startswith(OPEN_MMLAB):
         return _named(get_external_models(), filename)
+    if filename.startswith(MMCLS):
+        return _named(get_mmcls_models(), filename)
     if any(scheme in filename for scheme in ELSEWHERE):
         raise UserError(
             f"{shown(filename)} can't be read from there; fetch the file and give its path."
@@ -78,7 +81,7 @@ def local_copy(filename: str) -> Path:
 def _named(locations: Mapping[str, str], filename: str) -> Path:
     name = filename.split("://", 1)[1]
     if name not in locations:
-        known = ", ".join(sorted(key for key in locations if key.startswith("resn")))
+        known = ", ".join(sorted(key for key in locations if key.startswith(("resn", "mobilenet"))))
         raise UserError(f"no published weights are called {filename!r}; known names: {known}.")
     try:
         return local_copy(locations[name])
@@ -99,6 +102,7 @@ for _prefixes in (
     ("http://", "https://"),
     TORCHVISION,
     OPEN_MMLAB,
-    ("mmcls://", "pavi://", r"(\S+\:)?s3://", r"(\S+\:)?petrel://"),
+    MMCLS,
+    ("pavi://", r"(\S+\:)?s3://", r"(\S+\:)?petrel://"),
 ):
     CheckpointLoader.register_scheme(prefixes=_prefixes, loader=load_from_anywhere, force=True)

@@ -80,8 +80,8 @@ OLD_DATA = {"samples_per_gpu", "workers_per_gpu", "train", "val", "test"}
 COMPILED = ("CCHead", "PSAHead")
 OTHER_NETWORKS = {
     *("BEiT", "BiSeNetV1", "BiSeNetV2", "CGNet", "DDRNet", "ERFNet", "FastSCNN", "HRNet", "ICNet"),
-    *("MAE", "MSCAN", "MixVisionTransformer", "MobileNetV2", "MobileNetV3", "PCPVT", "PIDNet"),
-    *("ResNeSt", "STDCContextPathNet", "STDCNet", "SVT", "SwinTransformer", "TIMMBackbone", "UNet"),
+    *("MAE", "MSCAN", "MixVisionTransformer", "MobileNetV3", "PCPVT", "PIDNet"),
+    *("STDCContextPathNet", "STDCNet", "SVT", "SwinTransformer", "TIMMBackbone", "UNet"),
     *("VPD", "VisionTransformer", "Feature2Pyramid", "ICNeck", "MLANeck", "MultiLevelNeck"),
     *("DDRHead", "DPTHead", "IterativeDecodeHead", "LRASPPHead", "LightHamHead", "PIDHead"),
     *("Mask2FormerHead", "MaskFormerHead", "SETRMLAHead", "SETRUPHead", "STDCHead"),
@@ -96,7 +96,8 @@ def elsewhere(kind: object) -> str | None:
     if kind in COMPILED:
         return f"{kind} needs compiled operators, which this package does without; {PEER} has it."
     if kind in OTHER_NETWORKS:
-        return f"{kind} is no part of this package, which keeps to ResNets; {PEER} has it."
+        kept = "ResNet, ResNeXt, ResNeSt and MobileNetV2"
+        return f"{kind} is no part of this package, which keeps to {kept}; {PEER} has it."
     return None
 
 

@@ -10,6 +10,7 @@ from mmseg_gc.inference.label_maps import Size
 
 STEM_NUMBERS = 64  # a pixel of the image, held while the stem of a ResNetV1c works
 SCRATCH = 256 << 20  # bytes that convolutions work in, whatever the image
+MATRIX_BYTES = 10  # a pair of positions; measured 9.6 of 4096 positions
 # Bytes of maps that a processor holds for several small images at a time. It gains nothing from
 # more but that filters, where they are transformed at each call, are transformed once for all.
 CPU_BYTES = 192 << 20
@@ -73,11 +74,14 @@ def image_bytes(model: Budgeted, size: Size) -> int:
     """Bytes that a forward of one image of ``size`` pixels (h, w) takes at most, measured apart.
 
     Most is held where the head's first convolution reads a padded copy of the last feature map, of
-    an eighth of the image's size, or in the stem of a small network.
+    an eighth of the image's size, or in the stem of a small network. Attention whose matrix torch
+    has to hold takes more: the head's ``held_numbers``.
     """
     head = model.decode_head
     width = getattr(head, "in_channels", 0)
     width = width if isinstance(width, int) else sum(width)
     numbers = max(STEM_NUMBERS, (2 * width + 2 * getattr(head, "channels", 0)) / 64)
+    # At 1/8 of the image's size; of a matrix, scores and shares live at once, in float32.
+    held = getattr(head, "held_numbers", lambda positions: 0)(size[0] * size[1] // 64)
     element = (model.compute_dtype or torch.float32).itemsize
-    return int(numbers * element * size[0] * size[1]) + SCRATCH
+    return int(numbers * element * size[0] * size[1] + MATRIX_BYTES * held) + SCRATCH

@@ -16,6 +16,8 @@ from mmseg_gc.models import SegTTAModel
 from mmseg_gc.registry import MODELS
 
 Cfg = Callable[..., dict]
+ENCODING = dict(type="EncHead", num_codes=4)
+DEEPLAB = dict(type="DepthwiseSeparableASPPHead", in_channels=64, in_index=3, dilations=(1, 2))
 WIDE = dict(base_channels=64, stem_channels=16)  # R18 with convolutions that Winograd suits
 
 
@@ -270,6 +272,43 @@ def test_of_a_head_that_may_read_more_all_maps_are_kept(gcnet_cfg: Cfg) -> None:
     model = gcnet(gcnet_cfg)
     model.decode_head.forward = model.decode_head.forward
     assert prepare_for_inference(model).stages_read is None
+
+
+@pytest.mark.parametrize(
+    ("head", "read"),
+    [
+        (dict(type="NLHead", in_channels=64, in_index=3), (3,)),
+        (dict(type="PSPHead", in_channels=32, in_index=-2), (2,)),
+        (
+            dict(type="EncHead", in_channels=[16, 32, 64], in_index=[1, 2, 3], num_codes=4),
+            (1, 2, 3),
+        ),
+        (dict(DEEPLAB, c1_in_channels=8, c1_channels=4), (0, 3)),
+        (dict(DEEPLAB, c1_in_channels=0, c1_channels=0), (3,)),
+    ],
+)
+def test_which_maps_each_head_reads(gcnet_cfg: Cfg, head: dict, read: tuple) -> None:
+    cfg = gcnet_cfg()
+    for key in ("ratio", "pooling_type", "fusion_types"):
+        cfg["decode_head"].pop(key, None)
+    cfg["decode_head"].update(head)
+    plain = MODELS.build(cfg).eval()
+    model = prepare_for_inference(copy.deepcopy(plain))
+    assert model.stages_read == read
+    image = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        found, expected = (m.encode_decode(image, [{}]) for m in (model, plain))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_row_of_heads_reads_what_any_of_them_does(gcnet_cfg: Cfg) -> None:
+    cfg = gcnet_cfg()
+    second = dict(cfg["decode_head"], type="OCRHead", ocr_channels=4)
+    cfg.update(
+        type="CascadeEncoderDecoder", num_stages=2, decode_head=[cfg["auxiliary_head"], second]
+    )
+    model = prepare_for_inference(MODELS.build(cfg).eval())
+    assert model.stages_read == (2, 3)
 
 
 def test_a_compiled_network_calls_winograd_as_it_is(gcnet_cfg: Cfg) -> None:

@@ -79,3 +79,35 @@ def test_a_gpu_s_free_memory_is_the_driver_s_and_the_allocator_s(
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: one)
     # Half of 2 + 7 - 1.
     assert images_at_once(model, (32, 32), torch.device("cuda:0")) == 4
+
+
+@pytest.mark.parametrize(
+    ("head", "pairs"),
+    [
+        (dict(type="DAHead", pam_channels=4), 64**2),
+        (dict(type="DAHead", pam_channels=16), 0),  # one width: torch has a kernel
+        (dict(type="NLHead"), 0),
+        (dict(type="NLHead", mode="gaussian"), 64**2),
+        (dict(type="NLHead", mode="concatenation"), 64**2 * (2 * 8 + 1)),
+        (dict(type="ISAHead", isa_channels=4, down_factor=(2, 2)), 4 * 16**2),
+        (dict(type="ISAHead", isa_channels=4, down_factor=(8, 8)), 64**2),
+        (dict(type="EMAHead", ema_channels=16, num_bases=4, num_stages=1), 0),
+    ],
+)
+def test_a_matrix_of_all_positions_counts(
+    gcnet_cfg: Callable[..., dict], head: dict, pairs: int
+) -> None:
+    """Of 64 by 64 pixels, which are 8 by 8 positions; measured are 9.6 bytes a pair."""
+    cfg = gcnet_cfg()
+    cfg["decode_head"].update(head, channels=16)
+    model, fcn = (MODELS.build(c) for c in (cfg, gcnet_cfg()))
+    fcn.decode_head.channels = 16
+    assert image_bytes(model, (64, 64)) - image_bytes(fcn, (64, 64)) == 10 * pairs
+
+
+def test_of_a_row_of_heads_the_largest_matrix_counts(gcnet_cfg: Callable[..., dict]) -> None:
+    cfg = gcnet_cfg()
+    second = dict(cfg["decode_head"], type="OCRHead", ocr_channels=4)
+    first = dict(cfg["decode_head"], type="DAHead", pam_channels=2)
+    cfg.update(type="CascadeEncoderDecoder", num_stages=2, decode_head=[first, second])
+    assert MODELS.build(cfg).decode_head.held_numbers(64) == 64**2

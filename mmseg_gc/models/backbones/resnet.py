@@ -1,22 +1,20 @@
 """ResNet, dilated or not, as an encoder for segmentation and detection."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from mmcv.cnn import build_conv_layer, build_norm_layer
-from mmengine.model import BaseModule
-from mmengine.model.weight_init import update_init_info
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmseg_gc.checkpoint import load_backbone
 from mmseg_gc.errors import UserError
+from mmseg_gc.models.backbones.backbone import Backbone
 from mmseg_gc.models.backbones.res_blocks import BasicBlock, Bottleneck
 from mmseg_gc.models.layers import ResLayer
 from mmseg_gc.registry import MODELS
 
 
 @MODELS.register_module()
-class ResNet(BaseModule):
+class ResNet(Backbone):
     """Residual network: images (N, 3, H, W) in, one feature map per ``out_indices`` out.
 
     Args:
@@ -41,7 +39,7 @@ class ResNet(BaseModule):
     Source: arXiv:1512.03385; names, keys and numbers as in ``mmseg`` and ``mmdet``.
     """
 
-    arch_settings = {
+    arch_settings: dict[int, tuple[Any, tuple[int, ...]]] = {
         18: (BasicBlock, (2, 2, 2, 2)),
         34: (BasicBlock, (3, 4, 6, 3)),
         50: (Bottleneck, (3, 4, 6, 3)),
@@ -50,6 +48,7 @@ class ResNet(BaseModule):
     }
     variant_deep_stem = False
     variant_avg_down = False
+    block_options: Mapping[str, Any] = {}  # what blocks of a variant take beside these
 
     def __init__(
         self,
@@ -103,22 +102,12 @@ class ResNet(BaseModule):
                 f"{name}'s out_indices={tuple(out_indices)} must lie in 0 to {num_stages - 1}, "
                 f"because num_stages={num_stages}."
             )
-        if init_cfg and pretrained:
-            raise UserError(f"{name} takes either `pretrained` or `init_cfg`; leave one out.")
-
         block, stage_blocks = self.arch_settings[depth]
         block_init_cfg = None
-        if pretrained is not None:
-            init_cfg = {"type": "Pretrained", "checkpoint": pretrained}
-        elif init_cfg is None:
-            init_cfg = [
-                {"type": "Kaiming", "layer": "Conv2d"},
-                {"type": "Constant", "val": 1, "layer": ["_BatchNorm", "GroupNorm"]},
-            ]
-            if zero_init_residual:
-                last = "norm2" if block is BasicBlock else "norm3"
-                block_init_cfg = {"type": "Constant", "val": 0, "override": {"name": last}}
-        super().__init__(init_cfg)
+        if zero_init_residual and not (init_cfg or pretrained):
+            last = "norm2" if block is BasicBlock else "norm3"
+            block_init_cfg = {"type": "Constant", "val": 0, "override": {"name": last}}
+        super().__init__(self._init_cfg(name, pretrained, init_cfg))
 
         self.depth = depth
         self.out_indices = tuple(out_indices)
@@ -155,6 +144,7 @@ class ResNet(BaseModule):
                     "base_width": base_width,
                     "base_channels": base_channels,
                     "init_cfg": block_init_cfg,
+                    **self.block_options,
                 },
             )
             inplanes = planes * block.expansion
@@ -188,26 +178,9 @@ class ResNet(BaseModule):
             self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
 
-    def init_weights(self) -> None:
-        """Draw random weights, or read those that ``pretrained`` names."""
-        cfg = self.init_cfg
-        kind = cfg.get("type") if isinstance(cfg, dict) else None
-        if getattr(kind, "__name__", kind) not in ("Pretrained", "PretrainedInit"):
-            super().init_weights()
-            return
-        # mmengine's reader would pass over weights that don't fit.
-        load_backbone(self, cfg["checkpoint"], cfg.get("prefix", "backbone."))
-        self._is_init = True
-        if hasattr(self, "_params_init_info"):
-            update_init_info(self, init_info=f"read from {cfg['checkpoint']}")
-
     @property
     def norm1(self) -> nn.Module:
         return getattr(self, self.norm1_name)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Feature maps of images (N, C, H, W), one an entry of ``out_indices``."""
-        return tuple(x for i, x in enumerate(self.stage_maps(x)) if i in self.out_indices)
 
     def stage_maps(self, x: Tensor) -> Iterator[Tensor]:
         """The feature maps of all stages, of which none is held on to here."""
@@ -217,23 +190,9 @@ class ResNet(BaseModule):
             x = getattr(self, name)(x)
             yield x
 
-    def _freeze_stages(self) -> None:
-        if self.frozen_stages < 0:
-            return
-        frozen = [self.stem] if self.deep_stem else [self.conv1, self.norm1]
-        frozen += [getattr(self, name) for name in self.res_layers[: self.frozen_stages]]
-        for module in frozen:
-            module.eval().requires_grad_(False)
-
-    def train(self, mode: bool = True) -> "ResNet":
-        """Switch the mode, but keep frozen stages, and with ``norm_eval`` all norms, in eval."""
-        super().train(mode)
-        self._freeze_stages()
-        if self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
-        return self
+    def _stages(self) -> list[nn.Module]:
+        stem = self.stem if self.deep_stem else nn.ModuleList([self.conv1, self.norm1])
+        return [stem, *(getattr(self, name) for name in self.res_layers)]
 
 
 @MODELS.register_module()

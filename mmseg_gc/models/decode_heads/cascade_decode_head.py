@@ -62,6 +62,9 @@ class Cascade(nn.ModuleList):
             logits = head(inputs, logits)
         return logits
 
+    def held_numbers(self, positions: int) -> int:
+        return max(cast("Any", head).held_numbers(positions) for head in self)
+
     def losses(
         self, inputs: Sequence[Tensor], samples: list[SegDataSample], train_cfg: dict | None
     ) -> dict[str, Tensor]:

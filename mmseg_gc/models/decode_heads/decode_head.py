@@ -181,6 +181,17 @@ class BaseDecodeHead(BaseModule):
     def configure(self, train_cfg: Mapping | None, test_cfg: Mapping) -> None:
         """Take what this head reads of the model's own ``train_cfg`` and ``test_cfg``."""
 
+    def held_numbers(self, positions: int) -> int:
+        """Numbers of the largest matrix that attention over so many positions holds, if it does."""
+        parts: list[Any] = [part for part in self.modules() if part is not self]
+        return max(
+            (p.held_numbers(positions) for p in parts if hasattr(p, "held_numbers")), default=0
+        )
+
+    def maps_read(self) -> tuple[int, ...]:
+        """Places of the feature maps that `forward` looks at."""
+        return (self.in_index,) if isinstance(self.in_index, int) else tuple(self.in_index)
+
     def extra_repr(self) -> str:
         return (
             f"input_transform={self.input_transform}, ignore_index={self.ignore_index}, "

@@ -1,5 +1,6 @@
 """The interlaced sparse self-attention head."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, Unpack
 
@@ -63,6 +64,12 @@ class ISAHead(BaseDecodeHead):
         self.global_relation = Relation(channels, isa_channels, **self.layer_cfgs)
         self.local_relation = Relation(channels, isa_channels, **self.layer_cfgs)
         self.out_conv = self._conv_module(2 * channels, channels, 1)
+
+    def held_numbers(self, positions: int) -> int:
+        block = math.prod(self.down_factor)
+        blocks = -(-positions // block)
+        far = self.global_relation.held_numbers(blocks) * block
+        return max(far, self.local_relation.held_numbers(block) * blocks)
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         """Logits (N, out_channels, h, w) from the backbone's feature maps."""

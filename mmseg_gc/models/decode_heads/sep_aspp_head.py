@@ -59,6 +59,9 @@ class DepthwiseSeparableASPPHead(ASPPHead):
             self._separable(channels + c1_channels, 1), self._separable(channels, 1)
         )
 
+    def maps_read(self) -> tuple[int, ...]:
+        return (*super().maps_read(), *((0,) if self.c1_bottleneck is not None else ()))
+
     def _separable(self, in_channels: int, dilation: int) -> nn.Module:
         return DepthwiseSeparableConvModule(
             in_channels,

@@ -75,6 +75,7 @@ class SelfAttentionBlock(BaseModule):
         )
         count, has_norm = value_out_num_convs, value_out_norm
         width = channels if with_out else out_channels
+        self.channels, self.value_channels = channels, width
         self.value_project = self._project(key_in_channels, width, count, has_norm)
         self.out_project = self._project(width, out_channels, count, has_norm) if with_out else None
         self.query_downsample = query_downsample
@@ -95,6 +96,14 @@ class SelfAttentionBlock(BaseModule):
         if isinstance(self.out_project, nn.Conv2d):
             constant_init(self.out_project, 0)
 
+    def held_numbers(self, positions: int) -> int:
+        """Of the matrix of a map to itself: torch has no kernel without it for values of another
+        width than what is compared."""
+        if self.value_channels == self.channels:
+            return 0
+        pool = self.key_downsample
+        return positions * (pool.num_positions if isinstance(pool, PyramidRows) else positions)
+
     def forward(self, query_feats: Tensor, key_feats: Tensor) -> Tensor:
         """(N, C, H, W), the queries' map, and the keys' in; (N, out_channels, H, W) out."""
         query = self.query_project(query_feats)
@@ -114,6 +123,7 @@ class PyramidRows(nn.ModuleList):
 
     def __init__(self, pool_scales: Sequence[int]) -> None:
         super().__init__(nn.AdaptiveAvgPool2d(scale) for scale in pool_scales)
+        self.num_positions = sum(scale**2 for scale in pool_scales)
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([pool(x).flatten(2) for pool in self], dim=2)

@@ -16,6 +16,13 @@ class NonLocal2d(MMCVNonLocal2d):
 
     temperature = 1.0
 
+    def held_numbers(self, positions: int) -> int:
+        """Of the matrix of all pairs, which modes without a kernel of torch's hold."""
+        if self.mode == "embedded_gaussian":
+            return 0
+        width = 2 * self.inter_channels if self.mode == "concatenation" else 0
+        return positions**2 * (1 + width)
+
     def forward(self, x: Tensor) -> Tensor:
         if self.mode != "embedded_gaussian":
             return super().forward(x)

@@ -1,7 +1,6 @@
 """The segmentor: a backbone, a decode head, and auxiliary heads while training."""
 
 from collections.abc import Callable, Sequence
-from itertools import chain
 from typing import Any
 
 import torch
@@ -102,8 +101,8 @@ class EncoderDecoder(BaseSegmentor):
 
     @property
     def _windows(self) -> tuple[Size, Size] | None:
-        of_heads = (getattr(head, "test_keys", ()) for head in self._decode_heads())
-        return _windows(self.test_cfg, [*TEST_KEYS, *chain(*of_heads)])
+        of_heads = [key for head in self._decode_heads() for key in getattr(head, "test_keys", ())]
+        return _windows(self.test_cfg, [*TEST_KEYS, *of_heads])
 
     @property
     def memory_budget(self) -> int | None:
@@ -161,9 +160,11 @@ class EncoderDecoder(BaseSegmentor):
 
     def _head_features(self, inputs: Tensor) -> tuple[Tensor | None, ...]:
         """`extract_feat`, where nobody else can see it without the maps that the head leaves."""
-        head, backbone = self.decode_head, self.backbone
-        seen = backbone._forward_hooks or head._forward_hooks or head._forward_pre_hooks
-        seen = seen or len(backbone._forward_pre_hooks) > 1  # the first sees to the dtype
+        backbone, heads = self.backbone, [self.decode_head, *self._decode_heads()]
+        seen = any(head._forward_hooks or head._forward_pre_hooks for head in heads)
+        seen = (
+            seen or backbone._forward_hooks or len(backbone._forward_pre_hooks) > 1
+        )  # the first sees to the dtype
         if self.stages_read is None or seen or overrides(self, EncoderDecoder, "extract_feat"):
             return self.extract_feat(inputs)
         inputs = inputs.to(next(backbone.parameters()).dtype)

@@ -11,6 +11,7 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from mmseg_gc.accelerate import prepare_for_training
+from mmseg_gc.accelerate.modules import CLASSIFIERS
 from mmseg_gc.registry import MODELS, SCOPE
 
 CASES = Path(__file__).parents[3] / "tools/benchmarks/parity_checks/head_cases.py"
@@ -18,8 +19,8 @@ spec = importlib.util.spec_from_file_location("head_cases", CASES)
 head_cases = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(head_cases)
 
-# Each time, not only in a long run: a loss of labels' histogram, and a row of heads.
-OFTEN = {("EncHead", "fp16"), ("OCRHead", "fp16")}
+# Each time, not only in a long run: a loss of labels' histogram, and rows of heads.
+OFTEN = {("EncHead", "fp16"), ("OCRHead", "fp16"), ("PointHead", "fp16")}
 
 
 def built(name: str) -> nn.Module:
@@ -54,3 +55,11 @@ def test_labels_and_losses(gpu: FakeGpu, name: str, precision: str | None):
     for key, parameter in model.named_parameters():
         assert not parameter.requires_grad or parameter.grad.is_cuda, key
     assert not record.waits and not record.blocking_copies
+
+
+@pytest.mark.parametrize(("name", "last"), [("OCRHead", "conv_seg"), ("PointHead", "fc_seg")])
+def test_each_head_of_a_row_classifies_exactly(gpu: FakeGpu, name: str, last: str):
+    """In float32 too: TF32 would tie logits. A matrix product isn't TF32's unless asked for."""
+    first, second = prepared(built(name).eval(), "fp32").decode_head
+    for conv in (first.conv_seg, getattr(second, last)):
+        assert isinstance(conv, tuple(CLASSIFIERS.values()))

@@ -20,6 +20,7 @@ LAST_THREE = dict(in_channels=[16, 32, 64], in_index=[1, 2, 3], channels=16)
 ALL = dict(in_channels=[8, 16, 32, 64], in_index=[0, 1, 2, 3], channels=16)
 PYRAMID = dict(in_channels=[16] * 4, in_index=[0, 1, 2, 3], feature_strides=[4, 8, 16, 32])
 OCR = dict(LAST, type="OCRHead", ocr_channels=8)
+RESNEST = dict(type="ResNeSt", depth=50, stem_channels=16, base_channels=8, norm_cfg=NORM)
 FIRST_STAGE = dict(LAST, type="FCNHead", num_convs=1, concat_input=False)
 
 # By the name of the row: the decode head, or all parts that are other than `model_cfg`'s.
@@ -60,6 +61,33 @@ HEADS = {
         decode_head=dict(LAST, type="PSPHead", in_index=2),
         auxiliary_head=dict(in_index=1),
     ),
+    "ResNeSt": dict(
+        backbone=dict(RESNEST, dilations=(1, 1, 2, 4), strides=(1, 2, 1, 1)),
+        decode_head=dict(LAST, type="FCNHead", in_channels=256),
+        auxiliary_head=dict(in_channels=128),
+    ),
+    "ResNeSt, groups, radix 1": dict(
+        backbone=dict(RESNEST, radix=1, groups=2, base_width=32, avg_down_stride=False),
+        decode_head=dict(LAST, type="FCNHead", in_channels=256),
+        auxiliary_head=dict(in_channels=128),
+    ),
+    "ResNeSt, groups": dict(
+        backbone=dict(RESNEST, groups=2, base_width=32),
+        decode_head=dict(LAST, type="FCNHead", in_channels=256),
+        auxiliary_head=dict(in_channels=128),
+    ),
+    "MobileNetV2": dict(
+        backbone=dict(
+            type="MobileNetV2",
+            widen_factor=0.25,
+            strides=(1, 2, 2, 1, 1, 1, 1),
+            dilations=(1, 1, 1, 2, 2, 4, 4),
+            out_indices=(1, 2, 4, 6),
+            norm_cfg=NORM,
+        ),
+        decode_head=dict(LAST, type="FCNHead", in_channels=80),
+        auxiliary_head=dict(in_channels=24),
+    ),
     "OCRHead": dict(type="CascadeEncoderDecoder", num_stages=2, decode_head=[FIRST_STAGE, OCR]),
 }
 
@@ -89,10 +117,14 @@ def dicts(node: object) -> Iterator[dict]:
 
 
 def narrow(model: dict) -> None:
-    """Make a ResNet's ``model`` an eighth as wide."""
-    model["backbone"].update(stem_channels=8, base_channels=8)
+    """Make a ResNet's ``model`` an eighth as wide; MobileNetV2 itself is narrow as it is."""
+    widths = WIDTHS
+    if model["backbone"]["type"] == "MobileNetV2":
+        widths = WIDTHS - {"in_channels", "c1_in_channels"}
+    else:
+        model["backbone"].update(stem_channels=8, base_channels=8)
     for part in dicts(model):
-        for key in set(part) & WIDTHS if part is not model["backbone"] else ():
+        for key in set(part) & widths if part is not model["backbone"] else ():
             part[key] = an_eighth(part[key])
 
 
@@ -153,7 +185,7 @@ def model_cfg(name: str, align_corners: bool) -> dict:
         data_preprocessor=dict(
             type="SegDataPreProcessor", mean=[120.0] * 3, std=[60.0] * 3, size=(64, 64)
         ),
-        backbone=given if "type" in given else {**backbone, **given},
+        backbone=given if given.get("type", "ResNetV1c") != "ResNetV1c" else {**backbone, **given},
         decode_head=heads if several else heads[0],
         auxiliary_head=None if aside is None else {**common, **auxiliary, **aside},
         test_cfg={"mode": "whole", **parts.get("test_cfg", {})},
