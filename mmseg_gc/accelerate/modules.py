@@ -109,14 +109,24 @@ class FastResLayer(ResLayer):
         is_between = False
         for block in self:
             is_known = type(block) in (FastBasicBlock, FastBottleneck) and unhooked(block)
+            width = x.shape[1]
             x = block(x, owns_input=is_between) if is_known else block(x)
             is_between = is_known
-        wide = x.shape[1] >= WIDE and x.element_size() > 2
-        if wide and x.device.type == "cpu" and not torch.compiler.is_compiling():
-            # What lies between narrower maps has no room for what comes. Memory that is given back
-            # has to be cleared once more: after every block that would take a tenth of the time.
-            give_back_memory()
+            if x.shape[1] > width:
+                _make_room(x)
+        _make_room(x)
         return x
+
+
+def _make_room(x: Tensor) -> None:
+    """Give back what lies between narrower maps than ``x``, which has no room for what comes.
+
+    Memory that is given back has to be cleared once more: after every block that would take a
+    tenth of the time.
+    """
+    wide = x.shape[1] >= WIDE and x.element_size() > 2
+    if wide and x.device.type == "cpu" and not torch.compiler.is_compiling():
+        give_back_memory()
 
 
 class _ReadsInputOnce(FCNHead):

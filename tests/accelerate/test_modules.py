@@ -5,6 +5,7 @@ import torch
 from mmcv.cnn import ConvModule
 from torch import nn
 
+from mmseg_gc.accelerate import modules
 from mmseg_gc.accelerate.modules import (
     FAST,
     FastBasicBlock,
@@ -16,6 +17,7 @@ from mmseg_gc.accelerate.modules import (
 from mmseg_gc.accelerate.replacement import replace
 from mmseg_gc.models import FCNHead, GCHead, ResNet
 from mmseg_gc.models.backbones.res_blocks import BasicBlock, Bottleneck
+from mmseg_gc.models.layers import ResLayer
 
 BLOCKS = (FastBasicBlock, FastBottleneck)
 PLUGIN = dict(
@@ -154,3 +156,19 @@ def test_conv_module_keeps_its_switches() -> None:
     torch.testing.assert_close(fast(other)(x), other(x))
     mirrored = trained(ConvModule(4, 8, 3, padding=1, padding_mode="reflect"))
     torch.testing.assert_close(fast(mirrored)(x), mirrored(x))
+
+
+def test_memory_goes_back_where_maps_become_wide_and_after_them(monkeypatch) -> None:
+    """Once after the block that widens, whose input is free then, and once after the stage."""
+    given_back = []
+    monkeypatch.setattr(modules, "WIDE", 32)
+    monkeypatch.setattr(modules, "give_back_memory", lambda: given_back.append(0))
+    for planes, times in ((4, 0), (8, 2)):  # 16 channels and 32
+        stage = nn.Sequential(trained(ResLayer(Bottleneck, 8, planes, 3)))
+        replace(stage, FAST)
+        given_back.clear()
+        with torch.no_grad():
+            stage(torch.zeros(1, 8, 4, 4))
+        assert len(given_back) == times
+    modules._make_room(torch.zeros(1, 32, 1, 1, dtype=torch.bfloat16))  # takes half as much
+    assert len(given_back) == 2

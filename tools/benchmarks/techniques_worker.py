@@ -45,10 +45,16 @@ TECHNIQUES = {
     "Winograd's convolutions": Technique(
         winograd, "suits_winograd", lambda conv: False, (winograd, winograd_transforms)
     ),
+    "tiles are chosen by the size of the map (fp32)": Technique(
+        winograd,
+        "best_tile",
+        lambda *args: winograd_transforms.EXACT,
+        (winograd_transforms.best_tile.__wrapped__,),
+    ),
     "convolution, addition and ReLU as one of oneDNN's operators": Technique(
         operators,
-        "available",
-        lambda: False,
+        "missing",
+        lambda: operators.PRIVATE[:1],  # as a torch without it would say
         (operators.convolution, operators.linear, operators.missing, operators.available),
     ),
     "the head reads its input once": Technique(

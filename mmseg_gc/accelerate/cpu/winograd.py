@@ -17,8 +17,8 @@ MIN_CHANNELS = 128
 MIN_TILES = 16  # fewer don't pay for transforming the filters
 
 # Bytes. Transformed input, and transformed filters, that are held at once.
-INPUT_BYTES = 150 << 20
-FILTER_BYTES = 48 << 20
+INPUT_BYTES = 100 << 20
+FILTER_BYTES = 32 << 20
 MAX_FILTERS = 256  # and so many at most
 # Transformed filters in sixteen bits are kept from call to call, as many as fit: those of an R50
 # take 373 MiB. In float32 they take twice as much, and at each call half of the share of the time.
