@@ -35,8 +35,8 @@ def test_a_file_here_comes_first(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("source", "told"),
     [
-        ("gcnet_r18-d8_1xb8-20k_camvid-360x48", f"did you mean {NAME!r} or 'gcnet_r"),
-        (f"mmseg_gc::{NAME[:-1]}", f"did you mean {NAME!r} or 'gcnet_r"),
+        ("gcnet_r18-d8_1xb8-20k_camvid-360x48", f"did you mean {NAME!r} or 'gcnet-"),
+        (f"mmseg_gc::{NAME[:-1]}", f"did you mean {NAME!r} or 'gcnet-"),
         ("mine.pi", "did you mean 'mine.py'?"),
         ("nothing_like_it", "check the path; `mmseg_gc models` lists names."),
         ("mmpose::x", "'mmpose' has no configs here; write mmseg_gc::x."),
