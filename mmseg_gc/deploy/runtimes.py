@@ -182,9 +182,9 @@ def _providers(asked: str | list[str]) -> list[str]:
 
     available = onnxruntime.get_available_providers()
     known = ", ".join(key for key, full in PROVIDERS.items() if full in available)
-    chosen = []
+    chosen: list[str] = []
     for one in asked if isinstance(asked, list | tuple) and asked else [asked]:
-        name = PROVIDERS.get(str(one).lower(), one)
+        name = PROVIDERS.get(str(one).lower(), str(one))
         if name not in available:
             if name not in PROVIDERS.values():
                 raise UserError(f"runtime.provider={one!r} is unknown; here there is {known}.")

@@ -168,7 +168,7 @@ TRAINED = {
 def shared_facts(entries: Sequence[Entry], *, trained: bool) -> dict[str, str]:
     """What all ``entries`` have in common, as `read_entries` has seen to."""
     cfg = entries[0].cfg
-    facts = {"test data": TESTED["test data"][0](cfg)}
+    facts = {"test data": str(TESTED["test data"][0](cfg))}
     if trained:
         told = ("training data", "iterations", "images an iteration", "optimizer", "precision")
         facts |= {what: str(TRAINED[what][0](cfg)) for what in (*told, "seed")}

@@ -99,7 +99,7 @@ def text_table(rows: Sequence[Row], *, per_class: bool) -> str:
 
 def markdown_table(rows: Sequence[Row]) -> str:
     """The same for a README."""
-    lines = [HEADER, ("---", *("---:" for _ in HEADER[1:]))]
+    lines: list[Sequence[str]] = [HEADER, ("---", *("---:" for _ in HEADER[1:]))]
     lines += [[cell.replace("|", "\\|") for cell in row.cells()] for row in rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
@@ -142,7 +142,7 @@ def write_results(
         subtitle=", ".join(row.name for row in rows),
         header=HEADER,
         rows=rows,
-        best=max((row.miou for row in whole), default=0.0),
+        best=max((row.miou for row in whole if row.miou is not None), default=0.0),
         chart=chart,
         names=[row.name for row in whole],
         class_rows=_class_rows(rows),

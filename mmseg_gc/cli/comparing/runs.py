@@ -63,17 +63,17 @@ def require_checkpoints(
         for entry in entries:
             write_config(entry)
         return {entry.name: path for entry, path in zip(entries, given, strict=True)}
-    found = {}
+    found: dict[str, Path] = {}
     for entry in entries:
         if entry.name in failed:
             continue
-        path = newest(entry)
-        if path is None:
+        newest_path = newest(entry)
+        if newest_path is None:
             raise UserError(
                 f"{entry.work_dir} has no checkpoint to test: leave out --test-only to train it, "
                 "or name another --work-dir."
             )
-        found[entry.name] = path
+        found[entry.name] = newest_path
     return found
 
 

@@ -51,7 +51,7 @@ def cost_of_image(cfg, checkpoint: Path, precision: str) -> dict[str, Any]:
     from mmseg_gc.registry import DATASETS
 
     device = torch.device(get_device())
-    model = init_model(cfg, checkpoint, device=device, precision=precision)
+    model: Any = init_model(cfg, checkpoint, device=device, precision=precision)
     sample = DATASETS.build(cfg.test_dataloader.dataset)[0]
     batch = {key: [value] for key, value in sample.items()}
 
