@@ -21,7 +21,6 @@ from mmseg_gc.errors import UserError
 from mmseg_gc.models.backbones.backbone import Backbone
 from mmseg_gc.models.decode_heads import BaseDecodeHead, Cascade
 from mmseg_gc.models.layers.compiled_ops import has_ops
-from mmseg_gc.models.segmentors.base import overrides
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 ACCELERATE = ("auto", "none")
@@ -111,19 +110,19 @@ def _network(model: nn.Module) -> dict[str, nn.Module]:
 def _stages_read(model: nn.Module) -> tuple[int, ...] | None:
     """Stages of the backbone whose maps the decode head reads; None if that isn't known."""
     backbone, head = getattr(model, "backbone", None), getattr(model, "decode_head", None)
-    if not isinstance(backbone, Backbone) or overrides(backbone, Backbone, "forward"):
+    if not isinstance(backbone, Backbone) or not _is_ours(backbone, type(backbone).forward):
         return None
     heads: list[Any] = list(head) if isinstance(head, Cascade) else [head]
-    if getattr(model, "with_neck", True) or not all(_is_ours(one) for one in heads):
+    known = all(isinstance(one, BaseDecodeHead) and _is_ours(one, type(one)) for one in heads)
+    if getattr(model, "with_neck", True) or not known:
         return None
     places = {place for one in heads for place in one.maps_read()}
     return tuple(sorted({backbone.out_indices[place] for place in places}))
 
 
-def _is_ours(head: Any) -> bool:
-    """Whether ``head`` looks at its maps by methods of this package."""
-    known = isinstance(head, BaseDecodeHead) and type(head).__module__.startswith(PACKAGE)
-    return known and "forward" not in head.__dict__
+def _is_ours(part: nn.Module, looks: Any) -> bool:
+    """Whether ``looks``, the class of ``part`` or its forward, is this package's, as it stands."""
+    return looks.__module__.startswith(PACKAGE) and "forward" not in part.__dict__
 
 
 def _accelerate(model: BaseModel, dtype: torch.dtype) -> str:

@@ -71,7 +71,7 @@ def test_figures_are_the_printed_ones(run_tool, options, weights, tmp_path, more
     )  # fmt: skip
     assert finished.status == 0, finished.err
     metrics = json.loads((page.parent / "metrics.json").read_text())
-    printed = dict(re.findall(r"(aAcc|mIoU|mAcc) ([\d.]+)", finished.out))
+    printed = dict(re.findall(r"(aAcc|mIoU|mAcc): ([\d.]+)", finished.out))
     assert len(printed) == 3
     assert finished.out.splitlines()[-1] == f"The report is {page}; its figures are beside it."
     for name, value in printed.items():

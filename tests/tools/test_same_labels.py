@@ -90,6 +90,6 @@ def test_files_of_both_tools(run_tool, folder, extra):
         assert (folder / "lab/vis" / name / "p.jpg").is_file()
     counts = counts[1:, 1:]
     hit, both = counts.diagonal(), counts.sum(0) + counts.sum(1)
-    printed = dict(re.findall(r"(mIoU|d/mDice) ([\d.]+)", finished.out + finished.err))
+    printed = dict(re.findall(r"(mIoU|d/mDice): ([\d.]+)", finished.out + finished.err))
     assert float(printed["mIoU"]) == pytest.approx((hit / (both - hit)).mean() * 100, abs=0.006)
     assert float(printed["d/mDice"]) == pytest.approx((2 * hit / both).mean() * 100, abs=0.006)

@@ -48,10 +48,6 @@ class Backbone(BaseModule):
         if hasattr(self, "_params_init_info"):
             update_init_info(self, init_info=f"read from {cfg['checkpoint']}")
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Feature maps of images (N, C, H, W), one an entry of ``out_indices``."""
-        return tuple(x for i, x in enumerate(self.stage_maps(x)) if i in self.out_indices)
-
     def stage_maps(self, x: Tensor) -> Iterator[Tensor]:
         """The feature maps of all stages, of which none is held on to here."""
         raise NotImplementedError

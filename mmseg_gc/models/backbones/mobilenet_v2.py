@@ -132,6 +132,10 @@ class MobileNetV2(Backbone):
             self.add_module(self.layers[-1], nn.Sequential(*blocks))
         self._freeze_stages()
 
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Feature maps of images (N, C, H, W), one an entry of ``out_indices``."""
+        return tuple(x for i, x in enumerate(self.stage_maps(x)) if i in self.out_indices)
+
     def stage_maps(self, x: Tensor) -> Iterator[Tensor]:
         """The feature maps of all stages, of which none is held on to here."""
         x = self.conv1(x)

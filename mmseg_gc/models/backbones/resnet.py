@@ -182,6 +182,10 @@ class ResNet(Backbone):
     def norm1(self) -> nn.Module:
         return getattr(self, self.norm1_name)
 
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Feature maps of images (N, C, H, W), one an entry of ``out_indices``."""
+        return tuple(x for i, x in enumerate(self.stage_maps(x)) if i in self.out_indices)
+
     def stage_maps(self, x: Tensor) -> Iterator[Tensor]:
         """The feature maps of all stages, of which none is held on to here."""
         x = self.stem(x) if self.deep_stem else self.relu(self.norm1(self.conv1(x)))
