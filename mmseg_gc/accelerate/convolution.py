@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmseg_gc.accelerate.cpu import operators, winograd
+from mmseg_gc.accelerate.cpu import operators, sub_grids, winograd
 from mmseg_gc.accelerate.kernels import BATCH_NORMS, Kernels, folded
 
 
@@ -118,6 +118,8 @@ def convolve(
     weight, bias = folded(kernels)
     fuses = on_cpu and x.dtype in operators.DTYPES and not isinstance(conv.padding, str)
     if fuses and operators.available():
+        if residual is None and len(kernels) == 1 and sub_grids.suits_sub_grids(conv):
+            return sub_grids.convolve(x, weight, bias, dilation=conv.dilation[0], relu=relu)
         if residual is not None:
             residual = residual.contiguous(memory_format=torch.channels_last)
         return operators.convolution(
