@@ -29,15 +29,6 @@ def test_the_user_s_number_stands(monkeypatch):
         assert os.environ[primitives.VARIABLE] == kept
 
 
-@pytest.mark.parametrize(("given", "kept"), [(None, "1"), ("0", "0")])
-def test_products_keep_no_buffers_unless_the_user_wants_them(monkeypatch, given, kept):
-    monkeypatch.setenv(primitives.BUFFERS, given) if given else monkeypatch.delenv(
-        primitives.BUFFERS, raising=False
-    )
-    primitives.bound_primitives()
-    assert os.environ[primitives.BUFFERS] == kept
-
-
 @pytest.mark.slow
 def test_it_is_read_though_torch_was_imported_before():
     environment = {**os.environ, "ONEDNN_VERBOSE": "profile_create"}
