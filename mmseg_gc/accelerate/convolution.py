@@ -118,7 +118,8 @@ def convolve(
     weight, bias = folded(kernels)
     fuses = on_cpu and x.dtype in operators.DTYPES and not isinstance(conv.padding, str)
     if fuses and operators.available():
-        if residual is None and len(kernels) == 1 and sub_grids.suits_sub_grids(conv):
+        alone = residual is None and len(kernels) == 1
+        if alone and conv.groups > 1 and sub_grids.suits_sub_grids(conv):
             return sub_grids.convolve(x, weight, bias, dilation=conv.dilation[0], relu=relu)
         if residual is not None:
             residual = residual.contiguous(memory_format=torch.channels_last)
