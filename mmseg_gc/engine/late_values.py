@@ -25,18 +25,26 @@ class OnTheirWay:
 
     def __init__(self, values: dict[str, Tensor]):
         self._names = list(values)
-        numbers = [value.detach().reshape(()).float() for value in values.values()]
-        self._values, self._arrived = fetch(torch.stack(numbers) if numbers else torch.empty(0))
+        of_devices = defaultdict(list)  # a custom loss may give a CPU's numbers beside a GPU's
+        for name, value in values.items():
+            of_devices[value.device].append(name)
+        self._parts = []
+        for names in of_devices.values():
+            numbers = torch.stack([values[name].detach().reshape(()).float() for name in names])
+            self._parts.append((names, *fetch(numbers)))
 
     @property
     def have_come(self) -> bool:
         """Whether `values` won't make the host wait."""
-        return self._arrived is None or self._arrived.query()
+        return all(arrived is None or arrived.query() for _, _, arrived in self._parts)
 
     def values(self) -> dict[str, float]:
-        if self._arrived is not None:
-            self._arrived.synchronize()
-        return dict(zip(self._names, self._values.tolist(), strict=True))
+        found: dict[str, float] = {}
+        for names, numbers, arrived in self._parts:
+            if arrived is not None:
+                arrived.synchronize()
+            found.update(zip(names, numbers.tolist(), strict=True))
+        return {name: found[name] for name in self._names}
 
 
 class LateHistory(HistoryBuffer):

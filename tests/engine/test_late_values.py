@@ -96,3 +96,9 @@ def test_a_number_comes_when_its_event_says_so(monkeypatch):
     sent = OnTheirWay(dict(loss=torch.tensor(3.5, requires_grad=True)))
     assert not sent.have_come
     assert sent.values() == dict(loss=3.5) and event.ready and sent.have_come
+
+
+def test_numbers_of_two_devices_travel_apart(monkeypatch):
+    monkeypatch.setattr(late_values, "fetch", lambda value: (torch.zeros(value.shape), None))
+    mixed = dict(a=torch.ones((), device="meta"), b=torch.ones(()), c=torch.ones((), device="meta"))
+    assert list(OnTheirWay(mixed).values().items()) == [("a", 0.0), ("b", 0.0), ("c", 0.0)]
