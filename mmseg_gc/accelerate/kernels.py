@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -32,6 +32,12 @@ class Kernels:
     @property
     def count(self) -> int:
         return self.conv.out_channels
+
+    def of_channels(self, channels: range, *, with_bias: bool) -> "Kernels":
+        """Those of some of the input's channels, with or without a bias."""
+        first = self.first + channels.start
+        with_bias = with_bias and self.with_bias
+        return replace(self, first=first, last=first + len(channels), with_bias=with_bias)
 
     @property
     def weight(self) -> Tensor:

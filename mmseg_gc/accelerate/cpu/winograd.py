@@ -20,12 +20,16 @@ MIN_TILES = 16  # fewer don't pay for transforming the filters
 INPUT_BYTES = 100 << 20
 FILTER_BYTES = 32 << 20
 MAX_FILTERS = 256  # and so many at most
+TILES_PER_CHANNEL = 2  # that are written as fast as a channel of a filter is transformed
 # Transformed filters in sixteen bits are kept from call to call, as many as fit: those of an R50
 # take 373 MiB. In float32 they take twice as much, and at each call half of the share of the time.
 KEPT_BYTES = 64 << 20
 MANY = 60 << 10  # numbers of input from which on single products beat a batch, in float32
 THREADS = 2  # that share what one of them does better by itself
-CACHED = 2 << 20  # that a core gathers, transforms, or brings back, at once
+MIN_WIDTH = 64  # channels that are gathered at once: what lies side by side is copied fast
+# That a core gathers, transforms, or brings back, at once: as its cache holds, in float32. In
+# sixteen bits, where all cores work on it together, more is faster.
+CACHED = {4: 1 << 20, 2: 2 << 20}
 
 
 def suits_winograd(conv: nn.Conv2d) -> bool:
@@ -73,8 +77,28 @@ def convolve(
     else:
         out = x.new_empty(*images.shape[:3], sum(one.count for one in kernels))
     added = None if residual is None else residual.permute(0, 2, 3, 1)
-    _Images(images, out, added, dilation, relu).convolve(kernels)
+    tile = best_tile(tuple(images.shape[1:3]), dilation, len(images), out.dtype)
+    for channels in _channels_at_once(images, tile, dilation):
+        is_last = channels.stop == images.shape[3]
+        some = [one.of_channels(channels, with_bias=is_last) for one in kernels]
+        seen = images[..., channels.start : channels.stop]
+        _Images(seen, out, added, tile, dilation, relu and is_last).convolve(some)
+        added = out
     return out.permute(0, 3, 1, 2)
+
+
+def _channels_at_once(images: Tensor, tile: Tile, dilation: int) -> list[range]:
+    """Parts of the channels of images (N, H, W, C), whose outputs are added up.
+
+    All of a small image's tiles of some channels leave each filter to be transformed once; of a
+    large one, outputs that are read and written again take longer than that.
+    """
+    count, height, width, channels = images.shape
+    down, across = tile.counts((height, width), dilation)
+    tiles = count * down * across * dilation**2
+    if TILES_PER_CHANNEL * tiles > channels:
+        return [range(channels)]
+    return _parts(range(channels), INPUT_BYTES // (tile.places * tiles * images.element_size()))
 
 
 class _Images:
@@ -84,12 +108,17 @@ class _Images:
     """
 
     def __init__(
-        self, images: Tensor, out: Tensor, residual: Tensor | None, dilation: int, relu: bool
+        self,
+        images: Tensor,
+        out: Tensor,
+        residual: Tensor | None,
+        tile: Tile,
+        dilation: int,
+        relu: bool,
     ) -> None:
         self.images, self.out, self.residual = images, out, residual
-        self.dilation, self.relu = dilation, relu
-        count, *size = images.shape[:3]
-        self.tile = best_tile(tuple(size), dilation, count, out.dtype)
+        self.tile, self.dilation, self.relu = tile, dilation, relu
+        size = images.shape[1:3]
         self.to_domain, _, self.from_domain = (m.to(out) for m in transforms(*self.tile))
         self.step, self.wide = (side * dilation for side in self.tile)  # pixels that it spans
         self.rows, self.columns = self.tile.counts(tuple(size), dilation)  # of tiles in an image
@@ -101,12 +130,15 @@ class _Images:
         rows = range(len(self.images) * self.rows)
         at_once = FILTER_BYTES // (places * channels * size) // 16 * 16
         at_once = min(max(at_once, 16), MAX_FILTERS)
-        # A piece before and after its transform, and its pixels with their rim, for each thread.
-        piece = max(_cached(out.dtype) // size, places * self.tiles * max(channels, at_once))
+        # A piece before and after its transform, and its pixels with their rim, for each thread;
+        # or a row of outputs, or a filter.
+        width = len(self._pieces(range(1), channels)[0][2])
+        piece = max(_cached(out.dtype) // size, places * self.tiles * width)
+        each = max(3 * piece, self.tile.outputs * self.tiles * at_once, 2 * places * channels)
         threads = THREADS if out.dtype is torch.float32 else 1
         for held in _parts(rows, INPUT_BYTES // (places * self.tiles * channels * size)):
             count = len(held) * self.tiles
-            shares = [places * count * channels, places * channels * at_once, threads * 3 * piece]
+            shares = [places * count * channels, places * channels * at_once, threads * each]
             with scratch(sum(shares) + places * count * at_once, out) as pool:
                 domain, filters, room, products = pool.split([*shares, places * count * at_once])
                 domain = self._transformed(held, domain, room)  # (48, tiles, C)
@@ -122,22 +154,23 @@ class _Images:
 
     def _transformed(self, held: range, domain: Tensor, room: Tensor) -> Tensor:
         """Inputs (48, tiles, C) of rows of tiles, transformed."""
-        channels, places = self.images.shape[3], self.tile.places
-        domain = domain.view(places, -1)
+        places, channels = self.tile.places, self.images.shape[3]
+        domain = domain.view(places, -1, channels)
 
-        def transform(pieces: Sequence[tuple[int, range]], room: Tensor) -> None:
+        def transform(pieces: Sequence[tuple[int, range, range]], room: Tensor) -> None:
             seen, found, padded = room.chunk(3)
-            for number, piece in pieces:
-                at = _span(piece, held.start - number * self.rows, self.tiles * channels)
-                length = at.stop - at.start
-                tiles = seen[: places * length].view(places, length)
-                self._gather(self.images[number], piece, padded, tiles)
+            for number, piece, some in pieces:
+                at = _span(piece, held.start - number * self.rows, self.tiles)
+                shape = (places, (at.stop - at.start) * len(some))
+                tiles, result = (part[: math.prod(shape)].view(shape) for part in (seen, found))
+                own = slice(some.start, some.stop)
+                self._gather(self.images[number][..., own], piece, padded, tiles)
                 # By way of a small result, which is faster than to write far apart.
-                result = found[: places * length].view(places, length)
-                domain[:, at] = torch.mm(self.to_domain, tiles, out=result)
+                torch.mm(self.to_domain, tiles, out=result)
+                domain[:, at, own] = result.view(places, -1, len(some))
 
         _share(transform, self._pieces(held, channels), self.out.dtype, room)
-        return domain.view(places, -1, channels)
+        return domain
 
     def _write(self, held: range, products: Tensor, filters: slice, room: Tensor) -> None:
         """Bring products (48, tiles, k) of rows of tiles back to pixels of some ``filters``."""
@@ -151,9 +184,19 @@ class _Images:
                 at = _span(piece, held.start - number * self.rows, self.tiles * k)
                 self._scatter(products[:, at], self.out[pixels][..., filters], residual, room)
 
-        _share(write, self._pieces(held, k), self.out.dtype, room)
+        _share(write, self._row_pieces(held, k), self.out.dtype, room)
 
-    def _pieces(self, held: range, channels: int) -> list[tuple[int, range]]:
+    def _pieces(self, held: range, channels: int) -> list[tuple[int, range, range]]:
+        """Numbers of images, rows of tiles in them, and channels, that are gathered at once."""
+        width = _cached(self.out.dtype) // (self.tile.places * self.tiles * self.out.element_size())
+        width = max(width // 16 * 16, MIN_WIDTH)
+        return [
+            (number, piece, some)
+            for number, piece in self._row_pieces(held, channels)
+            for some in _parts(range(channels), width)
+        ]
+
+    def _row_pieces(self, held: range, channels: int) -> list[tuple[int, range]]:
         """Numbers of images, and rows of tiles in them, that are worked on at once."""
         row_bytes = self.tile.places * self.tiles * channels * self.out.element_size()
         pieces = []
@@ -332,7 +375,8 @@ def _share(
 
 def _cached(dtype: torch.dtype) -> int:
     """Bytes that one of torch's operations makes at a time: by one core, or by all."""
-    return CACHED if dtype is torch.float32 else CACHED * torch.get_num_threads()
+    most = CACHED.get(dtype.itemsize, CACHED[4])
+    return most if dtype is torch.float32 else most * torch.get_num_threads()
 
 
 def _parts(numbers: range, max_length: int) -> list[range]:

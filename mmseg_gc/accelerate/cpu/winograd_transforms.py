@@ -38,6 +38,10 @@ class Tile(NamedTuple):
         return self.span[0] * self.span[1]
 
     @property
+    def outputs(self) -> int:
+        return self.rows * self.columns
+
+    @property
     def ones(self) -> int:
         """Where the point along both sides is 1, whose products count once in each output."""
         return self.span[1] + 1

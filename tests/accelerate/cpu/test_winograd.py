@@ -132,13 +132,39 @@ def test_work_in_pieces_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None
     x = torch.randn(3, 8, 40, 24)
     with torch.no_grad():
         whole = by_winograd(conv, x)
-        monkeypatch.setattr(winograd, "CACHED", 1)
+        monkeypatch.setattr(winograd, "CACHED", {4: 1})
         torch.testing.assert_close(by_winograd(conv, x), whole)
         monkeypatch.setattr(winograd, "INPUT_BYTES", 48 * 4 * 8 * 4 * 14)  # parts across images
         torch.testing.assert_close(by_winograd(conv, x), whole)
         monkeypatch.setattr(winograd, "INPUT_BYTES", 1)
         monkeypatch.setattr(winograd, "FILTER_BYTES", 1)
         torch.testing.assert_close(by_winograd(conv, x), whole)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_channels_of_a_small_image_are_added_up(
+    overwrite: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is too large to hold goes by channels, so that no filter is transformed twice."""
+    conv, norm = nn.Conv2d(96, 8, 3, padding=1), nn.BatchNorm2d(8).eval()
+    norm.running_mean.normal_()
+    x, residual = torch.randn(2, 96, 9, 13), torch.randn(2, 8, 9, 13)
+    parts, transform = [], winograd._transform
+    monkeypatch.setattr(winograd, "INPUT_BYTES", 36 * 18 * 32 * 4)
+    monkeypatch.setattr(
+        winograd, "_transform", lambda *args: parts.append(args[0].shape) or transform(*args)
+    )
+    with torch.no_grad():
+        right = norm.double()(conv.double()(x.double())).add(residual).relu().float()
+        conv.float(), norm.float()
+        kernels = [Kernels(conv, norm)]
+        found = winograd.convolve(
+            x, kernels, dilation=1, relu=True, residual=residual, overwrite=overwrite
+        )
+    torch.testing.assert_close(found, right, rtol=1e-4, atol=1e-4)
+    assert sum(shape[1] for shape in parts) == 96
+    assert len(parts) > 1
+    assert torch.equal(found, residual) == overwrite
 
 
 def test_filters_are_transformed_once_for_several_images(monkeypatch: pytest.MonkeyPatch) -> None:
