@@ -134,7 +134,8 @@ class _Images:
         # or a row of outputs, or a filter.
         width = len(self._pieces(range(1), channels)[0][2])
         piece = max(_cached(out.dtype) // size, places * self.tiles * width)
-        each = max(3 * piece, self.tile.outputs * self.tiles * at_once, 2 * places * channels)
+        widest = max(one.count for one in kernels)  # of kept filters all are used at once
+        each = max(3 * piece, self.tile.outputs * self.tiles * widest, 2 * places * channels)
         threads = THREADS if out.dtype is torch.float32 else 1
         for held in _parts(rows, INPUT_BYTES // (places * self.tiles * channels * size)):
             count = len(held) * self.tiles

@@ -167,6 +167,15 @@ def test_channels_of_a_small_image_are_added_up(
     assert torch.equal(found, residual) == overwrite
 
 
+def test_more_filters_than_channels_find_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kept filters are used all at once, however many they are."""
+    conv = nn.Conv2d(16, 512, 3, padding=1).bfloat16()
+    x = torch.randn(1, 16, 9, 60).bfloat16()
+    monkeypatch.setattr(winograd, "CACHED", {4: 1, 2: 1})
+    with torch.no_grad():
+        assert apart(by_winograd(conv, x), conv.float()(x.float())) < 0.05
+
+
 def test_filters_are_transformed_once_for_several_images(monkeypatch: pytest.MonkeyPatch) -> None:
     conv, x = nn.Conv2d(8, 8, 3, padding=1), torch.randn(3, 8, 12, 18)
     parts, transform = [], winograd._transform
