@@ -7,25 +7,27 @@ from pathlib import Path
 from typing import Any, overload
 from weakref import WeakKeyDictionary
 
+import mmcv
 import numpy as np
 import torch
 from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.model import BaseModel, BaseTTAModel
+from PIL import Image as PILImage
+from PIL import ImageOps
 from torch import nn
 
 from mmseg_gc.apis import forks
 from mmseg_gc.apis.building import init_model
-from mmseg_gc.apis.expected import Expected, Image, as_array, drawable, test_dataset
+from mmseg_gc.apis.expected import KINDS, Expected, Image, test_dataset
 from mmseg_gc.config.prediction import views_pipeline
 from mmseg_gc.config.unlabelled import without_labels
 from mmseg_gc.engine.out_of_memory import explain_memory, test_cfg_of
 from mmseg_gc.errors import UserError
 from mmseg_gc.registry import MODELS, TRANSFORMS
 from mmseg_gc.structures import SegDataSample
-from mmseg_gc.visualization import SegLocalVisualizer
 
-__all__ = ["inference_model", "init_model", "show_result_pyplot"]
+__all__ = ["inference_model", "init_model"]
 
 
 @overload
@@ -201,42 +203,101 @@ def tta_model(model: BaseModel) -> BaseTTAModel:
     return tta.eval()
 
 
-def show_result_pyplot(
-    model: nn.Module,
-    img: Image,
-    result: SegDataSample,
-    opacity: float = 0.5,
-    title: str = "",
-    draw_gt: bool = True,
-    draw_pred: bool = True,
-    wait_time: float = 0,
-    show: bool = True,
-    with_labels: bool = True,
-    save_dir: str | None = None,
-    out_file: str | None = None,
-) -> np.ndarray:
-    """Draw ``result`` over ``img``, show or save it, and return the RGB drawing ``(H, W, 3)``.
+def as_array(image: np.ndarray | PILImage.Image, expected: Expected) -> np.ndarray:
+    """``image`` as the pipeline's loader would give it: (h, w) or (h, w, c), writable, contiguous.
 
-    Source: ``mmseg.apis.show_result_pyplot``.
+    Grey images serve a network of three channels, and bits become 0 and 255, as from files. Types
+    that files don't have become uint8 or float32.
+
+    Raises:
+        UserError: it has another type, shape, number of channels or range than the network's.
     """
-    image = drawable(img, Expected.of(model.cfg))
-    backends = [dict(type="LocalVisBackend")] if save_dir else None
-    visualizer = SegLocalVisualizer(
-        vis_backends=backends, save_dir=save_dir, alpha=opacity, **_names_and_colors(model)
-    )
-    return visualizer.add_datasample(
-        title or "result",
-        image,
-        data_sample=result,
-        draw_gt=draw_gt,
-        draw_pred=draw_pred,
-        show=show,
-        wait_time=wait_time,
-        out_file=out_file,
-        with_labels=with_labels,
+    if isinstance(image, PILImage.Image):
+        if not str(expected.loader.get("color_type", "color")).endswith(("changed", "orientation")):
+            image = ImageOps.exif_transpose(image)  # as from its file
+        image = _of_pil(image, expected)
+    if not isinstance(image, np.ndarray):
+        raise UserError(f"an image is {_described(image)}; give {KINDS}.")
+    image = np.asarray(image)  # without what a subclass, such as a masked array, does
+    if image.dtype.kind not in "buif":
+        raise UserError(f"an image array has dtype {image.dtype}; make it uint8 or float32.")
+    if image.ndim not in (2, 3) or image.size == 0:
+        raise UserError(
+            f"an image array has shape {image.shape}; give one image (h, w, c) that isn't empty, "
+            "or a list of them."
+        )
+    image = _of_channels(image, expected)
+    _require_range(image, expected)
+    if image.dtype.kind == "b":
+        image = image.astype(np.uint8) * np.uint8(255)
+    elif image.dtype.kind == "f":
+        image = image.astype(np.float32, copy=False)
+    elif expected.reads_8_bits:
+        image = image.astype(np.uint8, copy=False)
+    elif image.dtype not in (np.uint8, np.uint16, np.int16):  # OpenCV resizes no others
+        image = image.astype(np.float32)
+    return np.require(image, requirements=("C", "W"))
+
+
+def _described(image: object) -> str:
+    if image is None:
+        return "None, as cv2.imread gives for a file that it can't read"
+    if isinstance(image, torch.Tensor):
+        return (
+            "a torch tensor, whose order of channels is unknown (of RGB (3, h, w) from 0 to 255 "
+            "take tensor.flip(0).permute(1, 2, 0).cpu().numpy())"
+        )
+    return f"of type {type(image).__name__}"
+
+
+def _of_pil(image: PILImage.Image, expected: Expected) -> np.ndarray:
+    if image.mode.startswith(("I", "F")):  # one channel of more than 8 bits
+        return np.asarray(image)
+    if image.mode == "RGBA" and expected.channels == 4:
+        return np.asarray(image)[..., [2, 1, 0, 3]]
+    if expected.channels == 1 and (image.mode in ("1", "L") or expected.reads_8_bits):
+        return np.asarray(image.convert("L"))
+    return np.asarray(image.convert("RGB"))[..., ::-1]
+
+
+def _of_channels(image: np.ndarray, expected: Expected) -> np.ndarray:
+    found, wanted = 1 if image.ndim == 2 else image.shape[2], expected.channels
+    if wanted is None or found == wanted:
+        return image[..., 0] if image.ndim == 3 and found == 1 else image
+    if found == 1 and wanted == 3:
+        return np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
+    if found == 3 and wanted == 1 and expected.reads_8_bits and image.dtype == np.uint8:
+        return mmcv.bgr2gray(np.ascontiguousarray(image))
+    cure = f"give {wanted}, as mean or in_channels of the config has it"
+    if image.ndim == 3 and image.shape[0] in (wanted, 1) and found > 4:
+        cure = "turn it by array.transpose(1, 2, 0), so that channels come last"
+    elif found == 4 and wanted == 3:
+        cure = "leave out transparency by array[..., :3]"
+    raise UserError(
+        f"an image array of shape {image.shape} has {found} channels and the network takes "
+        f"{wanted}; {cure}."
     )
 
 
-def _names_and_colors(model: nn.Module) -> dict[str, Any]:
-    meta = getattr(model, "dataset_meta", None) or {}
-    return {key: meta.get(key) for key in ("classes", "palette")}
+def _require_range(image: np.ndarray, expected: Expected) -> None:
+    if image.dtype.kind == "b":
+        return
+    finite = image[np.isfinite(image)] if image.dtype.kind == "f" else image
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    told = f"an image array of {image.dtype} has values from {low:g} to {high:g}"
+    if image.dtype.kind == "f" and low >= 0 and 0 < high <= 2:  # resizing may overshoot 1
+        if expected.reads_8_bits:
+            raise UserError(f"{told}, and the network takes 0 to 255; multiply it by 255.")
+        if expected.largest_level > 1:
+            raise UserError(
+                f"{told}, and the config's mean and std are up to {expected.largest_level:g}; give "
+                "the values that the files have."
+            )
+    if expected.reads_8_bits and (low < 0 or high > 255):
+        cure = "by array // 256" if image.dtype == np.uint16 else "to that range"
+        raise UserError(f"{told}, and the network takes 0 to 255; scale it {cure}.")
+    if image.dtype == np.uint8 and expected.largest_level > 256:
+        raise UserError(
+            f"{told}, and the config's mean and std are up to {expected.largest_level:g}; give the "
+            "values that the files have."
+        )

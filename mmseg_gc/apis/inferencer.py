@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from mmseg_gc.apis.building import init_model
 from mmseg_gc.apis.devices import chosen_device, require_device
-from mmseg_gc.apis.expected import Expected, Image, drawable
+from mmseg_gc.apis.drawing import drawable
+from mmseg_gc.apis.expected import Expected, Image
 from mmseg_gc.apis.inference import label_each
 from mmseg_gc.apis.predict import sentence_of
 from mmseg_gc.apis.sources import Named, find

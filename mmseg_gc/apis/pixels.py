@@ -10,8 +10,8 @@ from mmengine.structures import BaseDataElement
 from PIL import Image as PILImage
 from torch import nn
 
-from mmseg_gc.apis.expected import Expected, as_array
-from mmseg_gc.apis.inference import reading_steps
+from mmseg_gc.apis.expected import Expected
+from mmseg_gc.apis.inference import as_array, reading_steps
 from mmseg_gc.checkpoint.http import chunks, open_url, shown, without_secrets
 from mmseg_gc.datasets.transforms.decoding import decode
 from mmseg_gc.errors import UserError

@@ -4,11 +4,13 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 
 Item = TypeVar("Item")
+HALVES = 2
 
 
 def in_halves(function: Callable[[Sequence[Item]], object], items: Sequence[Item]) -> None:
@@ -39,9 +41,39 @@ def in_halves(function: Callable[[Sequence[Item]], object], items: Sequence[Item
         raise
 
 
+def share(
+    work: Callable[[Sequence[Any], Tensor], None],
+    items: Sequence[Any],
+    dtype: torch.dtype,
+    room: Tensor,
+) -> None:
+    """``work`` on all of ``items``, in ``room``: in float32 by two threads, each in one half of it.
+
+    An R50 at 512x1024 takes less time by that; in bfloat16 it takes more.
+    """
+    middle = -(-len(items) // HALVES)
+    shares = zip((items[:middle], items[middle:]), room.chunk(HALVES), strict=True)
+    if dtype is not torch.float32 or middle == len(items):
+        work(items, room)
+    else:
+
+        def run(shares: Sequence[tuple[Sequence[Any], Tensor]]) -> None:
+            for some, own in shares:
+                work(some, own)
+
+        in_halves(run, list(shares))
+
+
+def parts(numbers: range, max_length: int) -> list[range]:
+    """``numbers`` in the fewest ranges of nearly equal length: ``max_length`` at most, or one."""
+    count = -(-len(numbers) // max(1, max_length))
+    size = -(-len(numbers) // count)
+    return [numbers[i : i + size] for i in range(0, len(numbers), size)]
+
+
 @cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(2)
+    return ThreadPoolExecutor(HALVES)
 
 
 if hasattr(os, "register_at_fork"):

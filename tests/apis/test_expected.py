@@ -7,7 +7,8 @@ import torch
 from mmengine.config import Config
 from PIL import Image as PILImage
 
-from mmseg_gc.apis.expected import Expected, as_array, drawable
+from mmseg_gc.apis.expected import Expected
+from mmseg_gc.apis.inference import as_array
 from mmseg_gc.datasets.transforms import LoadImageFromFile
 from mmseg_gc.errors import UserError
 
@@ -139,15 +140,6 @@ def test_what_a_config_tells():
     assert not Expected.of(config(loader=dict(imdecode_backend="tifffile"))).reads_8_bits
     with pytest.raises(UserError, match=r"no test_dataloader.dataset.pipeline"):
         Expected.of(Config(dict(model=dict())))
-
-
-def test_drawn_are_the_pixels_that_the_network_reads(tmp_path):
-    cv2.imwrite(str(tmp_path / "x.png"), BGR)
-    for image in (BGR, BGR.astype(np.float32), tmp_path / "x.png"):
-        assert np.array_equal(drawable(image, COLOUR), BGR[..., ::-1])
-    assert np.array_equal(drawable(GREY, ONE), np.dstack([GREY] * 3))
-    ten = expected(channels=10, color_type="unchanged")
-    assert drawable(BANDS, ten).shape == (6, 7, 3)
 
 
 def test_a_pil_image_is_turned_as_its_file_is(tmp_path):

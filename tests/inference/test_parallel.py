@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmseg_gc.inference import parallel as module
-from mmseg_gc.inference.parallel import in_halves
+from mmseg_gc.inference.parallel import in_halves, parts, share
 
 
 @pytest.fixture(autouse=True)
@@ -73,3 +73,28 @@ def test_a_forked_process_has_threads_of_its_own() -> None:
         in_halves(len, range(4))
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.parametrize("most", [0, 1, 3, 7, 100])
+def test_parts_are_few_and_alike(most: int) -> None:
+    numbers = range(5, 25)
+    found = parts(numbers, most)
+    assert [number for part in found for number in part] == list(numbers)
+    assert len(found) == -(-20 // max(1, most))
+    assert max(map(len, found)) <= max(1, most)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_each_share_has_room_of_its_own(dtype: torch.dtype) -> None:
+    done, room = [], torch.zeros(8)
+
+    def work(items: range, own: torch.Tensor) -> None:
+        done.append((list(items), len(own)))
+        own.add_(1)
+
+    share(work, range(5), dtype, room)
+    if dtype is torch.float32:
+        assert sorted(done) == [([0, 1, 2], 4), ([3, 4], 4)]
+    else:
+        assert done == [([0, 1, 2, 3, 4], 8)]
+    assert room.tolist() == [1.0] * 8

@@ -1,6 +1,7 @@
 """One side of compare_techniques.py: a prepared model with one technique switched off."""
 
 import inspect
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -12,7 +13,13 @@ from side_by_side import serve
 from torch import Tensor
 
 from mmseg_gc.accelerate import convolution, kernels, modules, prepare
-from mmseg_gc.accelerate.cpu import memory, operators, winograd, winograd_transforms
+from mmseg_gc.accelerate.cpu import (
+    memory,
+    operators,
+    winograd,
+    winograd_filters,
+    winograd_transforms,
+)
 from mmseg_gc.inference import memory_budget, parallel
 from mmseg_gc.models.segmentors import EncoderDecoder
 
@@ -43,7 +50,14 @@ def _not_over_the_shortcut(*args: Any) -> Tensor:
 
 TECHNIQUES = {
     "Winograd's convolutions": Technique(
-        winograd, "suits_winograd", lambda conv: False, (winograd, winograd_transforms)
+        winograd,
+        "suits_winograd",
+        lambda conv: False,
+        (
+            winograd,
+            winograd_filters,
+            winograd_transforms,
+        ),
     ),
     "tiles are chosen by the size of the map (fp32)": Technique(
         winograd,
@@ -70,7 +84,13 @@ TECHNIQUES = {
         kernels._folded["cpu"], "max_bytes", 0, (kernels.Derived, kernels._state)
     ),
     "transformed filters are kept (bf16)": Technique(
-        winograd._kept, "max_bytes", 0, (winograd._kept_filters,)
+        winograd_filters._kept, "max_bytes", 0, (winograd_filters._kept_filters,)
+    ),
+    "a small image's channels go in parts": Technique(
+        winograd,
+        "TILES_PER_CHANNEL",
+        math.inf,
+        (winograd._channels_at_once, kernels.Kernels.of_channels),
     ),
     "scratch is used again": Technique(
         winograd, "scratch", _fresh, (winograd.scratch.__wrapped__,)
@@ -85,10 +105,10 @@ TECHNIQUES = {
         modules, "give_back_memory", lambda: None, (memory,)
     ),
     "Winograd's work in halves (fp32)": Technique(
-        winograd, "in_halves", lambda function, items: function(items), (parallel,)
+        parallel, "in_halves", lambda function, items: function(items), (parallel,)
     ),
     "small images together (slide, ms+flip)": Technique(
-        memory_budget, "CPU_BYTES", 0, (winograd._Images._pieces,)
+        memory_budget, "CPU_BYTES", 0, (winograd._Images._row_pieces,)
     ),
 }
 

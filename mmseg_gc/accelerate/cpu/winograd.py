@@ -1,16 +1,16 @@
 """3x3 convolutions by Winograd's minimal filtering: under a quarter of the products, on CPUs."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from mmseg_gc.accelerate.cpu import operators
-from mmseg_gc.accelerate.cpu.winograd_transforms import EXACT, Tile, best_tile, transforms
-from mmseg_gc.accelerate.kernels import Derived, Kernels
-from mmseg_gc.inference.parallel import in_halves
+from mmseg_gc.accelerate.cpu.winograd_filters import in_parts
+from mmseg_gc.accelerate.cpu.winograd_transforms import EXACT, Tile, best_tile, cached, transforms
+from mmseg_gc.accelerate.kernels import Kernels
+from mmseg_gc.inference.parallel import HALVES, parts, share
 from mmseg_gc.inference.scratch import scratch
 
 MIN_CHANNELS = 128
@@ -21,15 +21,8 @@ INPUT_BYTES = 100 << 20
 FILTER_BYTES = 32 << 20
 MAX_FILTERS = 256  # and so many at most
 TILES_PER_CHANNEL = 2  # that are written as fast as a channel of a filter is transformed
-# Transformed filters in sixteen bits are kept from call to call, as many as fit: those of an R50
-# take 373 MiB. In float32 they take twice as much, and at each call half of the share of the time.
-KEPT_BYTES = 64 << 20
 MANY = 60 << 10  # numbers of input from which on single products beat a batch, in float32
-THREADS = 2  # that share what one of them does better by itself
 MIN_WIDTH = 64  # channels that are gathered at once: what lies side by side is copied fast
-# That a core gathers, transforms, or brings back, at once: as its cache holds, in float32. In
-# sixteen bits, where all cores work on it together, more is faster.
-CACHED = {4: 1 << 20, 2: 2 << 20}
 
 
 def suits_winograd(conv: nn.Conv2d) -> bool:
@@ -48,9 +41,6 @@ def enough_tiles(x: Tensor, dilation: int) -> bool:
     """Whether images (N, C, H, W) are large enough for it to pay."""
     rows, columns = EXACT.counts((x.shape[2], x.shape[3]), dilation)
     return rows * columns * dilation**2 >= MIN_TILES
-
-
-_kept = Derived(KEPT_BYTES)
 
 
 def convolve(
@@ -98,7 +88,7 @@ def _channels_at_once(images: Tensor, tile: Tile, dilation: int) -> list[range]:
     tiles = count * down * across * dilation**2
     if TILES_PER_CHANNEL * tiles > channels:
         return [range(channels)]
-    return _parts(range(channels), INPUT_BYTES // (tile.places * tiles * images.element_size()))
+    return parts(range(channels), INPUT_BYTES // (tile.places * tiles * images.element_size()))
 
 
 class _Images:
@@ -133,17 +123,17 @@ class _Images:
         # A piece before and after its transform, and its pixels with their rim, for each thread;
         # or a row of outputs, or a filter.
         width = len(self._pieces(range(1), channels)[0][2])
-        piece = max(_cached(out.dtype) // size, places * self.tiles * width)
+        piece = max(cached(out.dtype) // size, places * self.tiles * width)
         widest = max(one.count for one in kernels)  # of kept filters all are used at once
         each = max(3 * piece, self.tile.outputs * self.tiles * widest, 2 * places * channels)
-        threads = THREADS if out.dtype is torch.float32 else 1
-        for held in _parts(rows, INPUT_BYTES // (places * self.tiles * channels * size)):
+        threads = HALVES if out.dtype is torch.float32 else 1
+        for held in parts(rows, INPUT_BYTES // (places * self.tiles * channels * size)):
             count = len(held) * self.tiles
             shares = [places * count * channels, places * channels * at_once, threads * each]
             with scratch(sum(shares) + places * count * at_once, out) as pool:
                 domain, filters, room, products = pool.split([*shares, places * count * at_once])
                 domain = self._transformed(held, domain, room)  # (48, tiles, C)
-                for first, some, bias in _in_parts(kernels, self.tile, filters, room, at_once):
+                for first, some, bias in in_parts(kernels, self.tile, filters, room, at_once):
                     k = some.shape[1]
                     needed = places * count * k
                     found = products if len(products) >= needed else out.new_empty(needed)
@@ -170,7 +160,7 @@ class _Images:
                 torch.mm(self.to_domain, tiles, out=result)
                 domain[:, at, own] = result.view(places, -1, len(some))
 
-        _share(transform, self._pieces(held, channels), self.out.dtype, room)
+        share(transform, self._pieces(held, channels), self.out.dtype, room)
         return domain
 
     def _write(self, held: range, products: Tensor, filters: slice, room: Tensor) -> None:
@@ -185,16 +175,16 @@ class _Images:
                 at = _span(piece, held.start - number * self.rows, self.tiles * k)
                 self._scatter(products[:, at], self.out[pixels][..., filters], residual, room)
 
-        _share(write, self._row_pieces(held, k), self.out.dtype, room)
+        share(write, self._row_pieces(held, k), self.out.dtype, room)
 
     def _pieces(self, held: range, channels: int) -> list[tuple[int, range, range]]:
         """Numbers of images, rows of tiles in them, and channels, that are gathered at once."""
-        width = _cached(self.out.dtype) // (self.tile.places * self.tiles * self.out.element_size())
+        width = cached(self.out.dtype) // (self.tile.places * self.tiles * self.out.element_size())
         width = max(width // 16 * 16, MIN_WIDTH)
         return [
             (number, piece, some)
             for number, piece in self._row_pieces(held, channels)
-            for some in _parts(range(channels), width)
+            for some in parts(range(channels), width)
         ]
 
     def _row_pieces(self, held: range, channels: int) -> list[tuple[int, range]]:
@@ -204,9 +194,7 @@ class _Images:
         for number in range(held.start // self.rows, -(-held.stop // self.rows)):
             first = number * self.rows
             own = range(max(held.start - first, 0), min(held.stop - first, self.rows))
-            pieces += [
-                (number, piece) for piece in _parts(own, _cached(self.out.dtype) // row_bytes)
-            ]
+            pieces += [(number, piece) for piece in parts(own, cached(self.out.dtype) // row_bytes)]
         return pieces
 
     def _gather(self, image: Tensor, rows: range, padded: Tensor, out: Tensor) -> None:
@@ -273,73 +261,6 @@ class _Images:
             out.copy_(found)
 
 
-def _in_parts(
-    kernels: list[Kernels], tile: Tile, pool: Tensor, room: Tensor, at_once: int
-) -> Iterator[tuple[int, Tensor, Tensor | None]]:
-    """Number of the first one, transformed filters (48, k, C), and biases (k,), of one part a time.
-
-    Parts lie in ``pool`` one after the other, but for those that can be kept.
-    """
-    first = 0
-    for one in kernels:
-        channels = one.weight.shape[1]
-        scale, bias = one.scale_and_bias()
-        kept = _kept_filters(one, tile, pool, room)
-        if kept is not None:
-            yield first, kept, bias
-        else:
-            for part in _parts(range(one.count), at_once):
-                shape = (tile.places, len(part), channels)
-                filters = pool[: math.prod(shape)].view(shape)
-                _transform(one.weight, scale, part, tile, filters, room)
-                of_part = None if bias is None else bias[part.start : part.stop]
-                yield first + part.start, filters, of_part
-        first += one.count
-
-
-def _kept_filters(kernels: Kernels, tile: Tile, like: Tensor, room: Tensor) -> Tensor | None:
-    """All of them transformed, (48, K, C); None if there is no room."""
-    channels = kernels.weight.shape[1]
-    if like.element_size() > 2:
-        return None
-
-    def make() -> tuple[Tensor]:
-        filters = like.new_empty(tile.places, kernels.count, channels)
-        scale, _ = kernels.scale_and_bias()
-        _transform(kernels.weight, scale, range(kernels.count), tile, filters, room)
-        return (filters,)
-
-    num_bytes = tile.places * kernels.count * channels * like.element_size()
-    found = _kept.get([kernels], num_bytes, make)
-    return None if found is None else found[0]
-
-
-def _transform(
-    weight: Tensor, scale: Tensor | None, part: range, tile: Tile, out: Tensor, room: Tensor
-) -> None:
-    """A part of the filters (K, C, 3, 3), times ``scale`` (K,), into the domain (48, k, C)."""
-    channels = out.shape[2]
-    # In float32 at least: G is not exact in bfloat16.
-    dtype = torch.promote_types(out.dtype, torch.float32)
-    matrix = transforms(*tile)[1].to(dtype)
-
-    def transform(numbers: Sequence[int], room: Tensor) -> None:
-        room = room[: len(room) // 2 * 2].view(dtype)
-        for some in _parts(range(numbers[0], numbers[-1] + 1), at_once):
-            at = slice(some.start, some.stop)
-            taps = weight[at].permute(0, 2, 3, 1).reshape(-1, 9, channels).to(dtype)
-            matrices = matrix.expand(len(some), -1, -1)
-            if scale is not None:
-                matrices = matrices * scale[at, None, None]
-            shape = (len(some), tile.places, channels)
-            # A product a filter: half of the time of one for all, whose matrix is much wider.
-            found = torch.bmm(matrices, taps, out=room[: math.prod(shape)].view(shape))
-            out[:, some.start - part.start : some.stop - part.start] = found.transpose(0, 1)
-
-    at_once = _cached(out.dtype) // (tile.places * channels * dtype.itemsize)
-    _share(transform, part, out.dtype, room)
-
-
 def _multiply(domain: Tensor, filters: Tensor, out: Tensor) -> None:
     """Inputs (48, tiles, C) by filters (48, k, C) into ``out`` (48, tiles, k)."""
     many = domain[0].numel() >= MANY
@@ -353,38 +274,7 @@ def _multiply(domain: Tensor, filters: Tensor, out: Tensor) -> None:
         else:
             torch.bmm(domain[at], filters[at].transpose(1, 2), out=out[at])
 
-    _share(multiply, range(len(out)), out.dtype, out)
-
-
-def _share(
-    work: Callable[[Sequence[Any], Tensor], None],
-    items: Sequence[Any],
-    dtype: torch.dtype,
-    room: Tensor,
-) -> None:
-    """``work`` on all of ``items``, in ``room``: in float32 by two threads, each in one half of it.
-
-    An R50 at 512x1024 takes less time by that; in bfloat16 it takes more.
-    """
-    middle = -(-len(items) // THREADS)
-    shares = zip((items[:middle], items[middle:]), room.chunk(THREADS), strict=True)
-    if dtype is not torch.float32 or middle == len(items):
-        work(items, room)
-    else:
-        in_halves(lambda shares: [work(*share) for share in shares], list(shares))
-
-
-def _cached(dtype: torch.dtype) -> int:
-    """Bytes that one of torch's operations makes at a time: by one core, or by all."""
-    most = CACHED.get(dtype.itemsize, CACHED[4])
-    return most if dtype is torch.float32 else most * torch.get_num_threads()
-
-
-def _parts(numbers: range, max_length: int) -> list[range]:
-    """``numbers`` in the fewest ranges of nearly equal length: ``max_length`` at most, or one."""
-    count = -(-len(numbers) // max(1, max_length))
-    size = -(-len(numbers) // count)
-    return [numbers[i : i + size] for i in range(0, len(numbers), size)]
+    share(multiply, range(len(out)), out.dtype, out)
 
 
 def _span(piece: range, start: int, size: int) -> slice:

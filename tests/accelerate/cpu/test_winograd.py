@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmseg_gc.accelerate.cpu import operators, winograd
+from mmseg_gc.accelerate.cpu import operators, winograd, winograd_filters, winograd_transforms
 from mmseg_gc.accelerate.cpu.winograd import convolve, suits_winograd
 from mmseg_gc.accelerate.cpu.winograd_transforms import TILES
 from mmseg_gc.accelerate.kernels import Kernels
@@ -10,7 +10,7 @@ from mmseg_gc.accelerate.kernels import Kernels
 
 @pytest.fixture(autouse=True)
 def nothing_kept() -> None:
-    winograd._kept.clear()
+    winograd_filters._kept.clear()
 
 
 def by_winograd(conv: nn.Conv2d, x: torch.Tensor, **options: object) -> torch.Tensor:
@@ -82,57 +82,12 @@ def test_several_kernels_side_by_side_norm_residual_and_relu() -> None:
     assert over.data_ptr() == residual.data_ptr() and torch.equal(residual, found)
 
 
-def test_filters_are_kept_within_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
-    convs = [nn.Conv2d(8, 8, 3, padding=1).bfloat16() for _ in range(3)]
-    one = 48 * 8 * 8 * 2
-    monkeypatch.setattr(winograd._kept, "max_bytes", 2 * one)
-    x = torch.randn(1, 8, 8, 12).bfloat16()
-    for _ in range(2):
-        for conv in convs:
-            assert apart(by_winograd(conv, x), conv(x)) < 0.05
-        assert winograd._kept._kept_bytes() == 2 * one
-
-
-def test_filters_in_float32_are_not_kept() -> None:
-    by_winograd(nn.Conv2d(8, 8, 3, padding=1), torch.randn(1, 8, 8, 12))
-    assert winograd._kept._kept_bytes() == 0
-
-
-@pytest.mark.parametrize("way", ["in place", "through data", "another tensor", "state dict"])
-def test_kept_filters_follow_the_weights(way: str) -> None:
-    conv = nn.Conv2d(8, 8, 3, padding=1).bfloat16()
-    x = torch.randn(1, 8, 8, 12).bfloat16()
-    before = by_winograd(conv, x)
-    assert winograd._kept._kept_bytes() > 0
-    with torch.no_grad():
-        if way == "in place":
-            conv.weight.mul_(2)
-        elif way == "through data":
-            conv.weight.data.mul_(2)
-        elif way == "another tensor":
-            conv.weight = nn.Parameter(conv.weight * 2)
-        else:
-            conv.load_state_dict({k: v * 2 for k, v in conv.state_dict().items()})
-    after = by_winograd(conv, x)
-    assert apart(before, after) > 0.3
-    assert apart(after, conv(x)) < 0.05
-
-
-@pytest.mark.parametrize("most", [0, 1, 3, 7, 100])
-def test_parts_are_few_and_alike(most: int) -> None:
-    numbers = range(5, 25)
-    parts = winograd._parts(numbers, most)
-    assert [number for part in parts for number in part] == list(numbers)
-    assert len(parts) == -(-20 // max(1, most))
-    assert max(map(len, parts)) <= max(1, most)
-
-
 def test_work_in_pieces_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     conv = nn.Conv2d(8, 8, 3, padding=2, dilation=2)
     x = torch.randn(3, 8, 40, 24)
     with torch.no_grad():
         whole = by_winograd(conv, x)
-        monkeypatch.setattr(winograd, "CACHED", {4: 1})
+        monkeypatch.setattr(winograd_transforms, "CACHED", {4: 1})
         torch.testing.assert_close(by_winograd(conv, x), whole)
         monkeypatch.setattr(winograd, "INPUT_BYTES", 48 * 4 * 8 * 4 * 14)  # parts across images
         torch.testing.assert_close(by_winograd(conv, x), whole)
@@ -149,11 +104,14 @@ def test_channels_of_a_small_image_are_added_up(
     conv, norm = nn.Conv2d(96, 8, 3, padding=1), nn.BatchNorm2d(8).eval()
     norm.running_mean.normal_()
     x, residual = torch.randn(2, 96, 9, 13), torch.randn(2, 8, 9, 13)
-    parts, transform = [], winograd._transform
+    shapes, transform = [], winograd_filters._transform
+
+    def noted(weight: torch.Tensor, *args: object) -> None:
+        shapes.append(weight.shape)
+        transform(weight, *args)
+
     monkeypatch.setattr(winograd, "INPUT_BYTES", 36 * 18 * 32 * 4)
-    monkeypatch.setattr(
-        winograd, "_transform", lambda *args: parts.append(args[0].shape) or transform(*args)
-    )
+    monkeypatch.setattr(winograd_filters, "_transform", noted)
     with torch.no_grad():
         right = norm.double()(conv.double()(x.double())).add(residual).relu().float()
         conv.float(), norm.float()
@@ -162,8 +120,8 @@ def test_channels_of_a_small_image_are_added_up(
             x, kernels, dilation=1, relu=True, residual=residual, overwrite=overwrite
         )
     torch.testing.assert_close(found, right, rtol=1e-4, atol=1e-4)
-    assert sum(shape[1] for shape in parts) == 96
-    assert len(parts) > 1
+    assert sum(shape[1] for shape in shapes) == 96
+    assert len(shapes) > 1
     assert torch.equal(found, residual) == overwrite
 
 
@@ -171,19 +129,9 @@ def test_more_filters_than_channels_find_room(monkeypatch: pytest.MonkeyPatch) -
     """Kept filters are used all at once, however many they are."""
     conv = nn.Conv2d(16, 512, 3, padding=1).bfloat16()
     x = torch.randn(1, 16, 9, 60).bfloat16()
-    monkeypatch.setattr(winograd, "CACHED", {4: 1, 2: 1})
+    monkeypatch.setattr(winograd_transforms, "CACHED", {4: 1, 2: 1})
     with torch.no_grad():
         assert apart(by_winograd(conv, x), conv.float()(x.float())) < 0.05
-
-
-def test_filters_are_transformed_once_for_several_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    conv, x = nn.Conv2d(8, 8, 3, padding=1), torch.randn(3, 8, 12, 18)
-    parts, transform = [], winograd._transform
-    monkeypatch.setattr(
-        winograd, "_transform", lambda *args: parts.append(args[2]) or transform(*args)
-    )
-    by_winograd(conv, x)
-    assert parts == [range(8)]
 
 
 def test_error_in_bfloat16_is_what_the_module_says() -> None:

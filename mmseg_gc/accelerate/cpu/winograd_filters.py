@@ -1,0 +1,84 @@
+"""Winograd's filters, transformed: some at a time at each call, or kept where there is room."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from mmseg_gc.accelerate.cpu.winograd_transforms import Tile, cached, transforms
+from mmseg_gc.accelerate.kernels import Derived, Kernels
+from mmseg_gc.inference.parallel import parts, share
+
+# Transformed filters in sixteen bits are kept from call to call, as many as fit: those of an R50
+# take 373 MiB. In float32 they take twice as much, and at each call half of the share of the time.
+KEPT_BYTES = 64 << 20
+
+_kept = Derived(KEPT_BYTES)
+
+
+def in_parts(
+    kernels: list[Kernels], tile: Tile, pool: Tensor, room: Tensor, at_once: int
+) -> Iterator[tuple[int, Tensor, Tensor | None]]:
+    """Number of the first one, transformed filters (48, k, C), and biases (k,), of one part a time.
+
+    Parts lie in ``pool`` one after the other, but for those that can be kept.
+    """
+    first = 0
+    for one in kernels:
+        channels = one.weight.shape[1]
+        scale, bias = one.scale_and_bias()
+        kept = _kept_filters(one, tile, pool, room)
+        if kept is not None:
+            yield first, kept, bias
+        else:
+            for part in parts(range(one.count), at_once):
+                shape = (tile.places, len(part), channels)
+                filters = pool[: math.prod(shape)].view(shape)
+                _transform(one.weight, scale, part, tile, filters, room)
+                of_part = None if bias is None else bias[part.start : part.stop]
+                yield first + part.start, filters, of_part
+        first += one.count
+
+
+def _kept_filters(kernels: Kernels, tile: Tile, like: Tensor, room: Tensor) -> Tensor | None:
+    """All of them transformed, (48, K, C); None if there is no room."""
+    channels = kernels.weight.shape[1]
+    if like.element_size() > 2:
+        return None
+
+    def make() -> tuple[Tensor]:
+        filters = like.new_empty(tile.places, kernels.count, channels)
+        scale, _ = kernels.scale_and_bias()
+        _transform(kernels.weight, scale, range(kernels.count), tile, filters, room)
+        return (filters,)
+
+    num_bytes = tile.places * kernels.count * channels * like.element_size()
+    found = _kept.get([kernels], num_bytes, make)
+    return None if found is None else found[0]
+
+
+def _transform(
+    weight: Tensor, scale: Tensor | None, part: range, tile: Tile, out: Tensor, room: Tensor
+) -> None:
+    """A part of the filters (K, C, 3, 3), times ``scale`` (K,), into the domain (48, k, C)."""
+    channels = out.shape[2]
+    # In float32 at least: G is not exact in bfloat16.
+    dtype = torch.promote_types(out.dtype, torch.float32)
+    matrix = transforms(*tile)[1].to(dtype)
+
+    def transform(numbers: Sequence[int], room: Tensor) -> None:
+        room = room[: len(room) // 2 * 2].view(dtype)
+        for some in parts(range(numbers[0], numbers[-1] + 1), at_once):
+            at = slice(some.start, some.stop)
+            taps = weight[at].permute(0, 2, 3, 1).reshape(-1, 9, channels).to(dtype)
+            matrices = matrix.expand(len(some), -1, -1)
+            if scale is not None:
+                matrices = matrices * scale[at, None, None]
+            shape = (len(some), tile.places, channels)
+            # A product a filter: half of the time of one for all, whose matrix is much wider.
+            found = torch.bmm(matrices, taps, out=room[: math.prod(shape)].view(shape))
+            out[:, some.start - part.start : some.stop - part.start] = found.transpose(0, 1)
+
+    at_once = cached(out.dtype) // (tile.places * channels * dtype.itemsize)
+    share(transform, part, out.dtype, room)
