@@ -111,6 +111,7 @@ def test_channels_of_a_small_image_are_added_up(
         transform(weight, *args)
 
     monkeypatch.setattr(winograd, "INPUT_BYTES", 36 * 18 * 32 * 4)
+    monkeypatch.setattr(winograd, "SUMMED_BYTES", 36 * 18 * 32 * 4)
     monkeypatch.setattr(winograd_filters, "_transform", noted)
     with torch.no_grad():
         right = norm.double()(conv.double()(x.double())).add(residual).relu().float()
