@@ -17,12 +17,14 @@ from mmseg_gc.accelerate.convolution import (
     takes,
     unhooked,
 )
+from mmseg_gc.accelerate.cpu import attention
 from mmseg_gc.accelerate.cpu.memory import give_back_memory
 from mmseg_gc.accelerate.kernels import BATCH_NORMS, Kernels
 from mmseg_gc.models.backbones.res_blocks import BasicBlock, Bottleneck
+from mmseg_gc.models.decode_heads.da_head import PositionAttention
 from mmseg_gc.models.decode_heads.fcn_head import FCNHead
 from mmseg_gc.models.decode_heads.gc_head import GCHead
-from mmseg_gc.models.layers import ResLayer
+from mmseg_gc.models.layers import DisentangledNonLocal2d, NonLocal2d, ResLayer, attend
 
 WIDE = 1024  # channels of the maps that most memory is held for
 
@@ -187,6 +189,31 @@ class FastGCHead(_ReadsInputOnce, GCHead):
         return self.convs[1](self.gc_block(feats))
 
 
+class _AttendsInBlocks:
+    """Attention some queries at a time where that is faster."""
+
+    @staticmethod
+    def attend(query: Tensor, key: Tensor, value: Tensor, scale: float = 1.0) -> Tensor:
+        if attention.suits_blocks(query, key, value):
+            return attention.attend(query, key, value, scale)
+        return attend(query, key, value, scale)
+
+
+class FastNonLocal2d(_AttendsInBlocks, NonLocal2d):
+    """`NonLocal2d` some queries at a time."""
+
+
+class FastDisentangledNonLocal2d(_AttendsInBlocks, DisentangledNonLocal2d):
+    """`DisentangledNonLocal2d` some queries at a time."""
+
+
+class FastPositionAttention(_AttendsInBlocks, PositionAttention):
+    """`PositionAttention` some queries at a time."""
+
+    def held_numbers(self, positions: int) -> int:
+        return min(super().held_numbers(positions), 2 * attention.QUERIES * positions)
+
+
 class Classifier(nn.Conv2d):
     """The classifying convolution, in the dtype of its weights, whatever the input's.
 
@@ -228,4 +255,7 @@ FAST = {
     ResLayer: FastResLayer,
     FCNHead: FastFCNHead,
     GCHead: FastGCHead,
+    NonLocal2d: FastNonLocal2d,
+    DisentangledNonLocal2d: FastDisentangledNonLocal2d,
+    PositionAttention: FastPositionAttention,
 }

@@ -6,6 +6,7 @@ from mmcv.cnn import ConvModule
 from torch import nn
 
 from mmseg_gc.accelerate import modules
+from mmseg_gc.accelerate.cpu import attention
 from mmseg_gc.accelerate.modules import (
     FAST,
     FastBasicBlock,
@@ -17,7 +18,8 @@ from mmseg_gc.accelerate.modules import (
 from mmseg_gc.accelerate.replacement import replace
 from mmseg_gc.models import FCNHead, GCHead, ResNet
 from mmseg_gc.models.backbones.res_blocks import BasicBlock, Bottleneck
-from mmseg_gc.models.layers import ResLayer
+from mmseg_gc.models.decode_heads.da_head import PositionAttention
+from mmseg_gc.models.layers import DisentangledNonLocal2d, NonLocal2d, ResLayer
 
 BLOCKS = (FastBasicBlock, FastBottleneck)
 PLUGIN = dict(
@@ -172,3 +174,27 @@ def test_memory_goes_back_where_maps_become_wide_and_after_them(monkeypatch) -> 
         assert len(given_back) == times
     modules._make_room(torch.zeros(1, 32, 1, 1, dtype=torch.bfloat16))  # takes half as much
     assert len(given_back) == 2
+
+
+@pytest.mark.parametrize("keys", [1, 10**6])
+@pytest.mark.parametrize(
+    ("make", "dtype"),
+    [
+        (lambda: NonLocal2d(32), torch.bfloat16),
+        (lambda: DisentangledNonLocal2d(in_channels=32, temperature=0.05), torch.bfloat16),
+        (lambda: PositionAttention(32, 4), torch.float32),
+    ],
+)
+def test_attention_goes_some_queries_at_a_time(
+    make, dtype: torch.dtype, keys: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, x = make().to(dtype), torch.randn(2, 32, 9, 11).to(dtype)
+    for parameter in plain.parameters():
+        torch.nn.init.normal_(parameter, 0, 0.2)
+    module = fast(plain.eval().requires_grad_(False))
+    calls, attend = [], attention.attend
+    monkeypatch.setattr(attention, "MANY_KEYS", keys)
+    monkeypatch.setattr(attention, "attend", lambda *args: calls.append(0) or attend(*args))
+    found, expected = module(x).double(), plain(x).double()
+    assert (found - expected).norm() < (1e-5 if dtype is torch.float32 else 0.02) * expected.norm()
+    assert len(calls) == (1 if keys == 1 else 0)

@@ -42,6 +42,8 @@ class SelfAttentionBlock(BaseModule):
     blocks of the other papers are cases; keys as in ``mmseg.models.utils.SelfAttentionBlock``.
     """
 
+    attend = staticmethod(attend)
+
     def __init__(
         self,
         *,
@@ -112,7 +114,7 @@ class SelfAttentionBlock(BaseModule):
         key, value = self.key_project(key_feats), self.value_project(key_feats)
         if self.key_downsample is not None:
             key, value = self.key_downsample(key), self.key_downsample(value)
-        gathered = attend(as_rows(query), as_rows(key), as_rows(value), self.scale)
+        gathered = self.attend(as_rows(query), as_rows(key), as_rows(value), self.scale)
         gathered = gathered.transpose(1, 2)  # (N, D, H*W)
         gathered = gathered.unflatten(2, query.shape[2:])  # (N, D, H, W)
         return gathered if self.out_project is None else self.out_project(gathered)

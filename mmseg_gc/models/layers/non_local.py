@@ -15,6 +15,7 @@ class NonLocal2d(MMCVNonLocal2d):
     """
 
     temperature = 1.0
+    attend = staticmethod(attend)
 
     def held_numbers(self, positions: int) -> int:
         """Of the matrix of all pairs, which modes without a kernel of torch's hold."""
@@ -32,7 +33,7 @@ class NonLocal2d(MMCVNonLocal2d):
     def _pairwise(self, theta: Tensor, phi: Tensor, g: Tensor) -> Tensor:
         """Rows (N, H*W, C) gathered by the likeness of ``theta`` and ``phi``."""
         scale = theta.shape[-1] ** -0.5 if self.use_scale else 1.0
-        return attend(theta, phi, g, scale / self.temperature)
+        return self.attend(theta, phi, g, scale / self.temperature)
 
 
 class DisentangledNonLocal2d(NonLocal2d):
