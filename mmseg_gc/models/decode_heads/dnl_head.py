@@ -16,10 +16,10 @@ from mmseg_gc.registry import MODELS
 class DNLHead(FCNHead):
     """`FCNHead` of two convolutions with a `DisentangledNonLocal2d` block between them.
 
-    The keys are `NLHead`'s, and ``temperature``, which sharpens the pairwise term below 1. There is
-    one mode only: "embedded_gaussian".
+    The keys are `NLHead`'s, and ``temperature``, which below 1 sharpens the pairwise term of
+    "embedded_gaussian".
 
-    Raises: UserError for another mode, a temperature of 0 or less, or no channel left.
+    Raises: UserError for an unknown mode, a temperature of 0 or less, or no channel left.
     Source: "Disentangled Non-Local Neural Networks", arXiv:2006.06668, section 4;
     ``mmseg.models.DNLHead``.
     """
@@ -39,10 +39,10 @@ class DNLHead(FCNHead):
         **options: Unpack[FCNHeadOptions],
     ) -> None:
         check_non_local(type(self).__name__, channels, reduction, mode)
-        if mode != "embedded_gaussian" or temperature <= 0:
+        if temperature <= 0:
             raise UserError(
-                f"{type(self).__name__} takes mode='embedded_gaussian' and a temperature above 0, "
-                f"not mode={mode!r} and temperature={temperature}."
+                f"{type(self).__name__}'s temperature={temperature} divides what is compared; give "
+                "one above 0."
             )
         super().__init__(
             in_channels=in_channels,

@@ -39,6 +39,9 @@ class NonLocal2d(MMCVNonLocal2d):
 class DisentangledNonLocal2d(NonLocal2d):
     """A whitened pairwise term, and a unary one that is the same for all positions.
 
+    ``temperature`` is that of the mode "embedded_gaussian". mmseg's block takes the mean off its
+    own input in the mode "gaussian"; this one's input stays.
+
     Source: "Disentangled Non-Local Neural Networks", arXiv:2006.06668, section 4.
     """
 
@@ -49,12 +52,23 @@ class DisentangledNonLocal2d(NonLocal2d):
 
     def forward(self, x: Tensor) -> Tensor:
         g = as_rows(self.g(x))  # (N, H*W, C)
-        theta, phi = (as_rows(part(x)) for part in (self.theta, self.phi))
-        theta = theta - theta.mean(dim=1, keepdim=True)
-        phi = phi - phi.mean(dim=1, keepdim=True)
+        compared = (x, x) if self.mode == "gaussian" else (self.theta(x), self.phi(x))
+        rows = [as_rows(one) for one in compared]
+        theta, phi = (one - one.mean(dim=1, keepdim=True) for one in rows)
         mask = self.conv_mask(x).flatten(2).softmax(dim=2)  # (N, 1, H*W)
-        gathered = self._pairwise(theta, phi, g) + mask @ g  # (N, H*W, C)
+        gathered = self._gathered(theta, phi, g) + mask @ g  # (N, H*W, C)
         return x + self.conv_out(_as_map(gathered, x))
+
+    def _gathered(self, theta: Tensor, phi: Tensor, g: Tensor) -> Tensor:
+        """Rows (N, H*W, C) by the likeness of ``theta`` and ``phi`` as ``mode`` has it."""
+        if self.mode == "embedded_gaussian":
+            return self._pairwise(theta, phi, g)
+        if self.mode == "gaussian":
+            return self.attend(theta, phi, g)
+        if self.mode == "dot_product":
+            return theta @ (phi.transpose(1, 2) @ g) / phi.shape[1]
+        columns = theta.transpose(1, 2).unsqueeze(3), phi.transpose(1, 2).unsqueeze(2)
+        return self.concatenation(*columns) @ g
 
 
 def _as_map(rows: Tensor, like: Tensor) -> Tensor:

@@ -17,7 +17,10 @@ def test_the_block_stands_between_the_convolutions() -> None:
     torch.testing.assert_close(head([x]), head.conv_seg(hidden))
 
 
-@pytest.mark.parametrize("keys", [dict(mode="gaussian"), dict(temperature=0)])
-def test_bad_input(keys: dict) -> None:
-    with pytest.raises(UserError, match="mode='embedded_gaussian' and a temperature above 0"):
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [(dict(mode="l2"), "no mode='l2'; choose"), (dict(temperature=0), "temperature=0 divides")],
+)
+def test_bad_input(keys: dict, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
         DNLHead(**SMALL, **keys)

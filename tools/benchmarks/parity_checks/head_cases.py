@@ -29,6 +29,8 @@ HEADS = {
     "NLHead, gaussian": dict(LAST, type="NLHead", mode="gaussian", reduction=1),
     "NLHead, dot product": dict(LAST, type="NLHead", mode="dot_product", use_scale=False),
     "DNLHead": dict(LAST, type="DNLHead"),
+    "DNLHead, dot product": dict(LAST, type="DNLHead", mode="dot_product"),
+    "DNLHead, concatenation": dict(LAST, type="DNLHead", mode="concatenation"),
     "PSPHead": dict(LAST, type="PSPHead", pool_scales=(1, 2, 3, 6)),
     "ASPPHead": dict(LAST, type="ASPPHead", dilations=(1, 6, 12, 18)),
     "DepthwiseSeparableASPPHead": dict(
