@@ -74,6 +74,7 @@ def add_export_options(parser: argparse.ArgumentParser) -> None:
 
 def export(args: argparse.Namespace) -> int:
     """Do what ``args`` ask for, and return the exit status."""
+    import signal
     import sys
 
     from mmseg_gc.apis import init_model
@@ -82,6 +83,8 @@ def export(args: argparse.Namespace) -> int:
     from mmseg_gc.errors import UserError
 
     quiet_screen()
+    # What is half written goes before this process does.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     for given in (args.config, args.checkpoint):
         if is_exported(given):
             raise UserError(

@@ -1,6 +1,8 @@
 """The command `export`, as people type it."""
 
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -47,6 +49,22 @@ def test_what_differs_is_called_failed(tiny_files, tmp_path, capsys, monkeypatch
     meta = json.loads(extra["mmseg_gc.json"])
     assert meta["gate"]["passed"] is False and "logits differ" in meta["gate"]["reason"]
     assert function(torch.zeros(3, 3, 41, 64)).shape == (3, 11, 6, 8)  # any size and batch
+
+
+def test_a_signal_leaves_nothing_half_written(tiny_files, tmp_path, capsys, monkeypatch):
+    def compare(*args, **kwargs) -> None:
+        assert [path.suffix for path in tmp_path.glob(".t.*/*")] == [".torchscript"]
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(exporting, "compare", compare)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        status, *_ = run(
+            *tiny_files, "--to", "torchscript", "-o", tmp_path / "t.torchscript", capsys=capsys
+        )
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert status == 143 and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
