@@ -55,6 +55,8 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
     add_config_options(parser, "runtime.provider=tensorrt")
     args = parser.parse_args(arguments)
     if is_exported(args.config):  # which is its own config
+        if args.checkpoint.lower().endswith((".pth", ".pt")):
+            parser.error(f"{args.config} has its weights in itself: leave out {args.checkpoint}")
         args.inputs, args.checkpoint = [args.checkpoint, *args.inputs], None
     if not args.inputs:
         parser.error("the following arguments are required: inputs")

@@ -23,3 +23,9 @@ def test_wrong_values_are_told_before_a_model_is_read(capsys, tmp_path):
     ):
         status, out, err = run("c.py", "w.pth", "in", "-o", tmp_path, *flags, capsys=capsys)
         assert (status, out) == (1, "") and told in err and err.count("\n") == 1
+
+
+def test_an_exported_file_takes_no_checkpoint(capsys):
+    status, out, err = run("own.onnx", "w.pth", "photos", capsys=capsys)
+    assert (status, out) == (2, "")
+    assert "own.onnx has its weights in itself: leave out w.pth" in err
