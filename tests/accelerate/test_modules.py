@@ -198,3 +198,10 @@ def test_attention_goes_some_queries_at_a_time(
     found, expected = module(x).double(), plain(x).double()
     assert (found - expected).norm() < (1e-5 if dtype is torch.float32 else 0.02) * expected.norm()
     assert len(calls) == (1 if keys == 1 else 0)
+
+
+def test_the_matrix_of_all_pairs_is_not_held() -> None:
+    plain = PositionAttention(32, 4)
+    assert plain.held_numbers(8192) == 8192**2
+    assert fast(plain).held_numbers(8192) == 2 * attention.QUERIES * 8192
+    assert fast(plain).held_numbers(10) == 100
