@@ -3,6 +3,7 @@
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import TypeAlias
 
 import torch
 from mmengine.config import ConfigDict
@@ -15,7 +16,7 @@ from mmseg_gc.errors import UserError
 from mmseg_gc.registry import DATASETS, SCOPE
 from mmseg_gc.structures import SegDataSample
 
-ConfigType = ConfigDict | dict
+ConfigType: TypeAlias = ConfigDict | dict
 OptConfigType = ConfigType | None
 MultiConfig = ConfigType | Sequence[ConfigType]
 OptMultiConfig = MultiConfig | None
@@ -83,7 +84,7 @@ def stack_batch(
 def __getattr__(name: str) -> Callable[[], list]:
     """``cityscapes_classes`` and its like: a function for each data set and for its colours."""
     dataset, _, what = name.rpartition("_")
-    known = {"classes": get_classes, "palette": get_palette}
+    known: dict[str, Callable[[str], list]] = {"classes": get_classes, "palette": get_palette}
     if what not in known or dataset not in SHORT_NAMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return partial(known[what], dataset)

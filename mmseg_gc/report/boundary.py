@@ -78,7 +78,9 @@ def _hd95(one: np.ndarray, other: np.ndarray) -> float:
 
 def _band(mask: np.ndarray, width: int) -> np.ndarray:
     """The pixels of ``mask`` (h, w), uint8, that are up to ``width`` from its edge: bool."""
-    inner = cv2.erode(mask, SQUARE, iterations=width, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    inner: np.ndarray = cv2.erode(
+        mask, SQUARE, iterations=width, borderType=cv2.BORDER_CONSTANT, borderValue=0
+    )
     return (mask & ~inner).view(bool)
 
 

@@ -13,11 +13,12 @@ from mmseg_gc.visualization.curves import Curves
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.typing import RcKeyType
 
 # Stand-ins, which become the variables of the style sheet: matplotlib takes colours alone.
 INK, SOFT, LINE, ACCENT, OTHER = "#010203", "#020304", "#030405", "#040506", "#050607"
 VARIABLES = {INK: "ink", SOFT: "soft", LINE: "line", ACCENT: "accent", OTHER: "other"}
-STYLE = {
+STYLE: "dict[RcKeyType, str | float]" = {
     "svg.fonttype": "none",
     "svg.hashsalt": "report",
     "font.size": 10,
@@ -49,7 +50,7 @@ def image_histogram(means: np.ndarray) -> str:
         axes.axvline(median, color=OTHER, linewidth=1.4)
         axes.set_xlim(0, 100)
         axes.set(xlabel="mIoU of an image, %", ylabel="images")
-        axes.yaxis.get_major_locator().set_params(integer=True)
+        axes.locator_params(axis="y", integer=True)
         axes.grid(axis="y")
         axes.set_title(f"median {median:.1f}", color=OTHER, fontsize=10, loc="right")
 
@@ -78,20 +79,20 @@ def calibration_curve(table: np.ndarray) -> str:
 
 def run_curves(curves: Curves, keys: Sequence[str]) -> list[str]:
     """One chart for each of ``keys`` over iterations."""
-    return [
-        _chart(
-            lambda axes, key=key: _draw_curve(axes, key, curves[key]), (5.2, 2.4), f"Curve of {key}"
-        )
-        for key in keys
-    ]
+    return [_run_curve(key, curves[key]) for key in keys]
 
 
-def _draw_curve(axes: "Axes", key: str, values: dict[int, float]) -> None:
+def _run_curve(key: str, values: dict[int, float]) -> str:
     steps = sorted(values)
+    points = [values[step] for step in steps]
     mark = "o-" if len(steps) < 40 else "-"
-    axes.plot(steps, [values[s] for s in steps], mark, color=ACCENT, markersize=3, linewidth=1.3)
-    axes.set(xlabel="iteration", ylabel=key)
-    axes.grid(axis="y")
+
+    def draw(axes: "Axes") -> None:
+        axes.plot(steps, points, mark, color=ACCENT, markersize=3, linewidth=1.3)
+        axes.set(xlabel="iteration", ylabel=key)
+        axes.grid(axis="y")
+
+    return _chart(draw, (5.2, 2.4), f"Curve of {key}")
 
 
 def interval_chart(

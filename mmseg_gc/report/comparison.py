@@ -139,9 +139,7 @@ def _aligned(one: Results, other: Results) -> Results:
             f"{', such as ' + missing[0] if missing else ''}): only tests of the same images can "
             "be compared."
         )
-    order = np.array([places[name] for name in one.images])
-    counts = (counts[order] for counts in (other.hit, other.true, other.found))
-    return Results(other.name, one.images, other.classes, *counts, other.metrics)
+    return _taken(other, [places[name] for name in one.images])
 
 
 def _image_gains(one: Results, other: Results) -> list[dict]:
@@ -149,12 +147,17 @@ def _image_gains(one: Results, other: Results) -> list[dict]:
     each = np.eye(1)  # one image at a time
     gains = []
     for number, path in enumerate(one.images):
-        pair = [_iou_of(_only(run, number), each)[0][0] for run in (one, other)]
+        pair = [_iou_of(_taken(run, [number]), each)[0][0] for run in (one, other)]
         if not np.isnan(pair).any():
             gains.append(dict(path=path, one=pair[0], other=pair[1], gain=pair[1] - pair[0]))
     return sorted(gains, key=lambda image: -image["gain"])
 
 
-def _only(run: Results, number: int) -> Results:
-    part: Sequence[np.ndarray] = [c[number : number + 1] for c in (run.hit, run.true, run.found)]
-    return Results(run.name, [run.images[number]], run.classes, *part, run.metrics)
+def _taken(run: Results, places: Sequence[int]) -> Results:
+    """``run`` with the images that are at ``places``, in their order."""
+    return run._replace(
+        images=[run.images[place] for place in places],
+        hit=run.hit[places],
+        true=run.true[places],
+        found=run.found[places],
+    )

@@ -125,7 +125,8 @@ def read_results(folder: str | Path) -> Results:
     if not isinstance(metrics, dict) or any(one.shape != shape for one in counts):
         raise UserError(f"the report's files in {folder} are damaged; write the report again.")
     name = folder.resolve().name
-    return Results(name, images, classes, *(one.astype(np.int64) for one in counts), metrics)
+    hit, true, found = (one.astype(np.int64) for one in counts)
+    return Results(name, images, classes, hit, true, found, metrics)
 
 
 def _json(content: object) -> bytes:
@@ -147,14 +148,14 @@ def _array(array: np.ndarray) -> bytes:
 
 
 def _counts(run: RunFigures) -> bytes:
-    names = dict(images=[image.path for image in run.images], classes=run.classes)
     content = BytesIO()
     np.savez_compressed(
         content,
         hit=run.hit,
         true=run.true,
         found=run.found,
-        **{key: np.array(value, dtype=np.str_) for key, value in names.items()},
+        images=np.array([image.path for image in run.images], dtype=np.str_),
+        classes=np.array(run.classes, dtype=np.str_),
     )
     return content.getvalue()
 

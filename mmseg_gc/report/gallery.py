@@ -81,13 +81,12 @@ class Gallery:
 
     def sorted(self) -> tuple[list[tuple[str, Layers]], list[tuple[str, Layers]]]:
         """Worst images, the worst first, and best ones, the best first, by path."""
-        return tuple(
-            [
-                (path, layers)
-                for _, path, layers in sorted(images, key=lambda e: e[:2], reverse=True)
-            ]
-            for images in (self.worst, self.best)
-        )
+        return _in_order(self.worst), _in_order(self.best)
+
+
+def _in_order(images: list[tuple[float, str, Layers]]) -> list[tuple[str, Layers]]:
+    kept = sorted(images, key=lambda entry: entry[:2], reverse=True)
+    return [(path, layers) for _, path, layers in kept]
 
 
 def draw_layers(
@@ -102,7 +101,8 @@ def draw_layers(
 ) -> Layers:
     """The image of ``path`` with ``pred`` and ``label``, (H, W), no larger than `LONG_SIDE`."""
     shrink = min(1.0, LONG_SIDE / max(label.shape))
-    size = tuple(max(1, round(side * shrink)) for side in label.shape[::-1])  # (w, h)
+    height, width = (max(1, round(side * shrink)) for side in label.shape)
+    size = (width, height)
     image = displayable(read_for_drawing(path, label.shape, backend_args))
     image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     pred, label = (_nearest(ids, size) for ids in (pred, label))
@@ -113,7 +113,8 @@ def draw_layers(
     errors = np.array([WRONG, RIGHT], np.uint8)[(pred == label).astype(int)]
     errors[ignored] = IGNORED
     return Layers(
-        *size,
+        width=width,
+        height=height,
         image=_address(Image.fromarray(image), "jpeg", quality=82),
         label=_address(Image.fromarray(colors[np.where(ignored, num_classes, label)]), "png"),
         prediction=_address(Image.fromarray(colors[pred]), "png"),

@@ -44,7 +44,6 @@ class ReportHook(Hook):
         self.gallery = Gallery()
         self.calibration: CalibrationWatcher | None = None
         self._watched: EncoderDecoder | None = None
-        self._pool: ThreadPoolExecutor | None = None
         self._waiting: deque[Future[ImageFigures]] = deque()
         self._images: list[ImageFigures] = []
 
@@ -75,6 +74,7 @@ class ReportHook(Hook):
         data_batch: dict | None = None,
         outputs: Sequence[SegDataSample] | None = None,
     ) -> None:
+        assert outputs is not None  # a test's loop hands over what was predicted
         for sample in outputs:
             table = self.calibration.take(sample) if self.calibration is not None else None
             pred, label = (sample.get(key).data[0] for key in ("pred_sem_seg", "gt_sem_seg"))
@@ -86,12 +86,12 @@ class ReportHook(Hook):
         self, meta: Mapping, pred: Tensor, label: Tensor, table: Tensor | None
     ) -> ImageFigures:
         # This thread waits for the GPU, and not the one that feeds it.
-        pred, label = (_narrow(ids.cpu().numpy()) for ids in (pred, label))
+        predicted, true = (_narrow(ids.cpu().numpy()) for ids in (pred, label))
         classes, path = self.meta["classes"], str(meta.get("img_path", ""))
         image = measure(
             path,
-            pred,
-            label,
+            predicted,
+            true,
             num_classes=len(classes),
             ignore_index=self.ignore_index,
             calibration=None if table is None else table.cpu().numpy(),
@@ -101,8 +101,8 @@ class ReportHook(Hook):
             path,
             lambda: draw_layers(
                 path,
-                pred,
-                label,
+                predicted,
+                true,
                 palette=self.meta.get("palette"),
                 num_classes=len(classes),
                 ignore_index=self.ignore_index,
@@ -138,7 +138,7 @@ class ReportHook(Hook):
         runner.logger.info(f"The report is {self.path}; its figures are beside it.")
 
     def _stop(self) -> None:
-        if self._watched is not None:
+        if self._watched is not None and self.calibration is not None:
             self._watched.watchers.remove(self.calibration)
             self._watched = None
         self._pool.shutdown()

@@ -102,13 +102,20 @@ def _page(worker: Worker, limits: Limits, scratch: Scratch, title: str) -> gr.Bl
                 )
                 button = gr.Button("Label", variant="primary", elem_id="label")
             with gr.Column(scale=2, min_width=320):
-                # A label would lie on the image.
-                common = dict(interactive=False, show_label=False)
                 image = gr.Image(
-                    label="Overlay", buttons=["fullscreen"], elem_id="overlay", **common
+                    label="Overlay",
+                    show_label=False,  # it would lie on the image, as on the video
+                    interactive=False,
+                    buttons=["fullscreen"],
+                    elem_id="overlay",
                 )
                 video = gr.Video(
-                    label="Overlay", buttons=[], visible=False, elem_id="video", **common
+                    label="Overlay",
+                    show_label=False,
+                    interactive=False,
+                    buttons=[],
+                    visible=False,
+                    elem_id="video",
                 )
                 table = gr.HTML(elem_id="areas")
                 files = gr.File(

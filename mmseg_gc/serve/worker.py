@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from torch import nn
@@ -43,7 +43,8 @@ class Worker:
     def __init__(self, model: nn.Module, limits: Limits):
         self.model = model
         self.limits = limits
-        self.classes: tuple[str, ...] = tuple((model.dataset_meta or {}).get("classes") or ())
+        meta: Any = model.dataset_meta  # which nn.Module takes for a tensor or a module
+        self.classes: tuple[str, ...] = tuple((meta or {}).get("classes") or ())
         self._pool = ThreadPoolExecutor(1)
         self._lock = threading.Lock()
         self._inside = 0
@@ -109,11 +110,13 @@ class Worker:
         self, images: Iterable[bytes | np.ndarray], asked: Asked, deadline: float
     ) -> Iterator[Prediction]:
         named = (Named(image, UPLOAD, False) for image in images)
-        options = dict(needs=needs_of(asked.outputs), aug_test=asked.aug_test)
-        for answer in answers(self.model, named, **options, opacity=asked.opacity):
-            if answer.error:
-                raise Refused(422, answer.error.removeprefix(f"image {UPLOAD}: "))
+        needs, views = needs_of(asked.outputs), asked.aug_test
+        for answer in answers(
+            self.model, named, needs=needs, aug_test=views, opacity=asked.opacity
+        ):
             prediction = answer.prediction
+            if prediction is None:
+                raise Refused(422, answer.error.removeprefix(f"image {UPLOAD}: "))
             prediction.drawn = asked.drawn
             yield prediction
             if time.monotonic() > deadline:
