@@ -1,6 +1,6 @@
 """The only file that calls private operators of torch: `missing` says which of them went."""
 
-from functools import cache
+from functools import cache, partial
 
 import torch
 from torch import Tensor
@@ -23,13 +23,14 @@ def missing() -> tuple[str, ...]:
         gone = [name for name in PRIVATE if name.startswith("mkldnn.")]
     if not gone:
         ones = torch.ones(1, 1, 1, 1)
-        geometry = dict(padding=(0, 0), stride=(1, 1), dilation=(1, 1), groups=1)
+        one = (1, 1)
+        convolved = partial(
+            convolution, padding=(0, 0), stride=one, dilation=one, groups=1, relu=True
+        )
         try:
-            convolution(ones, ones, None, **geometry, relu=True)
-            convolution(ones, ones, None, **geometry, relu=True, residual=ones)
-            convolution(
-                ones, ones, None, **geometry, relu=True, residual=ones.clone(), overwrite=True
-            )
+            convolved(ones, ones, None)
+            convolved(ones, ones, None, residual=ones)
+            convolved(ones, ones, None, residual=ones.clone(), overwrite=True)
             linear(ones[0, 0], ones[0, 0])
         except (RuntimeError, TypeError):  # torch's for other arguments
             gone = [name for name in PRIVATE if name.startswith("mkldnn.")]
@@ -69,13 +70,13 @@ def convolution(
     if residual is None:
         act = "relu" if relu else "none"
         return torch.ops.mkldnn._convolution_pointwise(x, *args, act, [], "")
-    act = "relu" if relu else None
+    unary = "relu" if relu else None
     if overwrite:
         return torch.ops.mkldnn._convolution_pointwise_.binary(
-            residual, x, *args, "add", 1.0, act, [], ""
+            residual, x, *args, "add", 1.0, unary, [], ""
         )
     return torch.ops.mkldnn._convolution_pointwise.binary(
-        x, residual, *args, "add", 1.0, act, [], ""
+        x, residual, *args, "add", 1.0, unary, [], ""
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,7 @@ def norm_relu(norm: nn.Module, relu: nn.Module, x: Tensor) -> Tensor:
         and norm.training
         and norm.affine
         and norm.track_running_stats
+        and norm.num_batches_tracked is not None
         and norm.momentum is not None
         and x.requires_grad
         and x.device.type == "cpu"
@@ -74,7 +76,7 @@ class _NormRelu(torch.autograd.Function):
         return *grads, None, None, None, None
 
 
-def _recomputed(node: object) -> Tensor:
+def _recomputed(node: Any) -> Tensor:
     """The output of ``node`` once more, bit for bit; kept until its own backward pass."""
     if node.out is None:
         x, weight, bias, *_ = node.saved_tensors

@@ -86,8 +86,9 @@ def transforms(rows: int, columns: int) -> tuple[Tensor, Tensor, Tensor]:
     Source: Toom-Cook interpolation; "Fast Algorithms for Convolutional Neural Networks",
     arXiv:1509.09308, section 4.
     """
-    sides = zip(_along(rows), _along(columns), strict=True)
-    return tuple(torch.kron(down, across) for down, across in sides)
+    pairs = zip(_along(rows), _along(columns), strict=True)
+    of_input, of_filter, of_output = (torch.kron(down, across) for down, across in pairs)
+    return of_input, of_filter, of_output
 
 
 def _along(tile: int) -> tuple[Tensor, Tensor, Tensor]:
