@@ -113,9 +113,8 @@ class _Images:
         height, width = images.shape[1:3]
         self.to_domain, _, self.from_domain = (m.to(out) for m in transforms(*self.tile))
         self.step, self.wide = (side * dilation for side in self.tile)  # pixels that it spans
-        self.rows, self.columns = self.tile.counts(
-            (height, width), dilation
-        )  # of tiles in an image
+        # Of tiles in an image.
+        self.rows, self.columns = self.tile.counts((height, width), dilation)
         self.tiles = self.columns * dilation**2  # in a row of them
 
     def convolve(self, kernels: list[Kernels]) -> None:
