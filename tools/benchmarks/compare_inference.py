@@ -2,6 +2,7 @@
 
 import sys
 import tempfile
+from contextlib import ExitStack
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -156,62 +157,78 @@ def share_that_differs(workers: dict, folder: Path) -> dict[str, float]:
     return {side: float((labels != reference).mean()) for side, labels in maps.items()}
 
 
-def measure(workers: dict, args, folder: Path) -> list[list]:
+def chosen_rows(args) -> list[str]:
     from inference_worker import IMAGES, SCORES
-    from measures import Peak
-    from side_by_side import alternate, medians
-
-    def say(text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
 
     known = [*IMAGES, *SCORES]
     chosen = ["whole"] if args.configs else args.rows or known
     for row in chosen:
         if row not in known:
             raise UserError(f"--rows: there is no {row!r}; choose from {', '.join(known)}.")
+    return chosen
+
+
+def measure(row: str, sides: dict, args, folder: Path) -> list[list]:
+    from inference_worker import IMAGES
+    from measures import Peak
+    from side_by_side import alternate, medians
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    image = row in IMAGES
+    loading = {}
+    for side, worker in sides.items():
+        say(f"{row}: loading {side}")
+        loading[side] = worker.ask("load" if image else "load_scores", row=row)
+    question = "seconds" if image else "counted_seconds"
+    asked = {side: partial(worker.ask, question) for side, worker in sides.items()}
+    # Taken first, which warms up as well.
+    memory = {side: Peak(*w.ask("memory")) for side, w in sides.items()} if image else {}
+    # All that is held at one time, while the model is made ready as well.
+    whole = {s: max(Peak(*loading[s]).whole, peak.whole) for s, peak in memory.items()}
+    seconds = medians(alternate(asked, args.rounds, say))
+    differ = share_that_differs(sides, folder) if image else {}
     lines = []
-    for row in chosen:
-        image = row in IMAGES
-        torch_alone = {k: w for k, w in workers.items() if k in ("mmseg fp32", "mmseg_gc fp32")}
-        sides = workers if image else torch_alone
-        loading = {}
-        for side, worker in sides.items():
-            say(f"{row}: loading {side}")
-            loading[side] = worker.ask("load" if image else "load_scores", row=row)
-        question = "seconds" if image else "counted_seconds"
-        asked = {side: partial(worker.ask, question) for side, worker in sides.items()}
-        # Taken first, which warms up as well.
-        memory = {side: Peak(*w.ask("memory")) for side, w in sides.items()} if image else {}
-        # All that is held at one time, while the model is made ready as well.
-        whole = {s: max(Peak(*loading[s]).whole, peak.whole) for s, peak in memory.items()}
-        seconds = medians(alternate(asked, args.rounds, say))
-        differ = share_that_differs(sides, folder) if image else {}
-        for side, value in seconds.items():
-            base = seconds[BASE]
-            used = ""
-            if memory:
-                used = f"{whole[side] / 2**20:.0f} MiB ({whole[side] / whole[BASE]:.2f})"
-            share = f"{differ[side]:.4%}" if differ else ""
-            lines.append([row, side, f"{value:.3f}", f"{base / value:.2f}x", used, share])
+    for side, value in seconds.items():
+        base = seconds[BASE]
+        used = ""
+        if memory:
+            used = f"{whole[side] / 2**20:.0f} MiB ({whole[side] / whole[BASE]:.2f})"
+        share = f"{differ[side]:.4%}" if differ else ""
+        lines.append([row, side, f"{value:.3f}", f"{base / value:.2f}x", used, share])
     return lines
 
 
 def compare(config: Path, args) -> list[list]:
-    """The lines of all sides with one config's model, each in a process of its own."""
+    """The lines of all sides with one config's model.
+
+    Each side has a process of its own for each row: a model that is loaded while the one before it
+    still is there takes its memory too.
+    """
+    from inference_worker import IMAGES
+
+    rows = chosen_rows(args)
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "weights.pth"
         make_weights(config, weights)
         runtimes = [side for side in args.sides if side.split()[0] in RUNTIMES]
         if runtimes:
             export(runtimes, config, weights, Path(folder))
-        workers = {}
-        try:
-            for name in args.sides:
-                workers[name] = start(name, args, config if args.configs else None, weights)
-            return measure(workers, args, Path(folder))
-        finally:
-            for worker in workers.values():
-                worker.close()
+        lines = []
+        for row in rows:
+            sides = args.sides
+            if row not in IMAGES:
+                sides = [side for side in sides if side in ("mmseg fp32", "mmseg_gc fp32")]
+            with ExitStack() as stack:
+                workers = {
+                    name: stack.enter_context(
+                        start(name, args, config if args.configs else None, weights)
+                    )
+                    for name in sides
+                }
+                lines += measure(row, workers, args, Path(folder))
+        return lines
 
 
 @cli

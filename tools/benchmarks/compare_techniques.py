@@ -19,6 +19,7 @@ def parse_args():
 
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--row", choices=IMAGES, default="whole", help="work, and its model")
+    parser.add_argument("--config", default="", help="another model than the row's")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--rounds", type=int, default=5, help="times that each is asked")
     return parser.parse_args()
@@ -27,11 +28,14 @@ def parse_args():
 def start(stack: ExitStack, off: str, args, weights: Path):
     from side_by_side import Worker
 
+    from mmseg_gc.config.find import find_config
+
     worker = stack.enter_context(Worker(off or "all", sys.executable, "techniques_worker", [ROOT]))
     worker.ask(
         "start",
         off=off,
         configs=str(ROOT / "configs/gcnet"),
+        config=args.config and str(find_config(args.config)),
         weights=str(weights),
         precision=args.precision,
     )
@@ -82,12 +86,15 @@ def measure(workers: dict, args, folder: Path) -> list[list]:
 def main() -> None:
     args = parse_args()
     from compare_inference import make_weights
+    from inference_worker import IMAGES
     from prettytable import PrettyTable
     from techniques_worker import TECHNIQUES
 
+    from mmseg_gc.config.find import find_config
+
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         weights = Path(folder) / "weights.pth"
-        make_weights(weights)
+        make_weights(find_config(args.config or IMAGES[args.row][0]), weights)
         workers = {off: start(stack, off, args, weights) for off in (ALL, *TECHNIQUES)}
         lines = measure(workers, args, Path(folder))
     table = PrettyTable(

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mmseg_gc.accelerate import convolution, kernels, modules, prepare
 from mmseg_gc.accelerate.cpu import (
+    attention,
     memory,
     operators,
     winograd,
@@ -91,6 +92,12 @@ TECHNIQUES = {
         "TILES_PER_CHANNEL",
         math.inf,
         (winograd._channels_at_once, kernels.Kernels.of_channels),
+    ),
+    "attention goes some queries at a time": Technique(
+        attention,
+        "suits_blocks",
+        lambda *rows: False,
+        (attention, modules._AttendsInBlocks),
     ),
     "scratch is used again": Technique(
         winograd, "scratch", _fresh, (winograd.scratch.__wrapped__,)

@@ -18,7 +18,7 @@ MIN_TILES = 16  # fewer don't pay for transforming the filters
 
 # Bytes. Transformed input, and transformed filters, that are held at once.
 INPUT_BYTES = 100 << 20
-SUMMED_BYTES = 40 << 20  # of the former, where it goes by channels
+SUMMED_BYTES = 48 << 20  # of the former, where it goes by channels
 FILTER_BYTES = 32 << 20
 MAX_FILTERS = 256  # and so many at most
 TILES_PER_CHANNEL = 2  # that are written as fast as a channel of a filter is transformed
@@ -88,9 +88,11 @@ def _channels_at_once(images: Tensor, tile: Tile, dilation: int) -> list[range]:
     down, across = tile.counts((height, width), dilation)
     tiles = count * down * across * dilation**2
     of_channel = tile.places * tiles * images.element_size()
-    if channels * of_channel <= INPUT_BYTES or TILES_PER_CHANNEL * tiles > channels:
-        return [range(channels)]
-    return parts(range(channels), SUMMED_BYTES // of_channel)
+    again = -(-channels * of_channel // INPUT_BYTES) - 1  # that all filters are transformed
+    by_channels = parts(range(channels), SUMMED_BYTES // of_channel)
+    if TILES_PER_CHANNEL * tiles * (len(by_channels) - 1) < channels * again:
+        return by_channels
+    return [range(channels)]
 
 
 class _Images:

@@ -71,7 +71,8 @@ class PointHead(BaseCascadeDecodeHead):
 
     def configure(self, train_cfg: Mapping | None, test_cfg: Mapping) -> None:
         self.train_cfg, self.test_cfg = train_cfg or {}, test_cfg
-        check_points(type(self).__name__, "train_cfg", self.train_cfg, TRAIN)
+        if train_cfg is not None:  # models that only label are built without
+            check_points(type(self).__name__, "train_cfg", self.train_cfg, TRAIN)
         check_points(type(self).__name__, "test_cfg", self.test_cfg, TEST)
 
     def forward(self, inputs: Sequence[Tensor], prev_output: Tensor) -> Tensor:  # type: ignore[override]
@@ -95,6 +96,7 @@ class PointHead(BaseCascadeDecodeHead):
         train_cfg: dict | None = None,
     ) -> dict[str, Tensor]:
         """Losses of points as ``point<name>``, and their accuracy in percent as ``acc_point``."""
+        check_points(type(self).__name__, "train_cfg", self.train_cfg, TRAIN)
         points = points_to_learn(prev_output, **{key: self.train_cfg[key] for key in TRAIN})
         logits = self._point_logits(self._transform_inputs(inputs), prev_output, points)
         label = torch.stack([s.gt_sem_seg.data for s in batch_data_samples])  # (N, 1, H, W)

@@ -118,3 +118,14 @@ def test_bad_input() -> None:
         PointHead(**KEYS, out_channels=1)
     with pytest.raises(UserError, match="decode_head.1 is a PointHead, which chooses points by"):
         ExportNetwork(MODELS.build(narrow()))
+
+
+def test_a_model_that_only_labels_needs_no_train_cfg() -> None:
+    """`init_model` builds it without; learning says what lacks."""
+    model = MODELS.build(dict(narrow(), train_cfg=None))
+    assert model.decode_head[-1].train_cfg == {}
+    model.eval()
+    with torch.no_grad():
+        assert model.encode_decode(torch.randn(1, 3, 64, 64), [{}]).shape[2:] == (64, 64)
+    with pytest.raises(UserError, match="needs model.train_cfg.num_points"):
+        model.decode_head[-1].loss([], torch.zeros(1), [])
