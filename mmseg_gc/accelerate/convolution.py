@@ -105,7 +105,7 @@ def convolve(
         padding=conv.padding, stride=conv.stride, dilation=conv.dilation, groups=conv.groups
     )
     on_cpu = x.device.type == "cpu"
-    if on_cpu and winograd.suits_winograd(conv) and winograd.enough_tiles(x, conv.dilation[0]):
+    if on_cpu and winograd.suits_winograd(conv) and winograd.pays(x, conv.dilation[0]):
         by_winograd = _untraced() if torch.compiler.is_compiling() else winograd.convolve
         return by_winograd(
             x,

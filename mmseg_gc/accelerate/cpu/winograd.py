@@ -8,13 +8,14 @@ from torch import Tensor, nn
 
 from mmseg_gc.accelerate.cpu import operators
 from mmseg_gc.accelerate.cpu.winograd_filters import in_parts
-from mmseg_gc.accelerate.cpu.winograd_transforms import EXACT, Tile, best_tile, cached, transforms
+from mmseg_gc.accelerate.cpu.winograd_transforms import Tile, best_tile, cached, transforms
 from mmseg_gc.accelerate.kernels import Kernels
 from mmseg_gc.inference.parallel import HALVES, parts, share
 from mmseg_gc.inference.scratch import scratch
 
 MIN_CHANNELS = 128
 MIN_TILES = 16  # fewer don't pay for transforming the filters
+WORTH_IT = 0.6  # of a direct convolution's products: wide sub-grids of small maps are mostly rim
 
 # Bytes. Transformed input, and transformed filters, that are held at once.
 INPUT_BYTES = 100 << 20
@@ -38,10 +39,13 @@ def suits_winograd(conv: nn.Conv2d) -> bool:
     )
 
 
-def enough_tiles(x: Tensor, dilation: int) -> bool:
-    """Whether images (N, C, H, W) are large enough for it to pay."""
-    rows, columns = EXACT.counts((x.shape[2], x.shape[3]), dilation)
-    return rows * columns * dilation**2 >= MIN_TILES
+def pays(x: Tensor, dilation: int) -> bool:
+    """Whether it takes less time than a direct convolution of images (N, C, H, W)."""
+    count, _, height, width = x.shape
+    tile = best_tile((height, width), dilation, count, x.dtype)
+    rows, columns = tile.counts((height, width), dilation)
+    tiles = rows * columns * dilation**2
+    return tiles >= MIN_TILES and tile.places * tiles < WORTH_IT * 9 * height * width
 
 
 def convolve(
@@ -90,7 +94,8 @@ def _channels_at_once(images: Tensor, tile: Tile, dilation: int) -> list[range]:
     of_channel = tile.places * tiles * images.element_size()
     again = -(-channels * of_channel // INPUT_BYTES) - 1  # that all filters are transformed
     by_channels = parts(range(channels), SUMMED_BYTES // of_channel)
-    if TILES_PER_CHANNEL * tiles * (len(by_channels) - 1) < channels * again:
+    row = channels * of_channel // (count * down)  # which is the least that is held at once
+    if row > INPUT_BYTES or (TILES_PER_CHANNEL * tiles * (len(by_channels) - 1) < channels * again):
         return by_channels
     return [range(channels)]
 

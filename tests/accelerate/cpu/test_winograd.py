@@ -159,3 +159,29 @@ def test_which_convolutions_suit(options: dict, suits: bool) -> None:
     assert suits_winograd(nn.Conv2d(128, 128, 3, **options)) == suits
     assert not suits_winograd(nn.Conv2d(128, 128, 1))
     assert not suits_winograd(nn.Conv2d(64, 128, 3, padding=1))
+
+
+@pytest.mark.parametrize(
+    ("size", "dilation", "faster"),
+    [
+        ((64, 128), 1, True),
+        ((97, 97), 4, True),
+        ((64, 128), 24, True),
+        ((64, 128), 36, False),  # 2x4 pixels of each sub-grid, of tiles of 4x4
+        ((4, 4), 1, False),
+    ],
+)
+def test_where_it_pays(size: tuple[int, int], dilation: int, faster: bool) -> None:
+    assert winograd.pays(torch.empty(1, 8, *size), dilation) == faster
+
+
+def test_one_row_of_tiles_may_be_too_much() -> None:
+    """ASPP's at dilation 24 takes 226 MiB of 2048 channels, more than rows can divide."""
+    images = torch.empty(1, 64, 128, 2048)
+    tile = winograd.best_tile((64, 128), 24, 1, torch.float32)
+    channels = winograd._channels_at_once(images, tile, 24)
+    down, across = tile.counts((64, 128), 24)
+    row = tile.places * across * 24**2 * 4
+    assert row * 2048 > winograd.INPUT_BYTES
+    assert all(row * len(some) <= winograd.INPUT_BYTES for some in channels)
+    assert [number for some in channels for number in some] == list(range(2048))
