@@ -88,7 +88,7 @@ def test_a_gpu_s_free_memory_is_the_driver_s_and_the_allocator_s(
         (dict(type="DAHead", pam_channels=16), 0),  # one width: torch has a kernel
         (dict(type="NLHead"), 0),
         (dict(type="NLHead", mode="gaussian"), 64**2),
-        (dict(type="NLHead", mode="concatenation"), 64**2 * (2 * 8 + 1)),
+        (dict(type="NLHead", mode="concatenation"), 64**2),
         (dict(type="ISAHead", isa_channels=4, down_factor=(2, 2)), 4 * 16**2),
         (dict(type="ISAHead", isa_channels=4, down_factor=(8, 8)), 64**2),
         (dict(type="EMAHead", ema_channels=16, num_bases=4, num_stages=1), 0),

@@ -30,8 +30,8 @@ class PointHead(BaseCascadeDecodeHead):
 
     With ``coarse_pred_each_layer`` each sees the latter. ``train_cfg.num_points`` are learnt from,
     a share of ``importance_sample_ratio`` of which are the least certain of ``oversample_ratio``
-    times as many. Each of ``test_cfg.subdivision_steps`` enlarges logits by
-    ``scale_factor`` and makes those of ``subdivision_num_points`` anew, the least certain.
+    times as many. Each of ``test_cfg.subdivision_steps`` enlarges logits by ``scale_factor`` and
+    makes those of ``subdivision_num_points`` anew, the least certain.
 
     Raises: UserError for a single logit, or settings of the model that are absent or none.
     Source: "PointRend: Image Segmentation as Rendering", arXiv:1912.08193, section 3;
@@ -61,8 +61,8 @@ class PointHead(BaseCascadeDecodeHead):
         if self.out_channels < 2:
             raise UserError(f"{type(self).__name__} needs two logits; leave out out_channels=1.")
         self.coarse_pred_each_layer = coarse_pred_each_layer
-        behind = channels + (self.out_channels if coarse_pred_each_layer else 0)
-        widths = [sum(in_channels) + self.out_channels] + [behind] * num_fcs
+        behind = channels + self.out_channels * coarse_pred_each_layer
+        widths = [sum(in_channels) + self.out_channels, *[behind] * num_fcs]
         self.fcs = nn.ModuleList(ConvModule(w, channels, 1, **self.layer_cfgs) for w in widths[:-1])
         self.fc_seg = nn.Conv1d(widths[-1], self.out_channels, kernel_size=1)
         del self.conv_seg
@@ -72,8 +72,8 @@ class PointHead(BaseCascadeDecodeHead):
     def configure(self, train_cfg: Mapping | None, test_cfg: Mapping) -> None:
         self.train_cfg, self.test_cfg = train_cfg or {}, test_cfg
         if train_cfg is not None:  # models that only label are built without
-            check_points(type(self).__name__, "train_cfg", self.train_cfg, TRAIN)
-        check_points(type(self).__name__, "test_cfg", self.test_cfg, TEST)
+            check_points(type(self).__name__, "train_cfg", train_cfg, TRAIN)
+        check_points(type(self).__name__, "test_cfg", test_cfg, TEST)
 
     def forward(self, inputs: Sequence[Tensor], prev_output: Tensor) -> Tensor:  # type: ignore[override]
         """Logits (N, out_channels, h, w), enlarged, from feature maps and another head's logits."""
@@ -112,10 +112,8 @@ class PointHead(BaseCascadeDecodeHead):
 
     def _point_logits(self, maps: Sequence[Tensor], coarse: Tensor, points: Tensor) -> Tensor:
         """Logits (N, K, P), float32 at least, of ``points`` (N, P, 2)."""
-        corners = self.align_corners
-        seen = [sample_points(one, points, align_corners=corners) for one in (*maps, coarse)]
-        x = torch.cat(seen, dim=1).to(maps[0].dtype)  # (N, C + K, P)
-        coarse = seen[-1].to(x.dtype)  # (N, K, P)
+        seen = [sample_points(y, points, align_corners=self.align_corners) for y in (*maps, coarse)]
+        x, coarse = (y.to(maps[0].dtype) for y in (torch.cat(seen, dim=1), seen[-1]))  # (N, _, P)
         for fc in self.fcs:
             x = fc(x)  # (N, channels, P)
             x = torch.cat([x, coarse], dim=1) if self.coarse_pred_each_layer else x

@@ -1,5 +1,6 @@
 """Non-local blocks: every position gathers from all others."""
 
+import torch.nn.functional as F
 from mmcv.cnn import NonLocal2d as MMCVNonLocal2d
 from torch import Tensor, nn
 
@@ -19,16 +20,25 @@ class NonLocal2d(MMCVNonLocal2d):
 
     def held_numbers(self, positions: int) -> int:
         """Of the matrix of all pairs, which modes without a kernel of torch's hold."""
-        if self.mode == "embedded_gaussian":
-            return 0
-        width = 2 * self.inter_channels if self.mode == "concatenation" else 0
-        return positions**2 * (1 + width)
+        return 0 if self.mode == "embedded_gaussian" else positions**2
 
     def forward(self, x: Tensor) -> Tensor:
         if self.mode != "embedded_gaussian":
             return super().forward(x)
         gathered = self._pairwise(as_rows(self.theta(x)), as_rows(self.phi(x)), as_rows(self.g(x)))
         return x + self.conv_out(_as_map(gathered, x))
+
+    def concatenation(self, theta_x: Tensor, phi_x: Tensor) -> Tensor:
+        """Weights (N, P, Q) of (N, C, P, 1) and (N, C, 1, Q).
+
+        A projection of two rows put together is the sum of two projections. mmcv's divides in
+        place what the ReLU needs to learn.
+        """
+        halves = self.concat_project.conv.weight.chunk(2, dim=1)
+        of_theta, of_phi = (
+            F.conv2d(x, half) for x, half in zip((theta_x, phi_x), halves, strict=True)
+        )
+        return (of_theta + of_phi).relu().squeeze(1) / phi_x.shape[3]
 
     def _pairwise(self, theta: Tensor, phi: Tensor, g: Tensor) -> Tensor:
         """Rows (N, H*W, C) gathered by the likeness of ``theta`` and ``phi``."""

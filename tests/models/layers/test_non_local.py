@@ -69,3 +69,5 @@ def test_the_disentangled_block_compares_in_every_mode(mode: str) -> None:
     found = block(x)[0].flatten(1).detach().numpy().T
     np.testing.assert_allclose(found, rows + conv("conv_out.conv", gathered), rtol=1e-4, atol=1e-5)
     assert torch.equal(x, kept)
+    block(x).sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in block.parameters())
