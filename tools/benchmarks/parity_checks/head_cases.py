@@ -28,10 +28,8 @@ HEADS = {
     "NLHead": dict(LAST, type="NLHead"),
     "NLHead, gaussian": dict(LAST, type="NLHead", mode="gaussian", reduction=1),
     "NLHead, dot product": dict(LAST, type="NLHead", mode="dot_product", use_scale=False),
-    "NLHead, concatenation": dict(LAST, type="NLHead", mode="concatenation"),
     "DNLHead": dict(LAST, type="DNLHead"),
     "DNLHead, dot product": dict(LAST, type="DNLHead", mode="dot_product"),
-    "DNLHead, concatenation": dict(LAST, type="DNLHead", mode="concatenation"),
     "PSPHead": dict(LAST, type="PSPHead", pool_scales=(1, 2, 3, 6)),
     "ASPPHead": dict(LAST, type="ASPPHead", dilations=(1, 6, 12, 18)),
     "DepthwiseSeparableASPPHead": dict(
