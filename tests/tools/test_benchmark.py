@@ -88,6 +88,28 @@ def test_a_side_labels_with_another_config(tmp_path, tiny_text, monkeypatch):
     assert side.seconds() < 0.1
 
 
+@pytest.mark.parametrize("words", [[], ["--config", "own.py"]])
+def test_techniques_are_measured_on_weights_of_the_model(words, tmp_path, tiny_text, monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import compare_inference
+    import compare_techniques
+
+    own, made, started = tmp_path / "own.py", [], []
+    own.write_text(f'_base_ = "{CONFIG}"\n{tiny_text}')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(compare_inference, "make_weights", lambda *args: made.append(args))
+    monkeypatch.setattr(compare_techniques, "start", lambda *args: started.append(args[1:]))
+    monkeypatch.setattr(compare_techniques, "measure", lambda *args: [])
+    monkeypatch.setattr(sys, "argv", ["compare_techniques.py", *words])
+    with pytest.raises(SystemExit) as stopped:
+        compare_techniques.main()
+    assert not stopped.value.code
+    [(config, weights)] = made
+    row = "gcnet_r50-d8_4xb2-40k_cityscapes-512x1024.py"
+    assert Path(config).name == ("own.py" if words else row)
+    assert {args[2] for args in started} == {weights} and len(started) > 10
+
+
 def test_kill_resume_trains_on_no_gpu_unless_told(monkeypatch, tmp_path):
     """What the trained process would see is asked of a program in the trainer's place."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))

@@ -14,8 +14,8 @@ MANY_KEYS = 1024  # from which on that pays
 def suits_blocks(query: Tensor, key: Tensor, value: Tensor) -> bool:
     """Whether `attend` takes these rows, and is faster than torch's kernels.
 
-    In float32 torch is as fast where values are as wide as what is compared. Of wider ones it
-    makes the whole matrix of weights, of wider ones in sixteen bits even in float32.
+    In float32 torch is as fast where values are as wide as what is compared. For wider values it
+    makes the whole matrix of weights, in float32 for those of sixteen bits too.
     """
     learns = torch.is_grad_enabled() and any(x.requires_grad for x in (query, key, value))
     elsewhere = torch.jit.is_tracing() or torch.compiler.is_compiling()
@@ -41,9 +41,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
     shape = (len(key), min(QUERIES, query.shape[1]), key.shape[1])
     with scratch(2 * math.prod(shape), key) as pool:
         for rows, found in zip(query.split(QUERIES, 1), out.split(QUERIES, 1), strict=True):
-            energies, weights = (
-                part.view(shape)[:, : rows.shape[1]] for part in pool.chunk(2)
-            )  # (N, q, Q)
+            # (N, q, Q) each.
+            energies, weights = (part.view(shape)[:, : rows.shape[1]] for part in pool.chunk(2))
             torch.bmm(rows, key.transpose(1, 2), out=energies)
             torch.softmax(energies, 2, out=weights)
             torch.bmm(weights.to(value.dtype), value, out=found)

@@ -132,7 +132,7 @@ class _Images:
         at_once = min(max(at_once, 16), MAX_FILTERS)
         # A piece before and after its transform, and its pixels with their rim, for each thread;
         # or a row of outputs, or a filter.
-        width = len(self._pieces(range(1), channels)[0][2])
+        width = len(self._widths(channels)[0])
         piece = max(cached(out.dtype) // size, places * self.tiles * width)
         widest = max(one.count for one in kernels)  # of kept filters all are used at once
         each = max(3 * piece, self.tile.outputs * self.tiles * widest, 2 * places * channels)
@@ -189,13 +189,14 @@ class _Images:
 
     def _pieces(self, held: range, channels: int) -> list[tuple[int, range, range]]:
         """Numbers of images, rows of tiles in them, and channels, that are gathered at once."""
+        widths = self._widths(channels)
+        rows = self._row_pieces(held, channels)
+        return [(number, piece, some) for number, piece in rows for some in widths]
+
+    def _widths(self, channels: int) -> list[range]:
+        """Channels that are gathered at once, of one row of tiles or several."""
         width = cached(self.out.dtype) // (self.tile.places * self.tiles * self.out.element_size())
-        width = max(width // 16 * 16, MIN_WIDTH)
-        return [
-            (number, piece, some)
-            for number, piece in self._row_pieces(held, channels)
-            for some in parts(range(channels), width)
-        ]
+        return parts(range(channels), max(width // 16 * 16, MIN_WIDTH))
 
     def _row_pieces(self, held: range, channels: int) -> list[tuple[int, range]]:
         """Numbers of images, and rows of tiles in them, that are worked on at once."""

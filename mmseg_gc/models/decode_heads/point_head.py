@@ -61,8 +61,8 @@ class PointHead(BaseCascadeDecodeHead):
         if self.out_channels < 2:
             raise UserError(f"{type(self).__name__} needs two logits; leave out out_channels=1.")
         self.coarse_pred_each_layer = coarse_pred_each_layer
-        behind = channels + self.out_channels * coarse_pred_each_layer
-        widths = [sum(in_channels) + self.out_channels, *[behind] * num_fcs]
+        behind = channels + (self.out_channels if coarse_pred_each_layer else 0)
+        widths = [sum(in_channels) + self.out_channels] + [behind] * num_fcs
         self.fcs = nn.ModuleList(ConvModule(w, channels, 1, **self.layer_cfgs) for w in widths[:-1])
         self.fc_seg = nn.Conv1d(widths[-1], self.out_channels, kernel_size=1)
         del self.conv_seg
