@@ -105,7 +105,9 @@ def convolve(
         padding=conv.padding, stride=conv.stride, dilation=conv.dilation, groups=conv.groups
     )
     on_cpu = x.device.type == "cpu"
-    if on_cpu and winograd.suits_winograd(conv) and winograd.pays(x, conv.dilation[0]):
+    filters = sum(one.count for one in kernels)
+    suits = on_cpu and winograd.suits_winograd(conv)
+    if suits and winograd.pays(x, conv.dilation[0], filters):
         by_winograd = _untraced() if torch.compiler.is_compiling() else winograd.convolve
         return by_winograd(
             x,

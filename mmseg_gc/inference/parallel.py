@@ -11,6 +11,7 @@ from torch import Tensor
 
 Item = TypeVar("Item")
 HALVES = 2
+PARALLEL = 1 << 16  # numbers that all of torch's threads fill together
 
 
 def in_halves(function: Callable[[Sequence[Item]], object], items: Sequence[Item]) -> None:
@@ -28,6 +29,9 @@ def in_halves(function: Callable[[Sequence[Item]], object], items: Sequence[Item
     def run(half: Sequence[Item]) -> bool:
         is_new = torch.get_num_threads() != threads // 2
         if is_new:
+            # An idle thread of OpenMP keeps a core busy for some milliseconds, in wait of more to
+            # do, unless OpenMP knows of more threads than there are cores. So it is shown more.
+            torch.zeros(PARALLEL)
             torch.set_num_threads(threads // 2)  # of this thread and of those that start later
         with torch.inference_mode():
             function(half)
@@ -64,10 +68,14 @@ def share(
         in_halves(run, list(shares))
 
 
-def parts(numbers: range, max_length: int) -> list[range]:
-    """``numbers`` in the fewest ranges of nearly equal length: ``max_length`` at most, or one."""
+def parts(numbers: range, max_length: int, unit: int = 1) -> list[range]:
+    """``numbers`` in the fewest ranges of nearly equal length: ``max_length`` at most, or one.
+
+    Lengths but for the last one's are multiples of ``unit``, if ``max_length`` is.
+    """
     count = -(-len(numbers) // max(1, max_length))
     size = -(-len(numbers) // count)
+    size = min(-(-size // unit) * unit, max(1, max_length))
     return [numbers[i : i + size] for i in range(0, len(numbers), size)]
 
 

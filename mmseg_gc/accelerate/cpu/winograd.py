@@ -7,20 +7,23 @@ import torch
 from torch import Tensor, nn
 
 from mmseg_gc.accelerate.cpu import operators
-from mmseg_gc.accelerate.cpu.winograd_filters import in_parts
+from mmseg_gc.accelerate.cpu.winograd_filters import ALIGNED, in_parts
 from mmseg_gc.accelerate.cpu.winograd_transforms import Tile, best_tile, cached, transforms
 from mmseg_gc.accelerate.kernels import Kernels
 from mmseg_gc.inference.parallel import HALVES, parts, share
 from mmseg_gc.inference.scratch import scratch
 
 MIN_CHANNELS = 128
-MIN_TILES = 16  # fewer don't pay for transforming the filters
-WORTH_IT = 0.6  # of a direct convolution's products: wide sub-grids of small maps are mostly rim
+# Work as it was measured, in float32, and in bfloat16 within a sixth, in products of an input and
+# a filter of one channel at one place of a tile.
+GATHERED = 140  # an input, brought into the domain
+WRITTEN = 160  # an output, brought back
+FILTERS = 100  # tiles that take as long as a filter's transform, and its way to the processor
+CALL = 95_000_000
+DIRECT = 0.89 * 9  # a pixel and a channel of a direct convolution
 
-# Bytes. Transformed input, and transformed filters, that are held at once.
-INPUT_BYTES = 100 << 20
-SUMMED_BYTES = 48 << 20  # of the former, where it goes by channels
-FILTER_BYTES = 32 << 20
+INPUT_BYTES = 100 << 20  # of transformed input, that are held at once
+FILTER_NUMBERS = 14 << 20  # of transformed filters: 128 of 2048 channels
 MAX_FILTERS = 256  # and so many at most
 TILES_PER_CHANNEL = 2  # that are written as fast as a channel of a filter is transformed
 MANY = 60 << 10  # numbers of input from which on single products beat a batch, in float32
@@ -39,13 +42,19 @@ def suits_winograd(conv: nn.Conv2d) -> bool:
     )
 
 
-def pays(x: Tensor, dilation: int) -> bool:
-    """Whether it takes less time than a direct convolution of images (N, C, H, W)."""
-    count, _, height, width = x.shape
+def pays(x: Tensor, dilation: int, filters: int) -> bool:
+    """Whether it takes less time than a direct convolution of images (N, C, H, W).
+
+    It doesn't where there are few tiles or few channels, nor on wide sub-grids of small maps, which
+    are mostly rim.
+    """
+    count, channels, height, width = x.shape
     tile = best_tile((height, width), dilation, count, x.dtype)
     rows, columns = tile.counts((height, width), dilation)
-    tiles = rows * columns * dilation**2
-    return tiles >= MIN_TILES and tile.places * tiles < WORTH_IT * 9 * height * width
+    tiles = count * rows * columns * dilation**2
+    products = tiles * (1 + GATHERED / filters + WRITTEN / channels) + FILTERS
+    direct = DIRECT * count * height * width
+    return tile.places * products + CALL / (channels * filters) < direct
 
 
 def convolve(
@@ -93,7 +102,8 @@ def _channels_at_once(images: Tensor, tile: Tile, dilation: int) -> list[range]:
     tiles = count * down * across * dilation**2
     of_channel = tile.places * tiles * images.element_size()
     again = -(-channels * of_channel // INPUT_BYTES) - 1  # that all filters are transformed
-    by_channels = parts(range(channels), SUMMED_BYTES // of_channel)
+    most = max(INPUT_BYTES // of_channel // ALIGNED, 1) * ALIGNED
+    by_channels = parts(range(channels), most, ALIGNED)
     row = channels * of_channel // (count * down)  # which is the least that is held at once
     if row > INPUT_BYTES or (TILES_PER_CHANNEL * tiles * (len(by_channels) - 1) < channels * again):
         return by_channels
@@ -128,8 +138,8 @@ class _Images:
         channels, out, places = self.images.shape[3], self.out, self.tile.places
         size = out.element_size()
         rows = range(len(self.images) * self.rows)
-        at_once = FILTER_BYTES // (places * channels * size) // 16 * 16
-        at_once = min(max(at_once, 16), MAX_FILTERS)
+        at_once = FILTER_NUMBERS // (places * channels) // ALIGNED * ALIGNED
+        at_once = min(max(at_once, ALIGNED), MAX_FILTERS)
         # A piece before and after its transform, and its pixels with their rim, for each thread;
         # or a row of outputs, or a filter.
         width = len(self._widths(channels)[0])
@@ -196,7 +206,7 @@ class _Images:
     def _widths(self, channels: int) -> list[range]:
         """Channels that are gathered at once, of one row of tiles or several."""
         width = cached(self.out.dtype) // (self.tile.places * self.tiles * self.out.element_size())
-        return parts(range(channels), max(width // 16 * 16, MIN_WIDTH))
+        return parts(range(channels), max(width // ALIGNED * ALIGNED, MIN_WIDTH), ALIGNED)
 
     def _row_pieces(self, held: range, channels: int) -> list[tuple[int, range]]:
         """Numbers of images, and rows of tiles in them, that are worked on at once."""
