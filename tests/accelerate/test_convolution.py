@@ -60,7 +60,7 @@ def test_winograd_is_for_many_channels_and_tiles(monkeypatch: pytest.MonkeyPatch
     original = winograd.convolve
     monkeypatch.setattr(winograd, "convolve", lambda *a, **k: calls.append(0) or original(*a, **k))
     with torch.no_grad():
-        conv_norm_act(torch.randn(1, 256, 48, 48), nn.Conv2d(256, 128, 3, padding=1))
+        conv_norm_act(torch.randn(1, 256, 48, 48), nn.Conv2d(256, 256, 3, padding=1))
         assert len(calls) == 1
         conv_norm_act(torch.randn(1, 128, 8, 8), nn.Conv2d(128, 128, 3, padding=1))
         conv_norm_act(torch.randn(1, 64, 24, 24), nn.Conv2d(64, 128, 3, padding=1))
