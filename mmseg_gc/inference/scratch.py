@@ -8,7 +8,7 @@ from torch import Tensor
 
 # A kept buffer may be so many times as large as what is asked for, or of so many bytes.
 TIMES_AS_LARGE = 1.5
-SMALL = 160 << 20
+SMALL = 200 << 20
 
 _idle: list[Tensor] = []  # as many as were needed at one time, by several threads
 

@@ -23,7 +23,7 @@ CALL = 95_000_000
 DIRECT = 0.89 * 9  # a pixel and a channel of a direct convolution
 
 INPUT_BYTES = 100 << 20  # of transformed input, that are held at once
-FILTER_BYTES = 32 << 20  # of transformed filters
+FILTER_NUMBERS = 14 << 20  # of transformed filters: 128 of 2048 channels
 MAX_FILTERS = 256  # and so many at most
 TILES_PER_CHANNEL = 2  # that are written as fast as a channel of a filter is transformed
 MANY = 60 << 10  # numbers of input from which on single products beat a batch, in float32
@@ -138,7 +138,7 @@ class _Images:
         channels, out, places = self.images.shape[3], self.out, self.tile.places
         size = out.element_size()
         rows = range(len(self.images) * self.rows)
-        at_once = FILTER_BYTES // (places * channels * size) // ALIGNED * ALIGNED
+        at_once = FILTER_NUMBERS // (places * channels) // ALIGNED * ALIGNED
         at_once = min(max(at_once, ALIGNED), MAX_FILTERS)
         # A piece before and after its transform, and its pixels with their rim, for each thread;
         # or a row of outputs, or a filter.

@@ -92,7 +92,7 @@ def test_work_in_pieces_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setattr(winograd, "INPUT_BYTES", 48 * 4 * 8 * 4 * 14)  # parts across images
         torch.testing.assert_close(by_winograd(conv, x), whole)
         monkeypatch.setattr(winograd, "INPUT_BYTES", 1)
-        monkeypatch.setattr(winograd, "FILTER_BYTES", 1)
+        monkeypatch.setattr(winograd, "FILTER_NUMBERS", 1)
         torch.testing.assert_close(by_winograd(conv, x), whole)
 
 
