@@ -5,6 +5,7 @@ from torch import nn
 from mmseg_gc.accelerate import convolution
 from mmseg_gc.accelerate.convolution import conv_norm_act
 from mmseg_gc.accelerate.cpu import operators, winograd
+from mmseg_gc.accelerate.kernels import Kernels
 
 CASES = [
     dict(in_channels=8, out_channels=24, kernel_size=1),
@@ -40,6 +41,7 @@ def test_does_what_its_parts_do(
         pytest.skip("this build of torch has no fused convolutions")
     if not fused:
         monkeypatch.setattr(operators, "available", lambda: False)
+    monkeypatch.setattr(winograd, "pays", lambda *of: True)  # on few tiles too
     conv = nn.Conv2d(**options)
     norm, act = norm_of(conv.out_channels), nn.ReLU() if relu else None
     x = torch.randn(2, conv.in_channels, 26, 31).to(memory_format=torch.channels_last)
@@ -65,6 +67,17 @@ def test_winograd_is_for_many_channels_and_tiles(monkeypatch: pytest.MonkeyPatch
         conv_norm_act(torch.randn(1, 128, 8, 8), nn.Conv2d(128, 128, 3, padding=1))
         conv_norm_act(torch.randn(1, 64, 24, 24), nn.Conv2d(64, 128, 3, padding=1))
     assert len(calls) == 1
+
+
+def test_filters_that_see_one_input_count_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(winograd, "pays", lambda x, *of: bool(asked.append(of)))
+    convs = [nn.Conv2d(128, count, 3, padding=1) for count in (128, 192)]
+    with torch.no_grad():
+        out = convolution.convolve(
+            torch.randn(1, 128, 8, 8), [Kernels(conv) for conv in convs], relu=False
+        )
+    assert asked == [(1, 320)] and out.shape == (1, 320, 8, 8)
 
 
 def hooked(conv: nn.Conv2d) -> nn.Conv2d:
