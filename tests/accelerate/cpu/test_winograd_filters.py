@@ -69,9 +69,7 @@ def test_filters_are_transformed_once_for_several_images(monkeypatch: pytest.Mon
     assert parts == [range(8)]
 
 
-def test_parts_of_filters_are_as_wide_as_products_like_them(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_parts_of_filters_are_as_wide_as_products_like_them() -> None:
     """100 filters, 48 at once: 48, 48 and 4 rather than 34, 34 and 32."""
     conv, tile = nn.Conv2d(4, 100, 3), winograd_filters.Tile(4, 6)
     pool, room = torch.empty(48 * 48 * 4), torch.empty(1 << 16)
