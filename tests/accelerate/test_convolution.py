@@ -80,6 +80,16 @@ def test_filters_that_see_one_input_count_together(monkeypatch: pytest.MonkeyPat
     assert asked == [(1, 320)] and out.shape == (1, 320, 8, 8)
 
 
+def test_winograd_is_for_cpus_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its scratch and threads are a CPU's; ``meta`` stands for any other device."""
+    monkeypatch.setattr(winograd, "pays", lambda *of: True)
+    monkeypatch.setattr(winograd, "convolve", lambda *args, **kwargs: pytest.fail("on meta"))
+    conv = nn.Conv2d(128, 128, 3, padding=1, device="meta")
+    with torch.no_grad():
+        out = conv_norm_act(torch.empty(1, 128, 48, 48, device="meta"), conv)
+    assert out.device.type == "meta" and out.shape == (1, 128, 48, 48)
+
+
 def hooked(conv: nn.Conv2d) -> nn.Conv2d:
     conv.register_forward_hook(lambda module, args, out: out + 1)
     return conv
