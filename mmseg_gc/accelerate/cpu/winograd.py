@@ -141,11 +141,11 @@ class _Images:
         at_once = FILTER_NUMBERS // (places * channels) // ALIGNED * ALIGNED
         at_once = min(max(at_once, ALIGNED), MAX_FILTERS)
         # A piece before and after its transform, and its pixels with their rim, for each thread;
-        # or a row of outputs, or a filter.
+        # or a row of outputs.
         width = len(self._widths(channels)[0])
         piece = max(cached(out.dtype) // size, places * self.tiles * width)
         widest = max(one.count for one in kernels)  # of kept filters all are used at once
-        each = max(3 * piece, self.tile.outputs * self.tiles * widest, 2 * places * channels)
+        each = max(3 * piece, self.tile.outputs * self.tiles * widest)
         threads = HALVES if out.dtype is torch.float32 else 1
         for held in parts(rows, INPUT_BYTES // (places * self.tiles * channels * size)):
             count = len(held) * self.tiles
@@ -153,7 +153,7 @@ class _Images:
             with scratch(sum(shares) + places * count * at_once, out) as pool:
                 domain, filters, room, products = pool.split([*shares, places * count * at_once])
                 domain = self._transformed(held, domain, room)  # (48, tiles, C)
-                for first, some, bias in in_parts(kernels, self.tile, filters, room, at_once):
+                for first, some, bias in in_parts(kernels, self.tile, filters, at_once):
                     k = some.shape[1]
                     needed = places * count * k
                     found = products if len(products) >= needed else out.new_empty(needed)

@@ -19,7 +19,7 @@ _kept = Derived(KEPT_BYTES)
 
 
 def in_parts(
-    kernels: list[Kernels], tile: Tile, pool: Tensor, room: Tensor, at_once: int
+    kernels: list[Kernels], tile: Tile, pool: Tensor, at_once: int
 ) -> Iterator[tuple[int, Tensor, Tensor | None]]:
     """Number of the first one, transformed filters (48, k, C), and biases (k,), of one part a time.
 
@@ -29,20 +29,20 @@ def in_parts(
     for one in kernels:
         channels = one.weight.shape[1]
         scale, bias = one.scale_and_bias()
-        kept = _kept_filters(one, tile, pool, room)
+        kept = _kept_filters(one, tile, pool)
         if kept is not None:
             yield first, kept, bias
         else:
             for part in parts(range(one.count), at_once, ALIGNED):
                 shape = (tile.places, len(part), channels)
                 filters = pool[: math.prod(shape)].view(shape)
-                _transform(one.weight, scale, part, tile, filters, room)
+                _transform(one.weight, scale, part, tile, filters)
                 of_part = None if bias is None else bias[part.start : part.stop]
                 yield first + part.start, filters, of_part
         first += one.count
 
 
-def _kept_filters(kernels: Kernels, tile: Tile, like: Tensor, room: Tensor) -> Tensor | None:
+def _kept_filters(kernels: Kernels, tile: Tile, like: Tensor) -> Tensor | None:
     """All of them transformed, (48, K, C); None if there is no room."""
     channels = kernels.weight.shape[1]
     if like.element_size() > 2:
@@ -51,7 +51,7 @@ def _kept_filters(kernels: Kernels, tile: Tile, like: Tensor, room: Tensor) -> T
     def make() -> tuple[Tensor]:
         filters = like.new_empty(tile.places, kernels.count, channels)
         scale, _ = kernels.scale_and_bias()
-        _transform(kernels.weight, scale, range(kernels.count), tile, filters, room)
+        _transform(kernels.weight, scale, range(kernels.count), tile, filters)
         return (filters,)
 
     num_bytes = tile.places * kernels.count * channels * like.element_size()
@@ -59,27 +59,23 @@ def _kept_filters(kernels: Kernels, tile: Tile, like: Tensor, room: Tensor) -> T
     return None if found is None else found[0]
 
 
-def _transform(
-    weight: Tensor, scale: Tensor | None, part: range, tile: Tile, out: Tensor, room: Tensor
-) -> None:
+def _transform(weight: Tensor, scale: Tensor | None, part: range, tile: Tile, out: Tensor) -> None:
     """A part of the filters (K, C, 3, 3), times ``scale`` (K,), into the domain (48, k, C)."""
-    channels = out.shape[2]
-    # In float32 at least: G is not exact in bfloat16.
-    dtype = torch.promote_types(out.dtype, torch.float32)
-    matrix = transforms(*tile)[1].to(dtype)
+    channels, dtype = out.shape[2], out.dtype
+    matrices = transforms(*tile)[1].float().expand(len(part), -1, -1)
+    if scale is not None:
+        matrices = matrices * scale[part.start : part.stop, None, None]
+    upper = matrices.to(dtype)
+    in_two = dtype.itemsize == 2  # numbers, that sum up to what a single one of them would round
+    sums = torch.cat((upper, (matrices - upper).to(dtype)), 2) if in_two else upper
 
-    def transform(numbers: Sequence[int], room: Tensor) -> None:
-        room = room[: len(room) // 2 * 2].view(dtype)
+    def transform(numbers: Sequence[int], _: Tensor) -> None:
         for some in parts(range(numbers[0], numbers[-1] + 1), at_once):
-            at = slice(some.start, some.stop)
-            taps = weight[at].permute(0, 2, 3, 1).reshape(-1, 9, channels).to(dtype)
-            matrices = matrix.expand(len(some), -1, -1)
-            if scale is not None:
-                matrices = matrices * scale[at, None, None]
-            shape = (len(some), tile.places, channels)
+            own = slice(some.start - part.start, some.stop - part.start)
+            taps = weight[some.start : some.stop].permute(0, 2, 3, 1).to(dtype)
+            taps = taps.reshape(-1, 1, 9, channels).expand(-1, 1 + in_two, -1, -1)
             # A product a filter: half of the time of one for all, whose matrix is much wider.
-            found = torch.bmm(matrices, taps, out=room[: math.prod(shape)].view(shape))
-            out[:, some.start - part.start : some.stop - part.start] = found.transpose(0, 1)
+            torch.bmm(sums[own], taps.flatten(1, 2), out=out[:, own].transpose(0, 1))
 
-    at_once = cached(out.dtype) // (tile.places * channels * dtype.itemsize)
-    share(transform, part, out.dtype, room)
+    at_once = cached(dtype) // (sums.shape[2] * channels * dtype.itemsize)
+    share(transform, part, dtype, out)

@@ -72,13 +72,11 @@ def test_filters_are_transformed_once_for_several_images(monkeypatch: pytest.Mon
 def test_parts_of_filters_are_as_wide_as_products_like_them() -> None:
     """100 filters, 48 at once: 48, 48 and 4 rather than 34, 34 and 32."""
     conv, tile = nn.Conv2d(4, 100, 3), winograd_filters.Tile(4, 6)
-    pool, room = torch.empty(48 * 48 * 4), torch.empty(1 << 16)
+    pool = torch.empty(48 * 48 * 4)
     with torch.no_grad():
         found = [
             (first, filters.shape[1], bias.tolist())
-            for first, filters, bias in winograd_filters.in_parts(
-                [Kernels(conv)], tile, pool, room, 48
-            )
+            for first, filters, bias in winograd_filters.in_parts([Kernels(conv)], tile, pool, 48)
         ]
     assert [(first, count) for first, count, _ in found] == [(0, 48), (48, 48), (96, 4)]
     assert [one for *_, bias in found for one in bias] == conv.bias.tolist()
