@@ -3,6 +3,7 @@
 import re
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -56,11 +57,57 @@ def test_the_device_is_named_and_has_to_be_there(tool, run_tool):
         (["--configs", "x.py", "--rows", "whole"], "--configs labels whole images, and --rows"),
         (["--clock", "processor", "--device", "cuda:0"], "--clock processor is for CPUs"),
         (["--configs", "pspnet_r50"], "config pspnet_r50 doesn't exist"),
+        (["--processes", "0"], "--processes 0: give 1 or more"),
+        (["--rounds", "-1"], "--rounds -1: give 1 or more"),
     ],
 )
 def test_what_can_not_be_compared(words, told, run_tool):
     finished = run_tool("benchmarks/compare_inference.py", "--peer", sys.executable, *words)
     assert finished.status == 1 and told in finished.err
+
+
+def test_each_process_counts_once(monkeypatch):
+    """The median of processes: one that was slow in every round doesn't move it."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from compare_inference import BASE, Measured, table_lines
+
+    mib = 2**20
+    ours = [([1.0, 1.0, 4.0], 500), ([3.0, 3.0, 3.0], 900), ([1.2, 1.0, 1.1], 400)]
+    peers = [([4.0, 4.4, 4.4], 1000), ([4.4] * 3, 1200), ([5.0] * 3, 1000)]
+    processes = [
+        {
+            BASE: Measured(seconds, peak * mib, 0.0),
+            "mmseg_gc bf16": Measured(own[0], own[1] * mib, 0.001),
+        }
+        for (seconds, peak), own in zip(peers, ours, strict=True)
+    ]
+    assert table_lines("whole", processes) == [
+        ["whole", BASE, "4.400", "1.00x", "1000 MiB (1.00)", "0.0000%"],
+        ["whole", "mmseg_gc bf16", "1.100", "4.00x", "500 MiB (0.50)", "0.1000%"],
+    ]
+    scores = [{BASE: Measured([0.2], None, None)}]
+    assert table_lines("counting", scores) == [["counting", BASE, "0.200", "1.00x", "", ""]]
+
+
+def test_each_process_is_a_new_one(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import compare_inference as tool
+
+    started = []
+
+    @contextmanager
+    def start(side, *_):
+        started.append(side)
+        yield side
+
+    monkeypatch.setattr(tool, "make_weights", lambda *_: None)
+    monkeypatch.setattr(tool, "start", start)
+    found = {side: tool.Measured([1.0], 1, 0.0) for side in (tool.BASE, "mmseg_gc fp32")}
+    monkeypatch.setattr(tool, "measure", lambda *_: found)
+    words = ["--peer", sys.executable, "--rows", "whole", "slide", "--processes", "2"]
+    monkeypatch.setattr(sys, "argv", ["x", *words, "--sides", "mmseg_gc fp32"])
+    assert len(tool.compare(Path("config.py"), tool.parse_args())) == 4
+    assert started == [tool.BASE, "mmseg_gc fp32"] * 4
 
 
 def test_a_side_labels_with_another_config(tmp_path, tiny_text, monkeypatch):

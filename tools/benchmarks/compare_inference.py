@@ -1,11 +1,13 @@
 """Compare inference with mmsegmentation's and runtimes': seconds, memory, labels, in one run."""
 
+import statistics
 import sys
 import tempfile
 from contextlib import ExitStack
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 from mmseg_gc.cli import cli
 from mmseg_gc.errors import UserError
@@ -19,6 +21,14 @@ SIDES = [f"{package} {precision}" for package in ("mmseg", "mmseg_gc") for preci
 SIDES += [
     f"{name} {kind}" for name in ("openvino", "onnxruntime") for kind in ("fp32", "bf16", "int8")
 ]
+
+
+class Measured(NamedTuple):
+    """One side's process: seconds of each round, bytes at the peak, share of pixels unlike."""
+
+    seconds: list[float]
+    memory: int | None
+    differ: float | None
 
 
 def parse_args():
@@ -39,13 +49,24 @@ def parse_args():
         help="other models than GCNet, labelling a 512x1024 image whole: names or files of configs",
     )
     parser.add_argument(
+        "--processes",
+        type=int,
+        default=3,
+        help="of each side for each row, one after the other: seconds and memory are their "
+        "medians, since a process keeps what it came upon, such as where its memory lies",
+    )
+    parser.add_argument(
         "--clock",
         choices=("wall", "processor"),
         default="wall",
         help="processor: seconds of all threads of a side's process, for a machine that others "
         "use as well; set OMP_NUM_THREADS=1, since threads that wait for each other count",
     )
+    parser.set_defaults(rounds=2)
     args = parser.parse_args()
+    for name in ("processes", "rounds"):
+        if getattr(args, name) < 1:
+            raise UserError(f"--{name} {getattr(args, name)}: give 1 or more.")
     if args.clock == "processor" and args.device != "cpu":
         raise UserError("--clock processor is for CPUs; leave it out.")
     if args.configs and args.rows:
@@ -168,10 +189,11 @@ def chosen_rows(args) -> list[str]:
     return chosen
 
 
-def measure(row: str, sides: dict, args, folder: Path) -> list[list]:
+def measure(row: str, sides: dict, args, folder: Path) -> dict[str, Measured]:
+    """What one process of each side takes."""
     from inference_worker import IMAGES
     from measures import Peak
-    from side_by_side import alternate, medians
+    from side_by_side import alternate
 
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
@@ -187,15 +209,29 @@ def measure(row: str, sides: dict, args, folder: Path) -> list[list]:
     memory = {side: Peak(*w.ask("memory")) for side, w in sides.items()} if image else {}
     # All that is held at one time, while the model is made ready as well.
     whole = {s: max(Peak(*loading[s]).whole, peak.whole) for s, peak in memory.items()}
-    seconds = medians(alternate(asked, args.rounds, say))
+    seconds = alternate(asked, args.rounds, say)
     differ = share_that_differs(sides, folder) if image else {}
+    return {side: Measured(seconds[side], whole.get(side), differ.get(side)) for side in sides}
+
+
+def table_lines(row: str, processes: list[dict[str, Measured]]) -> list[list]:
+    """A row's lines, of medians of all processes."""
+
+    def median(side: str, name: str) -> float | None:
+        found = [getattr(process[side], name) for process in processes]
+        return None if None in found else statistics.median(found)
+
+    # Of each process first: one that is slow in all of its rounds counts once.
+    processes = [
+        {side: one._replace(seconds=statistics.median(one.seconds)) for side, one in found.items()}
+        for found in processes
+    ]
+    base, base_memory = median(BASE, "seconds"), median(BASE, "memory")
     lines = []
-    for side, value in seconds.items():
-        base = seconds[BASE]
-        used = ""
-        if memory:
-            used = f"{whole[side] / 2**20:.0f} MiB ({whole[side] / whole[BASE]:.2f})"
-        share = f"{differ[side]:.4%}" if differ else ""
+    for side in processes[0]:
+        value, whole, differ = (median(side, name) for name in Measured._fields)
+        used = "" if whole is None else f"{whole / 2**20:.0f} MiB ({whole / base_memory:.2f})"
+        share = "" if differ is None else f"{differ:.4%}"
         lines.append([row, side, f"{value:.3f}", f"{base / value:.2f}x", used, share])
     return lines
 
@@ -203,7 +239,7 @@ def measure(row: str, sides: dict, args, folder: Path) -> list[list]:
 def compare(config: Path, args) -> list[list]:
     """The lines of all sides with one config's model.
 
-    Each side has a process of its own for each row: a model that is loaded while the one before it
+    Each side has processes of its own for each row: a model that is loaded while the one before it
     still is there takes its memory too.
     """
     from inference_worker import IMAGES
@@ -216,18 +252,19 @@ def compare(config: Path, args) -> list[list]:
         if runtimes:
             export(runtimes, config, weights, Path(folder))
         lines = []
+        own = config if args.configs else None
         for row in rows:
             sides = args.sides
             if row not in IMAGES:
                 sides = [side for side in sides if side in ("mmseg fp32", "mmseg_gc fp32")]
-            with ExitStack() as stack:
-                workers = {
-                    name: stack.enter_context(
-                        start(name, args, config if args.configs else None, weights)
-                    )
-                    for name in sides
-                }
-                lines += measure(row, workers, args, Path(folder))
+            processes = []
+            for _ in range(args.processes):
+                with ExitStack() as stack:
+                    workers = {
+                        side: stack.enter_context(start(side, args, own, weights)) for side in sides
+                    }
+                    processes.append(measure(row, workers, args, Path(folder)))
+            lines += table_lines(row, processes)
         return lines
 
 

@@ -62,20 +62,23 @@ def _kept_filters(kernels: Kernels, tile: Tile, like: Tensor) -> Tensor | None:
 def _transform(weight: Tensor, scale: Tensor | None, part: range, tile: Tile, out: Tensor) -> None:
     """A part of the filters (K, C, 3, 3), times ``scale`` (K,), into the domain (48, k, C)."""
     channels, dtype = out.shape[2], out.dtype
-    matrices = transforms(*tile)[1].float().expand(len(part), -1, -1)
+    factors = transforms(*tile)[1].to(torch.promote_types(dtype, torch.float32))
+    factors = factors.expand(len(part), -1, -1)
     if scale is not None:
-        matrices = matrices * scale[part.start : part.stop, None, None]
-    upper = matrices.to(dtype)
-    in_two = dtype.itemsize == 2  # numbers, that sum up to what a single one of them would round
-    sums = torch.cat((upper, (matrices - upper).to(dtype)), 2) if in_two else upper
+        factors = factors * scale[part.start : part.stop, None, None]
+    terms = [factors.to(dtype)]
+    if dtype.itemsize == 2:  # which can't hold them, but as the sum of two
+        terms.append((factors - terms[0]).to(dtype))
+    matrices = torch.cat(terms, 2)
 
     def transform(numbers: Sequence[int], _: Tensor) -> None:
         for some in parts(range(numbers[0], numbers[-1] + 1), at_once):
             own = slice(some.start - part.start, some.stop - part.start)
             taps = weight[some.start : some.stop].permute(0, 2, 3, 1).to(dtype)
-            taps = taps.reshape(-1, 1, 9, channels).expand(-1, 1 + in_two, -1, -1)
-            # A product a filter: half of the time of one for all, whose matrix is much wider.
-            torch.bmm(sums[own], taps.flatten(1, 2), out=out[:, own].transpose(0, 1))
+            taps = taps.reshape(-1, 1, 9, channels).expand(-1, len(terms), -1, -1)
+            # A product a filter: half of the time of one for all, whose matrix is much wider. It is
+            # written where it is used: what one core writes and another one reads takes long.
+            torch.bmm(matrices[own], taps.flatten(1, 2), out=out[:, own].transpose(0, 1))
 
-    at_once = cached(dtype) // (sums.shape[2] * channels * dtype.itemsize)
+    at_once = cached(dtype) // (matrices.shape[2] * channels * dtype.itemsize)
     share(transform, part, dtype, out)

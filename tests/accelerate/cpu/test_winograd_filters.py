@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -80,3 +82,29 @@ def test_parts_of_filters_are_as_wide_as_products_like_them() -> None:
         ]
     assert [(first, count) for first, count, _ in found] == [(0, 48), (48, 48), (96, 4)]
     assert [one for *_, bias in found for one in bias] == conv.bias.tolist()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("with_norm", [False, True])
+def test_filters_are_rounded_once(
+    dtype: torch.dtype, with_norm: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """bfloat16 rounds them as it rounds any number, and not the matrix that they come by."""
+    monkeypatch.setattr(winograd_filters._kept, "max_bytes", 0)
+    conv, tile = nn.Conv2d(16, 24, 3, bias=False).to(dtype), winograd_filters.Tile(4, 6)
+    norm, scale = None, torch.ones(24)
+    if with_norm:
+        norm = nn.BatchNorm2d(24).eval().to(torch.promote_types(dtype, torch.float32))
+        norm.weight.data.uniform_(0.5, 2)
+        norm.running_var.uniform_(0.5, 2)
+        scale = norm.weight.detach() / (norm.running_var + norm.eps).sqrt()
+    pool = torch.full((48 * 24 * 16,), math.nan, dtype=dtype)
+    with torch.no_grad():
+        [(_, found, _)] = winograd_filters.in_parts([Kernels(conv, norm)], tile, pool, 24)
+        taps = conv.weight.double().permute(2, 3, 0, 1).reshape(9, -1)
+        expected = (winograd_filters.transforms(*tile)[1] @ taps).view(48, 24, 16)
+        expected = expected * scale.double()[:, None]
+    largest = expected.abs().max()
+    bound = {torch.float32: largest * 1e-6, torch.float64: largest * 1e-14}
+    bound[torch.bfloat16] = expected.abs() * 2**-8 * 1.01 + largest * 1e-5
+    assert ((found.double() - expected).abs() <= bound[dtype]).all()
