@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from mmseg_gc.errors import UserError
+
 BENCHMARKS = Path(__file__).parents[2] / "tools/benchmarks"
 CONFIG = Path(__file__).parents[2] / "configs/gcnet/gcnet_r18-d8_1xb8-20k_camvid-360x480.py"
 
@@ -133,6 +135,17 @@ def test_a_side_labels_with_another_config(tmp_path, tiny_text, monkeypatch):
     assert side.seconds() >= 0.3
     side.clock = inference_worker.CLOCKS["processor"]
     assert side.seconds() < 0.1
+
+
+def test_some_techniques_alone(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from compare_techniques import chosen
+    from techniques_worker import TECHNIQUES
+
+    assert chosen(None) == list(TECHNIQUES)
+    assert [name.split()[0] for name in chosen(["scratch", "tiles are"])] == ["tiles", "scratch"]
+    with pytest.raises(UserError, match="--without tricks: no technique begins so; Winograd"):
+        chosen(["scratch", "tricks"])
 
 
 @pytest.mark.parametrize("words", [[], ["--config", "own.py"]])

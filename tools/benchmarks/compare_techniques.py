@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from mmseg_gc.cli import cli
+from mmseg_gc.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 ALL = ""  # nothing is switched off
@@ -20,9 +21,23 @@ def parse_args():
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--row", choices=IMAGES, default="whole", help="work, and its model")
     parser.add_argument("--config", default="", help="another model than the row's")
+    parser.add_argument(
+        "--without", nargs="+", metavar="TECHNIQUE", help="those alone, by how their names begin"
+    )
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--rounds", type=int, default=5, help="times that each is asked")
     return parser.parse_args()
+
+
+def chosen(beginnings: list[str] | None) -> list[str]:
+    """The techniques whose names begin so; all for None."""
+    from techniques_worker import TECHNIQUES
+
+    names = list(TECHNIQUES)
+    for word in beginnings or ():
+        if not any(name.startswith(word) for name in names):
+            raise UserError(f"--without {word}: no technique begins so; {'; '.join(names)}.")
+    return [name for name in names if beginnings is None or name.startswith(tuple(beginnings))]
 
 
 def start(stack: ExitStack, off: str, args, weights: Path):
@@ -88,14 +103,14 @@ def main() -> None:
     from compare_inference import make_weights
     from inference_worker import IMAGES
     from prettytable import PrettyTable
-    from techniques_worker import TECHNIQUES
 
     from mmseg_gc.config.find import find_config
 
+    techniques = chosen(args.without)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         weights = Path(folder) / "weights.pth"
         make_weights(find_config(args.config or IMAGES[args.row][0]), weights)
-        workers = {off: start(stack, off, args, weights) for off in (ALL, *TECHNIQUES)}
+        workers = {off: start(stack, off, args, weights) for off in (ALL, *techniques)}
         lines = measure(workers, args, Path(folder))
     table = PrettyTable(
         ["without", "lines", "seconds (ratio)", "peak MiB (ratio)", "logits unlike those with all"]

@@ -84,9 +84,6 @@ TECHNIQUES = {
     "folded weights are kept (bf16)": Technique(
         kernels._folded["cpu"], "max_bytes", 0, (kernels.Derived, kernels._state)
     ),
-    "transformed filters are kept (bf16)": Technique(
-        winograd_filters._kept, "max_bytes", 0, (winograd_filters._kept_filters,)
-    ),
     "a small image's channels go in parts": Technique(
         winograd,
         "TILES_PER_CHANNEL",

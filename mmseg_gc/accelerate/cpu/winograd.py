@@ -72,7 +72,7 @@ def convolve(
     tiles, such as 4x6 with 48 multiplications a channel in place of 216; all of it is matrix
     products.
     A dilated convolution is a plain one on each of ``dilation`` squared sub-grids. Filters are
-    transformed once, or where there is no room for that, some at a time at each call.
+    transformed some at a time at each call.
     ``overwrite`` writes the result over ``residual``.
     """
     images = x.permute(0, 2, 3, 1)  # (N, H, W, C)
@@ -144,8 +144,7 @@ class _Images:
         # or a row of outputs.
         width = len(self._widths(channels)[0])
         piece = max(cached(out.dtype) // size, places * self.tiles * width)
-        widest = max(one.count for one in kernels)  # of kept filters all are used at once
-        each = max(3 * piece, self.tile.outputs * self.tiles * widest)
+        each = max(3 * piece, self.tile.outputs * self.tiles * at_once)
         threads = HALVES if out.dtype is torch.float32 else 1
         for held in parts(rows, INPUT_BYTES // (places * self.tiles * channels * size)):
             count = len(held) * self.tiles
@@ -155,9 +154,7 @@ class _Images:
                 domain = self._transformed(held, domain, room)  # (48, tiles, C)
                 for first, some, bias in in_parts(kernels, self.tile, filters, at_once):
                     k = some.shape[1]
-                    needed = places * count * k
-                    found = products if len(products) >= needed else out.new_empty(needed)
-                    found = found[:needed].view(places, count, k)
+                    found = products[: places * count * k].view(places, count, k)
                     _multiply(domain, some, found)
                     if bias is not None:
                         found[self.tile.ones].add_(bias.to(out))

@@ -1,4 +1,4 @@
-"""Winograd's filters, transformed: some at a time at each call, or kept where there is room."""
+"""Winograd's filters, transformed some at a time at each call."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -7,15 +7,10 @@ import torch
 from torch import Tensor
 
 from mmseg_gc.accelerate.cpu.winograd_transforms import Tile, cached, transforms
-from mmseg_gc.accelerate.kernels import Derived, Kernels
+from mmseg_gc.accelerate.kernels import Kernels
 from mmseg_gc.inference.parallel import parts, share
 
-# Transformed filters in sixteen bits are kept from call to call, as many as fit: those of an R50
-# take 373 MiB. In float32 they take twice as much, and at each call half of the share of the time.
-KEPT_BYTES = 64 << 20
 ALIGNED = 16  # numbers, of which products are made fastest
-
-_kept = Derived(KEPT_BYTES)
 
 
 def in_parts(
@@ -23,40 +18,19 @@ def in_parts(
 ) -> Iterator[tuple[int, Tensor, Tensor | None]]:
     """Number of the first one, transformed filters (48, k, C), and biases (k,), of one part a time.
 
-    Parts lie in ``pool`` one after the other, but for those that can be kept.
+    Parts lie in ``pool`` one after the other.
     """
     first = 0
     for one in kernels:
         channels = one.weight.shape[1]
         scale, bias = one.scale_and_bias()
-        kept = _kept_filters(one, tile, pool)
-        if kept is not None:
-            yield first, kept, bias
-        else:
-            for part in parts(range(one.count), at_once, ALIGNED):
-                shape = (tile.places, len(part), channels)
-                filters = pool[: math.prod(shape)].view(shape)
-                _transform(one.weight, scale, part, tile, filters)
-                of_part = None if bias is None else bias[part.start : part.stop]
-                yield first + part.start, filters, of_part
+        for part in parts(range(one.count), at_once, ALIGNED):
+            shape = (tile.places, len(part), channels)
+            filters = pool[: math.prod(shape)].view(shape)
+            _transform(one.weight, scale, part, tile, filters)
+            of_part = None if bias is None else bias[part.start : part.stop]
+            yield first + part.start, filters, of_part
         first += one.count
-
-
-def _kept_filters(kernels: Kernels, tile: Tile, like: Tensor) -> Tensor | None:
-    """All of them transformed, (48, K, C); None if there is no room."""
-    channels = kernels.weight.shape[1]
-    if like.element_size() > 2:
-        return None
-
-    def make() -> tuple[Tensor]:
-        filters = like.new_empty(tile.places, kernels.count, channels)
-        scale, _ = kernels.scale_and_bias()
-        _transform(kernels.weight, scale, range(kernels.count), tile, filters)
-        return (filters,)
-
-    num_bytes = tile.places * kernels.count * channels * like.element_size()
-    found = _kept.get([kernels], num_bytes, make)
-    return None if found is None else found[0]
 
 
 def _transform(weight: Tensor, scale: Tensor | None, part: range, tile: Tile, out: Tensor) -> None:

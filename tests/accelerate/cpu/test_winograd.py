@@ -8,11 +8,6 @@ from mmseg_gc.accelerate.cpu.winograd_transforms import TILES
 from mmseg_gc.accelerate.kernels import Kernels
 
 
-@pytest.fixture(autouse=True)
-def nothing_kept() -> None:
-    winograd_filters._kept.clear()
-
-
 def by_winograd(conv: nn.Conv2d, x: torch.Tensor, **options: object) -> torch.Tensor:
     with torch.no_grad():
         return convolve(x, [Kernels(conv)], dilation=conv.dilation[0], relu=False, **options)
