@@ -1,6 +1,5 @@
 """A convolution's weights as they stand in the model, and what the batch norm behind it does."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from threading import Lock
@@ -76,59 +75,41 @@ class Kernels:
 
 
 class Derived:
-    """Tensors that follow from kernels, kept until those change, within a budget of bytes.
+    """Tensors that follow from kernels, kept until those change.
 
-    Kernels change with their tensors, or with the numbers in these. Of numbers written through
-    ``tensor.data`` torch keeps no count; on a CPU a look at the first of them tells. What is kept
-    is never part of a module: copied, saved and moved are the weights alone.
+    Kernels change with their tensors, or with the numbers in these; of numbers written through
+    ``tensor.data`` torch keeps no count. What is kept is never part of a module: copied, saved and
+    moved are the weights alone.
     """
 
-    def __init__(self, max_bytes: float = math.inf) -> None:
-        self.max_bytes = max_bytes
+    def __init__(self) -> None:
         self._of_conv: WeakKeyDictionary[nn.Module, dict] = WeakKeyDictionary()
         self._lock = Lock()  # views of an image may go through a model in two threads
 
-    def get(self, kernels: list[Kernels], num_bytes: int, make: Callable[[], Made]) -> Made | None:
-        """What ``make`` makes, which takes ``num_bytes``; None if there is no room to keep it."""
+    def get(self, kernels: list[Kernels], make: Callable[[], Made]) -> Made:
+        """What ``make`` makes."""
         key = tuple((id(one.conv), one.first, one.last, one.with_bias) for one in kernels)
         state = [_state(tensor) for one in kernels for tensor in one.sources()]
         with self._lock:
             of_conv = self._of_conv.setdefault(kernels[0].conv, {})
             if key in of_conv and of_conv[key][0] == state:
-                return of_conv[key][2]
-            of_conv.pop(key, None)
-            if self._kept_bytes() + num_bytes > self.max_bytes:
-                return None
+                return of_conv[key][1]
         made = make()
         with self._lock:
-            of_conv[key] = (state, num_bytes, made)
+            of_conv[key] = (state, made)
         return made
 
-    def clear(self) -> None:
-        """Let go of everything."""
-        with self._lock:
-            self._of_conv.clear()
 
-    def _kept_bytes(self) -> int:
-        return sum(kept[1] for of_conv in self._of_conv.values() for kept in of_conv.values())
-
-
-# A GPU keeps all: launching the work of folding takes longer than doing it. A CPU keeps what the
-# 1x1 convolutions of an R50 take in sixteen bits; in float32, where arithmetic takes twice as long
-# and memory is short, nothing.
-_folded = {"cuda": Derived(), "cpu": Derived(32 << 20)}
+# Launching the work of folding takes a GPU longer than doing it. A CPU keeps nothing: in sixteen bits
+# it gained less than a twentieth by that.
+_on_gpus = Derived()
 
 
 def folded(kernels: list[Kernels]) -> tuple[Tensor, Tensor | None]:
-    """Weights and biases of several convolutions of one input; kept where there is room."""
-    weight = kernels[0].conv.weight
-    kept = _folded.get(weight.device.type)
-    wide = weight.device.type == "cpu" and weight.element_size() > 2
-    if kept is None or wide or torch.compiler.is_compiling():
+    """Weights and biases of several convolutions of one input; kept on a GPU."""
+    if kernels[0].conv.weight.device.type != "cuda" or torch.compiler.is_compiling():
         return _side_by_side(kernels)
-    num_bytes = sum(one.weight.numel() for one in kernels) * weight.element_size()
-    found = kept.get(kernels, num_bytes, lambda: _side_by_side(kernels))
-    return _side_by_side(kernels) if found is None else found
+    return _on_gpus.get(kernels, lambda: _side_by_side(kernels))
 
 
 def _side_by_side(kernels: list[Kernels]) -> tuple[Tensor, Tensor | None]:
@@ -149,8 +130,7 @@ def _state(tensor: Tensor) -> tuple:
         address = tensor.data_ptr()
     except RuntimeError:  # a tensor without numbers, such as a tracer's
         address = None
-    first = tensor[0].sum().item() if tensor.device.type == "cpu" else None
-    return id(tensor), address, version, tensor.dtype, tensor.device, first
+    return id(tensor), address, version, tensor.dtype, tensor.device
 
 
 def _upcast(numbers: Tensor) -> Tensor:

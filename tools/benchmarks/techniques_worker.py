@@ -81,9 +81,6 @@ TECHNIQUES = {
     "blocks write over their shortcut": Technique(
         modules, "conv_norm_act", _not_over_the_shortcut, (modules.FastResLayer, modules._is_new)
     ),
-    "folded weights are kept (bf16)": Technique(
-        kernels._folded["cpu"], "max_bytes", 0, (kernels.Derived, kernels._state)
-    ),
     "a small image's channels go in parts": Technique(
         winograd,
         "TILES_PER_CHANNEL",
