@@ -100,7 +100,7 @@ class Derived:
         return made
 
 
-# Launching the work of folding takes a GPU longer than doing it. A CPU keeps nothing: in sixteen bits
+# Launching the work of folding takes a GPU longer than doing it. A CPU keeps nothing: in bfloat16
 # it gained less than a twentieth by that.
 _on_gpus = Derived()
 
