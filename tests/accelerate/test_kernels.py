@@ -98,3 +98,19 @@ def test_a_cpu_keeps_nothing(dtype: torch.dtype) -> None:
     before = folded([Kernels(conv, norm)])[0]
     conv.weight.data.mul_(2)
     torch.testing.assert_close(folded([Kernels(conv, norm)])[0], 2 * before)
+
+
+class OnAGpu(nn.Parameter):
+    """Numbers on a CPU that say that they are on a GPU."""
+
+    device = torch.device("cuda", 0)
+
+
+def test_a_gpu_keeps_them_until_they_change() -> None:
+    conv, norm = pair()
+    conv.weight = OnAGpu(conv.weight.detach())
+    first = folded([Kernels(conv, norm)])[0]
+    assert folded([Kernels(conv, norm)])[0] is first
+    with torch.no_grad():
+        conv.weight.mul_(2)
+    assert torch.equal(folded([Kernels(conv, norm)])[0], 2 * first)
