@@ -148,7 +148,7 @@ def test_some_techniques_alone(monkeypatch):
         chosen(["scratch", "tricks"])
 
 
-@pytest.mark.parametrize("words", [[], ["--config", "own.py"]])
+@pytest.mark.parametrize("words", [[], ["--config", "own.py"], ["--without", "scratch"]])
 def test_techniques_are_measured_on_weights_of_the_model(words, tmp_path, tiny_text, monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     import compare_inference
@@ -166,8 +166,13 @@ def test_techniques_are_measured_on_weights_of_the_model(words, tmp_path, tiny_t
     assert not stopped.value.code
     [(config, weights)] = made
     row = "gcnet_r50-d8_4xb2-40k_cityscapes-512x1024.py"
-    assert Path(config).name == ("own.py" if words else row)
-    assert {args[2] for args in started} == {weights} and len(started) > 10
+    assert Path(config).name == ("own.py" if "own.py" in words else row)
+    assert {args[2] for args in started} == {weights}
+    names = [args[0] for args in started]
+    if "scratch" in words:
+        assert names == ["", "scratch is used again"]
+    else:
+        assert len(names) > 10
 
 
 def test_kill_resume_trains_on_no_gpu_unless_told(monkeypatch, tmp_path):
