@@ -138,6 +138,8 @@ def is_nonsense(fault: Mutation) -> bool:
         return False
     if isinstance(value, float) and not math.isfinite(value):
         return True
+    if key == "dropout_ratio" and value == -1:
+        return False  # mmsegmentation's word for none
     if isinstance(value, int | float):
         in_list = isinstance(fault.path[-1], int)
         return (key in NEVER_NEGATIVE and value < 0) or (
