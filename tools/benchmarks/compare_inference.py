@@ -53,7 +53,7 @@ def parse_args():
         type=int,
         default=3,
         help="of each side for each row, one after the other: seconds and memory are their "
-        "medians, since a process keeps what it came upon, such as where its memory lies",
+        "medians, since the peak and the state of the machine differ from one to the next",
     )
     parser.add_argument(
         "--clock",
