@@ -165,15 +165,17 @@ def test_memory_goes_back_where_maps_become_wide_and_after_them(monkeypatch) -> 
     """Once after the block that widens, whose input is free then, and once after the stage."""
     given_back = []
     monkeypatch.setattr(modules, "WIDE", 32)
+    monkeypatch.setattr(modules, "LARGE", 4 * 32 * 4 * 4)
     monkeypatch.setattr(modules, "give_back_memory", lambda: given_back.append(0))
-    for planes, times in ((4, 0), (8, 2)):  # 16 channels and 32
+    # 16 channels and 32, and these on a map too small to make the most of a run.
+    for planes, side, times in ((4, 8, 0), (8, 3, 0), (8, 4, 2)):
         stage = nn.Sequential(trained(ResLayer(Bottleneck, 8, planes, 3)))
         replace(stage, FAST)
         given_back.clear()
         with torch.no_grad():
-            stage(torch.zeros(1, 8, 4, 4))
+            stage(torch.zeros(1, 8, side, side))
         assert len(given_back) == times
-    modules._make_room(torch.zeros(1, 32, 1, 1, dtype=torch.bfloat16))  # takes half as much
+    modules._make_room(torch.zeros(2, 32, 4, 4, dtype=torch.bfloat16))  # takes half as much
     assert len(given_back) == 2
 
 

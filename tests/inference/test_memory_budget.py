@@ -49,6 +49,16 @@ def test_a_processor_takes_several_small_images_together(gcnet_cfg: Callable[...
     assert images_at_once(model, (9999, 9999), CPU) == 1
 
 
+def test_a_processor_takes_two_larger_images_together(gcnet_cfg: Callable[..., dict]) -> None:
+    """An image of ms+flip and its mirror image, but no two windows of 769x769 (361 MiB)."""
+    model = MODELS.build(gcnet_cfg())
+    model.decode_head.in_channels, model.decode_head.channels = 2048, 512
+    assert [images_at_once(model, (632, width), CPU) for width in (840, 880)] == [2, 1]
+    assert images_at_once(model, (769, 769), CPU) == 1
+    model.compute_dtype = torch.bfloat16  # maps of half the bytes
+    assert images_at_once(model, (769, 769), CPU) == 2
+
+
 def test_a_budget_changes_no_label(gcnet_cfg: Callable[..., dict]) -> None:
     model = MODELS.build(gcnet_cfg(test_cfg=SLIDE)).eval()
     torch.nn.init.normal_(model.decode_head.conv_seg.weight)
