@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mmseg_gc.accelerate.cpu import operators
-from mmseg_gc.accelerate.cpu.winograd_filters import ALIGNED, in_parts
+from mmseg_gc.accelerate.cpu.winograd_filters import ALIGNED, filters_size, in_parts
 from mmseg_gc.accelerate.cpu.winograd_transforms import Tile, best_tile, cached, transforms
 from mmseg_gc.accelerate.kernels import Kernels
 from mmseg_gc.inference.parallel import HALVES, parts, share
@@ -148,7 +148,8 @@ class _Images:
         threads = HALVES if out.dtype is torch.float32 else 1
         for held in parts(rows, INPUT_BYTES // (places * self.tiles * channels * size)):
             count = len(held) * self.tiles
-            shares = [places * count * channels, places * channels * at_once, threads * each]
+            of_filters = filters_size(self.tile, at_once, channels, out.dtype)
+            shares = [places * count * channels, of_filters, threads * each]
             with scratch(sum(shares) + places * count * at_once, out) as pool:
                 domain, filters, room, products = pool.split([*shares, places * count * at_once])
                 domain = self._transformed(held, domain, room)  # (48, tiles, C)

@@ -27,7 +27,7 @@ def test_filters_are_transformed_once_for_several_images(monkeypatch: pytest.Mon
 def test_parts_of_filters_are_as_wide_as_products_like_them() -> None:
     """100 filters, 48 at once: 48, 48 and 4 rather than 34, 34 and 32."""
     conv, tile = nn.Conv2d(4, 100, 3), winograd_filters.Tile(4, 6)
-    pool = torch.empty(48 * 48 * 4)
+    pool = torch.empty(winograd_filters.filters_size(tile, 48, 4, torch.float32))
     with torch.no_grad():
         found = [
             (first, filters.shape[1], bias.tolist())
@@ -48,7 +48,7 @@ def test_filters_are_rounded_once(dtype: torch.dtype, with_norm: bool) -> None:
         norm.weight.data.uniform_(0.5, 2)
         norm.running_var.uniform_(0.5, 2)
         scale = norm.weight.detach() / (norm.running_var + norm.eps).sqrt()
-    pool = torch.full((48 * 24 * 16,), math.nan, dtype=dtype)
+    pool = torch.full((winograd_filters.filters_size(tile, 24, 16, dtype),), math.nan, dtype=dtype)
     with torch.no_grad():
         [(_, found, _)] = winograd_filters.in_parts([Kernels(conv, norm)], tile, pool, 24)
         taps = conv.weight.double().permute(2, 3, 0, 1).reshape(9, -1)
@@ -58,3 +58,16 @@ def test_filters_are_rounded_once(dtype: torch.dtype, with_norm: bool) -> None:
     bound = {torch.float32: largest * 1e-6, torch.float64: largest * 1e-14}
     bound[torch.bfloat16] = expected.abs() * 2**-8 * 1.01 + largest * 1e-5
     assert ((found.double() - expected).abs() <= bound[dtype]).all()
+
+
+def test_places_lie_no_power_of_two_apart() -> None:
+    """256 x 256 numbers in float32 would; oneDNN's products in bfloat16 take no gaps."""
+    tile = winograd_filters.Tile(4, 6)
+    for dtype, gap in ((torch.float32, winograd_filters.GAP), (torch.bfloat16, 0)):
+        conv = nn.Conv2d(16, 32, 3).to(dtype)
+        pool = torch.empty(winograd_filters.filters_size(tile, 32, 16, dtype), dtype=dtype)
+        with torch.no_grad():
+            [(_, found, _)] = winograd_filters.in_parts([Kernels(conv)], tile, pool, 32)
+        assert found.stride() == (32 * 16 + gap, 16, 1)
+        assert pool.numel() == 48 * found.stride(0)
+    assert winograd_filters.GAP % 16 == 0  # whole lines of a cache
