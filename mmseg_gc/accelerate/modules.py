@@ -1,6 +1,7 @@
 """The known modules, computed faster: of the same parts, and the same function of their input."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,14 +22,22 @@ from mmseg_gc.accelerate.cpu import attention
 from mmseg_gc.accelerate.cpu.memory import give_back_memory
 from mmseg_gc.accelerate.kernels import BATCH_NORMS, Kernels
 from mmseg_gc.models.backbones.res_blocks import BasicBlock, Bottleneck
+from mmseg_gc.models.backbones.resnet import ResNet, ResNetV1c, ResNetV1d
+from mmseg_gc.models.backbones.resnext import ResNeXt
 from mmseg_gc.models.decode_heads.da_head import PositionAttention
 from mmseg_gc.models.decode_heads.fcn_head import FCNHead
 from mmseg_gc.models.decode_heads.gc_head import GCHead
-from mmseg_gc.models.layers import DisentangledNonLocal2d, NonLocal2d, ResLayer, attend
+from mmseg_gc.models.layers import (
+    ContextBlock,
+    DisentangledNonLocal2d,
+    NonLocal2d,
+    ResLayer,
+    attend,
+)
 
 # Channels, and bytes, of the maps that most memory is held for.
-WIDE = 1024
-LARGE = 32 << 20
+WIDE = 2048
+LARGE = 48 << 20
 
 
 class FastSequential(nn.Sequential):
@@ -93,6 +102,8 @@ class FastBottleneck(Bottleneck):
         out = conv_norm_act(out, self.conv2, self.norm2, self.act2)
         out = self._plugged(out, "after_conv2")
         # Only now, when what was before is gone: the shortcut is the largest of all.
+        if self.downsample is not None:
+            _make_room(out, self.conv3.out_channels)
         shortcut = x if self.downsample is None else self.downsample(x)
         if not self._plugin_names["after_conv3"]:
             overwrite = _is_new(self.downsample) or owns_input
@@ -110,26 +121,84 @@ class FastResLayer(ResLayer):
     """A stage whose blocks write over what the block before made, which nobody else sees."""
 
     def forward(self, x: Tensor) -> Tensor:
+        for step in self.steps():
+            x = step(x)
+        return x
+
+    def steps(self) -> Iterator[Callable[[Tensor], Tensor]]:
+        """What a map goes through, one after the other."""
         is_between = False
         for block in self:
             is_known = type(block) in (FastBasicBlock, FastBottleneck) and unhooked(block)
-            width = x.shape[1]
-            x = block(x, owns_input=is_between) if is_known else block(x)
+            yield partial(block, owns_input=True) if is_known and is_between else block
             is_between = is_known
-            if x.shape[1] > width:
-                _make_room(x)
-        _make_room(x)
+        yield _with_room
+
+
+class _StepByStep(ResNet):
+    """A backbone that lets go of a stage's input when the first block has read it.
+
+    Who calls a stage holds its input until the call returns.
+    """
+
+    def stage_maps(self, x: Tensor) -> Iterator[Tensor]:
+        _make_room(x, self.feat_dim, pixels=64)
+        x = self.stem_map(x)
+        for name in self.res_layers:
+            layer = getattr(self, name)
+            by_steps = type(layer) is FastResLayer and unhooked(layer)
+            for step in layer.steps() if by_steps else [layer]:
+                x = step(x)
+            yield x
+
+
+class FastResNet(_StepByStep, ResNet):
+    """`ResNet` step by step."""
+
+
+class FastResNetV1c(_StepByStep, ResNetV1c):
+    """`ResNetV1c` step by step."""
+
+
+class FastResNetV1d(_StepByStep, ResNetV1d):
+    """`ResNetV1d` step by step."""
+
+
+class FastResNeXt(_StepByStep, ResNeXt):
+    """`ResNeXt` step by step."""
+
+
+class FastContextBlock(ContextBlock):
+    """`ContextBlock` that may write its context onto its input."""
+
+    def forward(self, x: Tensor, owns_input: bool = False) -> Tensor:
+        """``owns_input``: nobody else reads ``x``, which may be written over."""
+        if not owns_input:
+            return super().forward(x)
+        context = self.spatial_pool(x)  # (N, C, 1, 1)
+        if self.channel_mul_conv is not None:
+            x.mul_(self.channel_mul_conv(context).sigmoid())
+        if self.channel_add_conv is not None:
+            x.add_(self.channel_add_conv(context))
         return x
 
 
-def _make_room(x: Tensor) -> None:
-    """Give back what lies between narrower maps than ``x``, which has no room for what comes.
+def _with_room(x: Tensor) -> Tensor:
+    _make_room(x, x.shape[1])
+    return x
 
-    Memory that is given back has to be cleared once more: after every block that would take a
-    tenth of the time, and of the small views of ms+flip three hundredths.
+
+def _make_room(x: Tensor, channels: int, pixels: int = 1) -> None:
+    """Give back what lies free where ``channels`` maps of ``x``'s size are the widest to come.
+
+    Theirs may be a fraction, one in ``pixels``, of its size. Memory that is given back has to be
+    cleared once more: before every block that would take a tenth of the time, and of the small
+    views of ms+flip three hundredths.
     """
-    most = x.shape[1] >= WIDE and x.nbytes >= LARGE and x.element_size() > 2
-    if most and x.device.type == "cpu" and not torch.compiler.is_compiling():
+    is_traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    if is_traced or x.device.type != "cpu" or channels < WIDE:
+        return
+    if x.nbytes // x.shape[1] * channels // pixels >= LARGE:
         give_back_memory()
 
 
@@ -151,7 +220,8 @@ class _ReadsInputOnce(FCNHead):
         on_features = Kernels(last.conv, last.norm, first=width, with_bias=False)
         feats, seen = convolve(x, on_input, relu=False).split(self.channels, dim=1)
         feats = self._after_first(feats.relu_())
-        return self.cls_seg(convolve(feats, [on_features], relu=True, residual=seen))
+        feats = convolve(feats, [on_features], relu=True, residual=seen, overwrite=True)
+        return self.cls_seg(feats)
 
     @property
     def _first_and_last(self) -> tuple[Any, Any]:
@@ -188,7 +258,9 @@ class FastGCHead(_ReadsInputOnce, GCHead):
     """`GCHead` that reads its input once."""
 
     def _after_first(self, feats: Tensor) -> Tensor:
-        return self.convs[1](self.gc_block(feats))
+        block = self.gc_block
+        is_known = type(block) is FastContextBlock and unhooked(block)
+        return self.convs[1](block(feats, owns_input=True) if is_known else block(feats))
 
 
 class _AttendsInBlocks:
@@ -255,6 +327,11 @@ FAST = {
     BasicBlock: FastBasicBlock,
     Bottleneck: FastBottleneck,
     ResLayer: FastResLayer,
+    ResNet: FastResNet,
+    ResNetV1c: FastResNetV1c,
+    ResNetV1d: FastResNetV1d,
+    ResNeXt: FastResNeXt,
+    ContextBlock: FastContextBlock,
     FCNHead: FastFCNHead,
     GCHead: FastGCHead,
     NonLocal2d: FastNonLocal2d,

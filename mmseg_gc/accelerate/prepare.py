@@ -179,6 +179,7 @@ def _fall_back(
         return
     for one in replaced:
         one.undo()
+    _take_any_dtype(model)  # the plain backbone too
     name = comparison.first_that_differs(model, image, replaced, dtype)
     print_log(
         f"accelerate=auto is of no use here: made fast, {name} {why}. The model runs as it is.",
@@ -190,8 +191,7 @@ def _fall_back(
 
 def _cast(model: BaseModel, dtype: torch.dtype) -> None:
     """Let the network and auxiliary heads of ``model`` compute in ``dtype``, layer by layer."""
-    if "backbone" in dict(model.named_children()):
-        model.backbone.register_forward_pre_hook(_as_weights)
+    _take_any_dtype(model)
     parts = [*_network(model).values(), getattr(model, "auxiliary_head", None)]
     for part in parts:
         if part is None or dtype is torch.float32:
@@ -200,6 +200,12 @@ def _cast(model: BaseModel, dtype: torch.dtype) -> None:
         for module in part.modules():
             if not isinstance(module, (*CLASSIFIERS.values(), *BATCH_NORMS)):
                 _cast_one(module, dtype)
+
+
+def _take_any_dtype(model: nn.Module) -> None:
+    backbone = dict(model.named_children()).get("backbone")
+    if backbone is not None and _as_weights not in backbone._forward_pre_hooks.values():
+        backbone.register_forward_pre_hook(_as_weights)
 
 
 def _classify_exactly(head: Any) -> None:

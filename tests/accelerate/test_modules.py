@@ -1,4 +1,6 @@
 import copy
+import weakref
+from typing import Any
 
 import pytest
 import torch
@@ -16,10 +18,10 @@ from mmseg_gc.accelerate.modules import (
     FastGCHead,
 )
 from mmseg_gc.accelerate.replacement import replace
-from mmseg_gc.models import FCNHead, GCHead, ResNet
+from mmseg_gc.models import EncoderDecoder, FCNHead, GCHead, ResNet, ResNetV1c, ResNetV1d, ResNeXt
 from mmseg_gc.models.backbones.res_blocks import BasicBlock, Bottleneck
 from mmseg_gc.models.decode_heads.da_head import PositionAttention
-from mmseg_gc.models.layers import DisentangledNonLocal2d, NonLocal2d, ResLayer
+from mmseg_gc.models.layers import ContextBlock, DisentangledNonLocal2d, NonLocal2d, ResLayer
 
 BLOCKS = (FastBasicBlock, FastBottleneck)
 PLUGIN = dict(
@@ -161,8 +163,8 @@ def test_conv_module_keeps_its_switches() -> None:
     torch.testing.assert_close(fast(mirrored)(x), mirrored(x))
 
 
-def test_memory_goes_back_where_maps_become_wide_and_after_them(monkeypatch) -> None:
-    """Once after the block that widens, whose input is free then, and once after the stage."""
+def test_memory_goes_back_before_the_widest_maps_and_after_them(monkeypatch) -> None:
+    """Once before the shortcut that widens, once after the stage, and once before the stem."""
     given_back = []
     monkeypatch.setattr(modules, "WIDE", 32)
     monkeypatch.setattr(modules, "LARGE", 4 * 32 * 4 * 4)
@@ -175,8 +177,90 @@ def test_memory_goes_back_where_maps_become_wide_and_after_them(monkeypatch) -> 
         with torch.no_grad():
             stage(torch.zeros(1, 8, side, side))
         assert len(given_back) == times
-    modules._make_room(torch.zeros(2, 32, 4, 4, dtype=torch.bfloat16))  # takes half as much
+    modules._make_room(torch.zeros(1, 8, 4, 4, dtype=torch.bfloat16), 32)  # takes half as much
     assert len(given_back) == 2
+
+    backbone = fast(trained(ResNet(depth=50, base_channels=1, strides=(1, 2, 1, 1))))
+    assert backbone.feat_dim == 32
+    for width, times in ((31, 0), (32, 1)):  # 32 channels of 4x4 pixels are the least
+        given_back.clear()
+        with torch.no_grad():
+            next(backbone.stage_maps(torch.zeros(1, 3, 32, width)))
+        assert len(given_back) == times
+
+
+@pytest.mark.parametrize("kind", [ResNet, ResNetV1c, ResNetV1d, ResNeXt])
+def test_a_stage_lets_go_of_its_input(kind: type[ResNet], monkeypatch) -> None:
+    """When its first block has read it, and the head doesn't: it is as large as the stage's own."""
+    held, seen = [], []
+    forward = FastBottleneck.forward
+
+    def noted(block: nn.Module, x: torch.Tensor, owns_input: bool = False) -> torch.Tensor:
+        if owns_input:  # a later block
+            held.append(seen[-1]() is not None)
+        else:
+            seen.append(weakref.ref(x))
+        return forward(block, x, owns_input)
+
+    monkeypatch.setattr(FastBottleneck, "forward", noted)
+    plain = trained(kind(depth=50, base_channels=8, stem_channels=8))
+    model, x = nn.Module(), torch.randn(1, 3, 64, 64)
+    model.backbone, model.decode_head = fast(plain), nn.Module()
+    model.stages_read = (1, 3)
+    model._decode_heads = list
+    with torch.no_grad():
+        maps = EncoderDecoder._head_features(model, x)
+        expected = plain(x)
+    # The second stage's map is the third one's input.
+    assert held == [False] * 2 + [False] * 3 + [True] * 5 + [False] * 2
+    for number, found in enumerate(maps):
+        assert (found is None) == (number not in model.stages_read)
+        if found is not None:
+            torch.testing.assert_close(found, expected[number], rtol=1e-4, atol=1e-4)
+
+
+def test_a_stage_with_a_hook_is_called() -> None:
+    backbone = fast(trained(ResNet(depth=50, base_channels=4)))
+    seen = []
+    backbone.layer3.register_forward_hook(lambda layer, args, out: seen.append(out.shape))
+    with torch.no_grad():
+        maps = backbone(torch.randn(1, 3, 32, 32))
+    assert seen == [maps[2].shape]
+
+
+@pytest.mark.parametrize("fusion_types", [("channel_add",), ("channel_mul", "channel_add")])
+def test_context_is_written_over_what_nobody_else_reads(fusion_types: tuple[str, ...]) -> None:
+    plain = ContextBlock(8, 1 / 4, fusion_types=fusion_types).requires_grad_(False)
+    for parameter in plain.parameters():
+        parameter.normal_()
+    quick, x = fast(plain), torch.randn(2, 8, 5, 6)
+    kept, expected = x.clone(), plain(x)
+    torch.testing.assert_close(quick(x), expected)
+    assert torch.equal(x, kept)
+    over = quick(x, owns_input=True)
+    torch.testing.assert_close(over, expected)
+    assert over.data_ptr() == x.data_ptr() and torch.equal(over, x)
+
+
+def test_a_head_writes_over_what_it_alone_has_seen(monkeypatch) -> None:
+    """The context onto the first convolution's output, the last convolution onto its other half."""
+    head = fast(trained(GCHead(in_channels=8, channels=4, num_classes=3)))
+    done = []
+
+    def note(owner: object, name: str, option: str) -> None:
+        function = getattr(owner, name)
+
+        def noted(*args: Any, **options: Any) -> torch.Tensor:
+            done.append((name, options.get(option, False)))
+            return function(*args, **options)
+
+        monkeypatch.setattr(owner, name, noted)
+
+    note(modules, "convolve", "overwrite")
+    note(modules.FastContextBlock, "forward", "owns_input")
+    with torch.no_grad():
+        head([torch.randn(1, 8, 6, 6)])
+    assert done == [("convolve", False), ("forward", True), ("convolve", True)]
 
 
 @pytest.mark.parametrize("keys", [1, 10**6])

@@ -22,9 +22,11 @@ FILTERS = 100  # tiles that take as long as a filter's transform, and its way to
 CALL = 95_000_000
 DIRECT = 0.89 * 9  # a pixel and a channel of a direct convolution
 
-INPUT_BYTES = 100 << 20  # of transformed input, that are held at once
-FILTER_NUMBERS = 14 << 20  # of transformed filters: 128 of 2048 channels
-MAX_FILTERS = 256  # and so many at most
+# Held at once of transformed input, or where that is of some channels only, and of filters.
+INPUT_BYTES = 100 << 20
+PART_BYTES = 50 << 20
+FILTER_BYTES = 56 << 20  # 128 of 2048 channels in float32
+MAX_FILTERS = {4: 256, 2: 512}  # and so many at most, by the bytes of a number
 TILES_PER_CHANNEL = 2  # that are written as fast as a channel of a filter is transformed
 MANY = 60 << 10  # numbers of input from which on single products beat a batch, in float32
 MIN_WIDTH = 64  # channels that are gathered at once: what lies side by side is copied fast
@@ -102,7 +104,7 @@ def _channels_at_once(images: Tensor, tile: Tile, dilation: int) -> list[range]:
     tiles = count * down * across * dilation**2
     of_channel = tile.places * tiles * images.element_size()
     again = -(-channels * of_channel // INPUT_BYTES) - 1  # that all filters are transformed
-    most = max(INPUT_BYTES // of_channel // ALIGNED, 1) * ALIGNED
+    most = max(PART_BYTES // of_channel // ALIGNED, 1) * ALIGNED
     by_channels = parts(range(channels), most, ALIGNED)
     row = channels * of_channel // (count * down)  # which is the least that is held at once
     if row > INPUT_BYTES or (TILES_PER_CHANNEL * tiles * (len(by_channels) - 1) < channels * again):
@@ -138,8 +140,8 @@ class _Images:
         channels, out, places = self.images.shape[3], self.out, self.tile.places
         size = out.element_size()
         rows = range(len(self.images) * self.rows)
-        at_once = FILTER_NUMBERS // (places * channels) // ALIGNED * ALIGNED
-        at_once = min(max(at_once, ALIGNED), MAX_FILTERS)
+        at_once = FILTER_BYTES // (places * channels * size) // ALIGNED * ALIGNED
+        at_once = min(max(at_once, ALIGNED), MAX_FILTERS.get(size, MAX_FILTERS[4]))
         # A piece before and after its transform, and its pixels with their rim, for each thread;
         # or a row of outputs.
         width = len(self._widths(channels)[0])

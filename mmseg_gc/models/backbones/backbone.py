@@ -1,6 +1,6 @@
 """What every backbone shares: reading weights strictly, stages, and what keeps from learning."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from mmengine.model import BaseModule
 from mmengine.model.weight_init import update_init_info
@@ -51,6 +51,18 @@ class Backbone(BaseModule):
     def stage_maps(self, x: Tensor) -> Iterator[Tensor]:
         """The feature maps of all stages, of which none is held on to here."""
         raise NotImplementedError
+
+    def maps_read(self, x: Tensor, read: Collection[int]) -> tuple[Tensor | None, ...]:
+        """What `forward` gives, but None for the stages that nobody has ``read``."""
+        maps = self.stage_maps(x)
+        found: dict[int, Tensor | None] = {}
+        for stage in range(max(self.out_indices) + 1):
+            if stage in read:
+                found[stage] = next(maps)
+            else:  # no name holds on to it while the next one is made
+                next(maps)
+                found[stage] = None
+        return tuple(x for stage, x in found.items() if stage in self.out_indices)
 
     def _stages(self) -> list[nn.Module]:
         """What ``frozen_stages`` counts: stage 0 is the stem."""

@@ -188,11 +188,15 @@ class ResNet(Backbone):
 
     def stage_maps(self, x: Tensor) -> Iterator[Tensor]:
         """The feature maps of all stages, of which none is held on to here."""
-        x = self.stem(x) if self.deep_stem else self.relu(self.norm1(self.conv1(x)))
-        x = self.maxpool(x)
+        x = self.stem_map(x)
         for name in self.res_layers:
             x = getattr(self, name)(x)
             yield x
+
+    def stem_map(self, x: Tensor) -> Tensor:
+        """What the first stage sees of images (N, C, H, W): a fourth of their size."""
+        x = self.stem(x) if self.deep_stem else self.relu(self.norm1(self.conv1(x)))
+        return self.maxpool(x)
 
     def _stages(self) -> list[nn.Module]:
         stem = self.stem if self.deep_stem else nn.ModuleList([self.conv1, self.norm1])

@@ -162,14 +162,12 @@ class EncoderDecoder(BaseSegmentor):
         """`extract_feat`, where nobody else can see it without the maps that the head leaves."""
         backbone, heads = self.backbone, [self.decode_head, *self._decode_heads()]
         seen = any(head._forward_hooks or head._forward_pre_hooks for head in heads)
-        seen = (
-            seen or backbone._forward_hooks or len(backbone._forward_pre_hooks) > 1
-        )  # the first sees to the dtype
+        # The backbone's first one sees to the dtype.
+        seen = seen or backbone._forward_hooks or len(backbone._forward_pre_hooks) > 1
         if self.stages_read is None or seen or overrides(self, EncoderDecoder, "extract_feat"):
             return self.extract_feat(inputs)
         inputs = inputs.to(next(backbone.parameters()).dtype)
-        read, stages = self.stages_read, enumerate(backbone.stage_maps(inputs))
-        return tuple(x if i in read else None for i, x in stages if i in backbone.out_indices)
+        return backbone.maps_read(inputs, self.stages_read)
 
     def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
         """Losses and accuracies of all heads as ``decode.*``, ``aux.*`` or ``aux_<i>.*``."""

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -87,7 +89,7 @@ def test_work_in_pieces_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setattr(winograd, "INPUT_BYTES", 48 * 4 * 8 * 4 * 14)  # parts across images
         torch.testing.assert_close(by_winograd(conv, x), whole)
         monkeypatch.setattr(winograd, "INPUT_BYTES", 1)
-        monkeypatch.setattr(winograd, "FILTER_NUMBERS", 1)
+        monkeypatch.setattr(winograd, "FILTER_BYTES", 1)
         torch.testing.assert_close(by_winograd(conv, x), whole)
 
 
@@ -106,6 +108,7 @@ def test_channels_of_a_small_image_are_added_up(
         transform(weight, *args)
 
     monkeypatch.setattr(winograd, "INPUT_BYTES", 36 * 18 * 32 * 4)
+    monkeypatch.setattr(winograd, "PART_BYTES", 36 * 18 * 32 * 4)
     monkeypatch.setattr(winograd_filters, "_transform", noted)
     with torch.no_grad():
         right = norm.double()(conv.double()(x.double())).add(residual).relu().float()
@@ -177,6 +180,30 @@ def test_where_it_pays(shape: tuple[int, ...], dilation: int, filters: int, fast
     assert winograd.pays(torch.empty(shape), dilation, filters) == faster
 
 
+@pytest.mark.parametrize(
+    ("dtype", "most"), [(torch.float32, 64), (torch.bfloat16, 128), (torch.float64, 64)]
+)
+def test_filters_of_as_many_bytes_at_once(
+    dtype: torch.dtype, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twice as many where a number takes half of the room, and no more than that many bytes."""
+    monkeypatch.setattr(winograd, "MAX_FILTERS", {4: 64, 2: 128})
+    at_once, in_parts = [], winograd.in_parts
+
+    def noted(*args: Any) -> Any:
+        at_once.append(args[-1])
+        return in_parts(*args)
+
+    monkeypatch.setattr(winograd, "in_parts", noted)
+    conv, x = nn.Conv2d(16, 160, 3, padding=1).to(dtype), torch.randn(1, 16, 12, 12, dtype=dtype)
+    with torch.no_grad():
+        assert apart(by_winograd(conv, x), conv.double()(x.double())) < 0.05
+        places = winograd.best_tile((12, 12), 1, 1, dtype).places
+        monkeypatch.setattr(winograd, "FILTER_BYTES", places * 16 * 32 * dtype.itemsize)
+        by_winograd(conv.to(dtype), x)
+    assert at_once == [most, 32]
+
+
 def test_one_row_of_tiles_may_be_too_much() -> None:
     """ASPP's at dilation 24 takes 226 MiB of 2048 channels, more than rows can divide."""
     images = torch.empty(1, 64, 128, 2048)
@@ -185,5 +212,6 @@ def test_one_row_of_tiles_may_be_too_much() -> None:
     down, across = tile.counts((64, 128), 24)
     row = tile.places * across * 24**2 * 4
     assert row * 2048 > winograd.INPUT_BYTES
-    assert all(row * len(some) <= winograd.INPUT_BYTES for some in channels)
+    assert all(row * len(some) <= winograd.PART_BYTES for some in channels)
+    assert len(channels) == -(-row * 2048 // winograd.PART_BYTES)
     assert [number for some in channels for number in some] == list(range(2048))
