@@ -6,6 +6,8 @@ DET_VENV ?= .venv-det
 TORCH_ARGS ?=
 
 BIN := $(VENV)/bin
+# A test that hangs says where, and fails alone.
+HANGING := -o faulthandler_timeout=300 -o faulthandler_exit_on_timeout=true
 READY := $(VENV)/.ready
 DET_READY := $(DET_VENV)/.ready
 DEMO := work_dirs/demo
@@ -45,7 +47,7 @@ test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal $(HANGING)
 
 # Detection, beside segmentation: mmcv's ops are compiled once and kept in ~/.cache/mmseg_gc.
 det: $(DET_READY)

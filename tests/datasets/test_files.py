@@ -11,7 +11,6 @@ from PIL import Image
 
 from mmseg_gc.datasets import BaseSegDataset
 from mmseg_gc.datasets.files import FolderListing, is_hidden, without_suffix
-from mmseg_gc.datasets.notices import is_first
 from mmseg_gc.errors import UserError
 
 PREFIX = {"img_path": "images", "seg_map_path": "labels"}
@@ -123,13 +122,3 @@ def test_listing_prefers_the_exact_name_and_the_first_suffix(tmp_path):
     assert listing.find(f"{tmp_path}/c", (".jpg", ".png")) == f"{tmp_path}/c.jpg"
     shutil.rmtree(tmp_path)
     assert listing.has(f"{tmp_path}/a.png")  # a folder is listed once
-
-
-def test_a_notice_is_given_once_by_all_processes():
-    import multiprocessing
-
-    context = multiprocessing.get_context("fork")
-    with context.Pool(2) as pool:
-        assert sum(pool.map(is_first, ["said by a worker"] * 8, chunksize=1)) in (1, 2)
-    assert not is_first("said by a worker")
-    assert is_first("said by nobody") and not is_first("said by nobody")
