@@ -45,6 +45,7 @@ from mmseg_gc.engine.sync_bn import adapt_sync_bn
 from mmseg_gc.engine.tf32 import describe_float32, set_tf32, uses_tf32
 from mmseg_gc.engine.tracking import add_trackers
 from mmseg_gc.engine.work_dir import hold_work_dir
+from mmseg_gc.engine.workers import ending_workers
 from mmseg_gc.errors import UserError
 from mmseg_gc.finite import spoilt
 from mmseg_gc.models.layers.compiled_ops import has_ops
@@ -184,7 +185,7 @@ class SegRunner(Runner):
     def train(self) -> nn.Module:
         self._describe_float32()
         try:
-            with explain_builds(self.cfg), hold_work_dir(self.work_dir):
+            with explain_builds(self.cfg), hold_work_dir(self.work_dir), ending_workers(self):
                 return super().train()
         except ValueError as error:
             if "more than 1 value per channel" not in str(error):
@@ -213,13 +214,13 @@ class SegRunner(Runner):
         return super().build_param_scheduler(with_ratios_kept(scheduler))
 
     def val(self) -> dict:
-        with explain_builds(self.cfg):
+        with explain_builds(self.cfg), ending_workers(self):
             return super().val()
 
     def test(self) -> dict:
         self._describe_float32()
         too_large = explain_memory(test_cfg_of(self.model))
-        with explain_builds(self.cfg), averages_as_weights(self), too_large:
+        with explain_builds(self.cfg), averages_as_weights(self), too_large, ending_workers(self):
             return super().test()
 
     def load_or_resume(self) -> None:

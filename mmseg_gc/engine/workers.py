@@ -1,10 +1,13 @@
-"""How the processes of a data loader begin, and what they do about signals."""
+"""How the processes of a data loader begin and end, and what they do about signals."""
 
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from mmengine.dataset import worker_init_fn
+from mmengine.runner import Runner
 
 
 def start_worker(
@@ -32,3 +35,23 @@ def _leave_when_asked_by_parent() -> None:
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
         pass
     os._exit(0)
+
+
+@contextmanager
+def ending_workers(runner: Runner) -> Iterator[None]:
+    """At the end, let the processes go that the loaders of ``runner`` keep for another epoch.
+
+    Those of a runner that is collected as garbage are past being told, and torch gives each of them
+    five seconds.
+    """
+    try:
+        yield
+    finally:
+        for loop in (runner._train_loop, runner._val_loop, runner._test_loop):
+            loader = getattr(loop, "dataloader", None)
+            for holder in (loader, getattr(loop, "dataloader_iterator", None)):
+                iterator = getattr(holder, "_iterator", None)
+                if hasattr(iterator, "_shutdown_workers"):
+                    iterator._shutdown_workers()
+            if hasattr(loader, "_iterator"):
+                loader._iterator = None  # the next epoch begins with others

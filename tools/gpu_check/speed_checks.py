@@ -71,6 +71,8 @@ class Sides:
         try:
             return self.workers[package].ask(question, **arguments)
         except UserError:
+            if self.workers[package].process.poll() is not None:
+                del self.workers[package]  # the next row starts another
             raise
         except BaseException:  # out of time: what it would answer belongs to no one
             self.stop()
