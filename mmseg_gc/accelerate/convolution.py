@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmseg_gc.accelerate import cudnn
 from mmseg_gc.accelerate.cpu import operators, sub_grids, winograd
 from mmseg_gc.accelerate.kernels import BATCH_NORMS, Kernels, folded
 
@@ -128,6 +129,11 @@ def convolve(
         return operators.convolution(
             x, weight, bias, **geometry, relu=relu, residual=residual, overwrite=overwrite
         )
+    if relu and x.is_cuda and cudnn.suits(x, bias, conv.padding):
+        assert bias is not None
+        done = cudnn.convolve(x, weight, bias, **geometry, residual=residual)
+        if done is not None:
+            return done
     out = F.conv2d(x, weight, bias, **geometry)
     if residual is not None:
         out += residual

@@ -7,12 +7,15 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
+from mmengine.model import revert_sync_batchnorm
 from torch import Tensor, nn
 
 from mmseg_gc.models.layers import AllReduceBatchNorm2d
 
 Made = TypeVar("Made", bound=tuple[Tensor | None, ...])
-BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm, AllReduceBatchNorm2d)
+# What mmengine makes of ``SyncBN``, as mmsegmentation's programs for one process have it.
+REVERTED = type(revert_sync_batchnorm(nn.SyncBatchNorm(1)))
+BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm, AllReduceBatchNorm2d, REVERTED)
 
 
 @dataclass(frozen=True)

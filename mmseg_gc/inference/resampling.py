@@ -45,18 +45,19 @@ class ResamplingWeights:
             return self._product(rows, out)
         if len(self.index) == 1:
             return rows.index_select(0, self.index[0])
-        # One launch that reads each row where it lies and writes the sum; a matrix product could
-        # run in TF32, where weights have ten bits.
-        return F.embedding_bag(
-            self.index.t().contiguous(),
-            rows,
-            mode="sum",
-            per_sample_weights=self.weight.t().to(rows.dtype).contiguous(),
-        )
+        # By few launches that fill a GPU; autocast would do them in half precision, and with
+        # tf32=True they are TF32's.
+        with torch.autocast(rows.device.type, enabled=False):
+            return self._matrix(rows) @ rows
+
+    def _matrix(self, rows: Tensor) -> Tensor:
+        """(n, h), by which ``rows`` (h, W) are multiplied."""
+        index, weight = self.index.t(), self.weight.t()
+        matrix = weight.new_zeros(len(self), len(rows)).scatter_add_(1, index, weight)
+        return matrix.to(rows.dtype)
 
     def _product(self, rows: Tensor, out: Tensor) -> Tensor:
-        matrix = torch.zeros(len(rows), len(self)).scatter_add_(0, self.index, self.weight)
-        matrix = matrix.to(rows).t().contiguous()
+        matrix = self._matrix(rows)
         # A part for each thread, which has the same rows in the functions that follow. Split in
         # another way, labels took up to three times as long where cores exchange data slowly.
         threads = torch.get_num_threads()

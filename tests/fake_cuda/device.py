@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -50,7 +51,12 @@ SPARSE = {
 # They only look at the size of their second input.
 WRITES_ONLY = {aten.nll_loss2d_backward.default}
 # How many of their first arguments are images or weights.
-CONVOLUTIONS = {aten.convolution.default: 2, aten.convolution_backward.default: 3}
+CONVOLUTIONS = {
+    aten.convolution.default: 2,
+    aten.convolution_backward.default: 3,
+    aten.cudnn_convolution_relu.default: 2,
+    aten.cudnn_convolution_add_relu.default: 3,
+}
 
 
 class _Fakes(FakeTensorMode):
@@ -112,7 +118,7 @@ class FakeGpu(TorchDispatchMode):
             out = args[0].zero_()
         else:
             with self.fake:
-                out = func(*args, **kwargs)
+                out = _BY_PARTS.get(func, func)(*args, **kwargs)
         outputs = [*_tensors([out])]
         if any(isinstance(x, FakeTensor) and not x.is_cuda for x in outputs):
             # What leaves the GPU is real again.
@@ -194,6 +200,22 @@ class FakeGpu(TorchDispatchMode):
                 maps = inputs[: CONVOLUTIONS[func]]
                 last = all(map(_is_channels_last, maps))
                 record.convolutions.append(Convolution(name, maps[-1].shape, maps[-1].dtype, last))
+
+
+def _conv_relu(x, weight, bias, stride, padding, dilation, groups) -> Tensor:
+    return F.conv2d(x, weight, bias, stride, padding, dilation, groups).relu_()
+
+
+def _conv_add_relu(x, weight, residual, alpha, bias, *geometry) -> Tensor:
+    assert residual.is_contiguous(memory_format=torch.channels_last)
+    return F.conv2d(x, weight, bias, *geometry).add_(residual, alpha=alpha).relu_()
+
+
+# Of these operators torch has no fake form.
+_BY_PARTS = {
+    aten.cudnn_convolution_relu.default: _conv_relu,
+    aten.cudnn_convolution_add_relu.default: _conv_add_relu,
+}
 
 
 def _tensors(values: Iterable[object]) -> Iterator[Tensor]:

@@ -56,6 +56,7 @@ def install() -> None:
     torch.accelerator.is_available = lambda: True
     torch.accelerator.current_accelerator = lambda check_available=False: torch.device("cuda")
     torch.cuda.Event = _Event
+    torch.backends.cudnn.is_available = lambda: True
     torch.cuda.synchronize = lambda *_: FakeGpu.active.wait("synchronize")
     FakeTensor.tolist = lambda self: (
         self.cpu().tolist()

@@ -7,6 +7,7 @@ from fake_cuda.device import FakeGpu
 from fake_cuda.models import batch, gcnet, prepared, views
 from mmengine.structures import PixelData
 
+from mmseg_gc.accelerate import cudnn
 from mmseg_gc.apis import inference_model, init_model
 from mmseg_gc.engine.validation_loss import ValidationLoss
 from mmseg_gc.evaluation import IoUMetric
@@ -97,6 +98,31 @@ def test_prepared_convolutions(gpu: FakeGpu, precision: str):
     assert all(convolution.channels_last for convolution in record.convolutions)
     assert {convolution.dtype for convolution in record.convolutions} == {dtype}
     assert record.launches["aten::addmm"] == 1
+    # Norms are in the weights. In half precision cuDNN adds biases and shortcuts, and cuts at zero.
+    assert not any("batch_norm" in name for name in record.launches)
+    half = precision != "fp32"
+    assert (record.launches["aten::cudnn_convolution_relu"] > 10) == half
+    assert (record.launches["aten::cudnn_convolution_add_relu"] >= 8) == half
+    assert record.launches["aten::relu_"] <= 3 or not half  # in the head
+
+
+def test_convolutions_that_cudnn_refuses(gpu: FakeGpu, monkeypatch):
+    """They are torch's, and cuDNN isn't asked a second time."""
+    asked = []
+
+    def refuse(*args):
+        asked.append(args)
+        raise RuntimeError("GET was unable to find an engine to execute this computation")
+
+    monkeypatch.setattr(cudnn, "_refused", set())
+    monkeypatch.setattr(cudnn, "FUSED", refuse)
+    model = prepared(gcnet().eval(), "fp16")
+    for _ in range(2):
+        with torch.no_grad(), gpu.record() as record:
+            assert_labelled(model.test_step(batch((64, 128))), (64, 128))
+        assert not record.launches["aten::cudnn_convolution_relu"]
+        assert record.launches["aten::relu_"] > 10
+    assert 0 < len(asked) == len(cudnn._refused)
 
 
 @pytest.mark.parametrize(
