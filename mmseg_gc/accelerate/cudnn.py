@@ -15,7 +15,7 @@ FUSED_ADD: Callable[..., Tensor] | None = getattr(torch, "cudnn_convolution_add_
 _refused: set[tuple] = set()
 
 
-def suits(x: Tensor, bias: Tensor | None, padding: tuple[int, int] | str) -> bool:
+def suits(x: Tensor, bias: Tensor | None, padding: tuple[int, ...] | str) -> bool:
     """Whether `convolve` may be asked: in half precision, on a GPU, for a convolution with a bias.
 
     In float32 the kernels are of another arithmetic than those of torch's convolution.

@@ -190,7 +190,9 @@ def _by_images(
             planes = across.flatten(0, 1)
             grad[part] = torch.bmm(rows.T.expand(len(planes), -1, -1), planes).view_as(small)
             del across, planes
-        x = p = None  # before the next ones, not beside them
+        else:
+            del x
+        del p  # before the next ones, not beside them
     # The largest probability is never too small for its logarithm, as that of the target may be.
     losses = best.sub_(of_target).sub_(p_of_best.log_())
     total = (losses * weight.unsqueeze(1)).sum()

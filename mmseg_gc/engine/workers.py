@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from mmengine.dataset import worker_init_fn
 from mmengine.runner import Runner
@@ -48,9 +49,9 @@ def ending_workers(runner: Runner) -> Iterator[None]:
         yield
     finally:
         for loop in (runner._train_loop, runner._val_loop, runner._test_loop):
-            loader = getattr(loop, "dataloader", None)
+            loader: Any = getattr(loop, "dataloader", None)
             for holder in (loader, getattr(loop, "dataloader_iterator", None)):
-                iterator = getattr(holder, "_iterator", None)
+                iterator: Any = getattr(holder, "_iterator", None)
                 if hasattr(iterator, "_shutdown_workers"):
                     iterator._shutdown_workers()
             if hasattr(loader, "_iterator"):

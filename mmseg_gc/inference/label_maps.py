@@ -13,7 +13,7 @@ import torch
 from mmengine.structures import PixelData
 from torch import Tensor
 
-from mmseg_gc.inference.resampling import Crop, Flip, Resize, Steps, seen_by, weights_of
+from mmseg_gc.inference.resampling import Crop, Flip, Resize, Steps, part_of, seen_by
 from mmseg_gc.inference.scratch import scratch
 from mmseg_gc.structures import SegDataSample
 
@@ -232,9 +232,8 @@ class ResampledLogits(LogitMap):
         wanted = range(top, bottom)
         rows = self._seen_rows(wanted)
         if self.down:
-            weights = weights_of(self.down, rows.device)
-            part = weights.part(top, bottom, seen_by(self.down, wanted))
-            rows = part.applied(rows, self._room(rows, len(wanted), memory))
+            part, matrix = part_of(self.down, rows.device, top, bottom)
+            rows = part.applied(rows, self._room(rows, len(wanted), memory), matrix)
         elif memory is not None:
             rows = rows.clone()
         return rows.view(len(rows), self.num_channels, -1).transpose(0, 1)

@@ -45,8 +45,12 @@ def parse_budget(budget: int | str) -> int:
     return number
 
 
-def images_at_once(model: Budgeted, size: Size, device: torch.device) -> int:
+def images_at_once(
+    model: Budgeted, size: Size, device: torch.device, free: int | None = None
+) -> int:
     """How many images or windows of ``size`` pixels (h, w) go through ``model`` together.
+
+    ``free`` is what `free_bytes` said of a GPU just now; it is asked otherwise.
 
     Raises: UserError if the model's ``memory_budget`` is too small for one.
     """
@@ -60,7 +64,7 @@ def images_at_once(model: Budgeted, size: Size, device: torch.device) -> int:
             )
         limit = model.memory_budget
     elif device.type == "cuda":
-        limit = free_bytes(device) // 2
+        limit = (free_bytes(device) if free is None else free) // 2
     else:
         own = need - SCRATCH
         two = 2 * own <= FOR_TWO * CPU_BYTES
@@ -70,7 +74,12 @@ def images_at_once(model: Budgeted, size: Size, device: torch.device) -> int:
 
 def free_bytes(device: torch.device) -> int:
     """What can still be had of a GPU: the driver's free memory and torch's own free blocks."""
-    reserved, used = (f(device) for f in (torch.cuda.memory_reserved, torch.cuda.memory_allocated))
+    # Not `torch.cuda.memory_reserved`, which sorts all that torch counts, each time it is asked.
+    counted = torch.cuda.memory_stats_as_nested_dict(device)
+    reserved, used = (
+        counted.get(f"{kind}_bytes", {}).get("all", {}).get("current", 0)
+        for kind in ("reserved", "allocated")
+    )
     return torch.cuda.mem_get_info(device)[0] + reserved - used
 
 

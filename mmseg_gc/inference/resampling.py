@@ -36,28 +36,30 @@ class ResamplingWeights:
         index = (self.index[:, start:stop] - seen.start).clamp_(0, len(seen) - 1)
         return ResamplingWeights(index, self.weight[:, start:stop])
 
-    def applied(self, rows: Tensor, out: Tensor | None = None) -> Tensor:
+    def matrix(self, height: int) -> Tensor:
+        """(n, height), which makes these pixels of ``height`` of them."""
+        index, weight = self.index.t(), self.weight.t()
+        return weight.new_zeros(len(self), height).scatter_add_(1, index, weight)
+
+    def applied(
+        self, rows: Tensor, out: Tensor | None = None, matrix: Tensor | None = None
+    ) -> Tensor:
         """Rows (n, W) made of ``rows`` (h, W).
 
-        ``out``, which only a CPU takes and nothing with a gradient, is the memory to make them in.
+        ``out``, which only a CPU takes and nothing with a gradient, is the memory to make them in;
+        ``matrix`` is what `matrix` gives for h, where that is at hand.
         """
-        if out is not None:
-            return self._product(rows, out)
-        if len(self.index) == 1:
+        if out is None and len(self.index) == 1:
             return rows.index_select(0, self.index[0])
-        # By few launches that fill a GPU; autocast would do them in half precision, and with
-        # tf32=True they are TF32's.
+        matrix = (self.matrix(len(rows)) if matrix is None else matrix).to(rows.dtype)
+        if out is not None:
+            return self._product(matrix, rows, out)
+        # One launch that fills a GPU. Autocast would do it in half precision, and with tf32=True
+        # its weights have ten bits.
         with torch.autocast(rows.device.type, enabled=False):
-            return self._matrix(rows) @ rows
+            return matrix @ rows
 
-    def _matrix(self, rows: Tensor) -> Tensor:
-        """(n, h), by which ``rows`` (h, W) are multiplied."""
-        index, weight = self.index.t(), self.weight.t()
-        matrix = weight.new_zeros(len(self), len(rows)).scatter_add_(1, index, weight)
-        return matrix.to(rows.dtype)
-
-    def _product(self, rows: Tensor, out: Tensor) -> Tensor:
-        matrix = self._matrix(rows)
+    def _product(self, matrix: Tensor, rows: Tensor, out: Tensor) -> Tensor:
         # A part for each thread, which has the same rows in the functions that follow. Split in
         # another way, labels took up to three times as long where cores exchange data slowly.
         threads = torch.get_num_threads()
@@ -157,6 +159,20 @@ def weights_of(steps: Steps, device: torch.device) -> ResamplingWeights:
         for step in steps[1:]:
             weights = weights.then(step.weights(device))
     return weights
+
+
+@lru_cache(512)
+def part_of(
+    steps: Steps, device: torch.device, start: int, stop: int
+) -> tuple[ResamplingWeights, Tensor]:
+    """`weights_of` the pixels from ``start`` up to ``stop``, and their matrix, kept on ``device``.
+
+    They are of that part of the source which those pixels are made of.
+    """
+    seen = seen_by(steps, range(start, stop))
+    with torch.inference_mode(False):
+        part = weights_of(steps, device).part(start, stop, seen)
+        return part, part.matrix(len(seen))
 
 
 def seen_by(steps: Steps, pixels: range) -> range:

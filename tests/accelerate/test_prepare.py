@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from mmengine.model import revert_sync_batchnorm
 from torch import nn
 
 from mmseg_gc import environment
@@ -44,6 +45,25 @@ def gcnet(gcnet_cfg: Cfg, **more: object) -> nn.Module:
 def output(model: nn.Module, image: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
         return model(image)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_norms_that_mmengine_made_are_folded_too(gcnet_cfg: Cfg, precision: str) -> None:
+    """As those of programs that call mmengine's ``revert_sync_batchnorm``."""
+    cfg = gcnet_cfg()
+    cfg["backbone"]["norm_cfg"] = cfg["decode_head"]["norm_cfg"] = dict(type="SyncBN")
+    reverted = revert_sync_batchnorm(trained(cfg)).eval()
+    norm = reverted.backbone.layer1[0].norm1
+    assert not isinstance(norm, nn.BatchNorm2d | nn.SyncBatchNorm)
+    fast = prepare_for_inference(copy.deepcopy(reverted), precision=precision)
+    assert fast.backbone.layer1[0].norm1.running_var.dtype is torch.float32
+    image = torch.randn(1, 3, 64, 64)
+    with torch.profiler.profile() as profile:
+        found = output(fast, image)
+    assert not any("batch_norm" in event.key for event in profile.key_averages())
+    expected = output(reverted, image)
+    bound = {"fp32": 1e-5, "bf16": 0.1}[precision]
+    assert ((found - expected).abs().max() / expected.abs().max()).item() < bound
 
 
 @pytest.mark.parametrize("align_corners", [False, True])

@@ -1,5 +1,6 @@
 """A data loader's worker outlives what is sent to all processes of a job or terminal."""
 
+import multiprocessing
 import os
 import signal
 import time
@@ -26,3 +27,18 @@ def test_only_the_parent_ends_a_worker(number):
     time.sleep(0.05)
     os.write(on, b"1")
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+def test_processes_of_a_runner_s_loaders_end_with_its_run(toy, tmp_path):
+    """Left to the garbage collector, each of them took five seconds."""
+    persistent = {"val_dataloader.num_workers": 1, "val_dataloader.persistent_workers": True}
+    during = []
+    look = toy.DoHook(lambda runner: during.append(len(multiprocessing.active_children())))
+    before = len(multiprocessing.active_children())
+    runner = toy.build(tmp_path / "run", 4, workers=1, val_interval=2, **persistent)
+    runner.register_hook(look)
+    runner.train()
+    assert during == [before + 2]
+    assert len(multiprocessing.active_children()) == before
+    assert runner.val()["mIoU"] == 1.0  # by a new one
+    assert len(multiprocessing.active_children()) == before

@@ -42,6 +42,7 @@ def install() -> None:
         "max_memory_allocated": GIBIBYTE,
         "max_memory_reserved": GIBIBYTE,
         "memory_stats": {},
+        "memory_stats_as_nested_dict": {},
         "reset_peak_memory_stats": None,
         "empty_cache": None,
         "manual_seed": None,

@@ -85,10 +85,16 @@ def test_a_gpu_s_free_memory_is_the_driver_s_and_the_allocator_s(
     model = MODELS.build(gcnet_cfg())
     one = image_bytes(model, (32, 32))
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2 * one, 99 * one))
-    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 7 * one)
-    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: one)
+    counted = {
+        f"{kind}_bytes": {"all": {"current": count * one, "peak": 99 * one}}
+        for kind, count in (("reserved", 7), ("allocated", 1))
+    }
+    monkeypatch.setattr(torch.cuda, "memory_stats_as_nested_dict", lambda device: counted)
     # Half of 2 + 7 - 1.
     assert images_at_once(model, (32, 32), torch.device("cuda:0")) == 4
+    counted.clear()  # torch has taken nothing so far
+    assert images_at_once(model, (32, 32), torch.device("cuda:0")) == 1
+    assert images_at_once(model, (32, 32), torch.device("cuda:0"), free=6 * one) == 3
 
 
 @pytest.mark.parametrize(

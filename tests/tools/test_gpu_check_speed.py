@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -82,6 +83,28 @@ def test_a_fault_of_ours_fails_and_one_of_the_peer_is_told(monkeypatch):
     sides.faulty = "mmseg_gc"
     with pytest.raises(CheckFailed, match="OutOfMemoryError"):
         speed_checks.measure(setting, "slide-half")
+
+
+def test_a_process_that_ended_is_started_anew(monkeypatch):
+    class Worker:
+        started = 0
+
+        def __init__(self, *args):
+            Worker.started += 1
+            self.process = SimpleNamespace(poll=lambda: self.status)
+            self.status = None
+
+        def ask(self, question, ends=False, **arguments):
+            if question != "start":
+                self.status = 1 if ends else None
+                raise UserError("mmseg_gc failed at 'measure': illegal memory access.")
+
+    monkeypatch.setattr(speed_checks, "Worker", Worker)
+    sides = speed_checks.Sides(CPU)
+    for ends, started in ((False, 1), (True, 1), (False, 2)):
+        with pytest.raises(UserError, match="illegal"):
+            sides.ask("mmseg_gc", "measure", ends=ends)
+        assert Worker.started == started
 
 
 def test_operations_of_a_training_step():

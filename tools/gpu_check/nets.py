@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from gpu_check import inputs
 
@@ -58,7 +59,7 @@ def build(
     torch.manual_seed(0)
     model = revert_sync_batchnorm(models.build(cfg.model))
     for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, _BatchNorm):  # mmengine's too
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.5, 1.5)
     model.decode_head.conv_seg.weight.data.normal_(0, 0.1)

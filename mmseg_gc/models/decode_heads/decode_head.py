@@ -329,7 +329,7 @@ class BaseDecodeHead(BaseModule):
         return not high and (ids.dtype == np.uint8 or not np.count_nonzero(ids < 0))
 
     def _strange(self, sample: SegDataSample) -> Tensor:
-        label = sample.gt_sem_seg.data
+        label = sample.gt_sem_seg.data.long()  # for bytes -1 were 255
         strange = (label < 0) | (label >= self._num_ids)
         return strange if self.ignore_index is None else strange & (label != self.ignore_index)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from itertools import groupby, islice
 
+import torch
 from mmengine.model import BaseDataPreprocessor, BaseTTAModel
 from torch import nn
 
@@ -11,6 +12,7 @@ from mmseg_gc.inference import (
     MeanProbabilities,
     ResampledLogits,
     Size,
+    free_bytes,
     images_at_once,
     write_result,
 )
@@ -61,7 +63,10 @@ class SegTTAModel(BaseTTAModel):
             found = iter(model.logit_maps(batch["inputs"], metas))
             return [list(islice(found, len(views[i]["inputs"]))) for i in numbers]
 
-        groups = _groups(views, self._images_at_once)
+        device = next(model.parameters()).device
+        # Once for all groups: a GPU's driver takes its time to answer.
+        free = free_bytes(device) if device.type == "cuda" else None
+        groups = _groups(views, lambda size: self._images_at_once(size, device, free))
         maps: dict[int, list[LogitMap]] = {}
         for numbers in groups:
             maps.update(zip(numbers, run(numbers), strict=True))
@@ -71,12 +76,15 @@ class SegTTAModel(BaseTTAModel):
             model.write_result(sample, MeanProbabilities(logits))
         return samples
 
-    def _images_at_once(self, size: Size) -> int:
-        """How many images of ``size`` (h, w) may go through the network together."""
+    def _images_at_once(self, size: Size, device: torch.device, free: int | None) -> int:
+        """How many images of ``size`` (h, w) may go through the network together.
+
+        ``free`` is what is left of a GPU.
+        """
         if self.module.memory_budget is not None:
             return 1
         # An image and its mirror image take less than twice the time of one.
-        return images_at_once(self.module, size, next(self.module.parameters()).device)
+        return images_at_once(self.module, size, device, free)
 
     def _merged_test_steps(self, data: dict) -> list[SegDataSample]:
         """By the segmentor's own `test_step` and `merge_preds`, which needs each view's logits."""

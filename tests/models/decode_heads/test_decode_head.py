@@ -1,5 +1,7 @@
 import copy
+import itertools
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -123,6 +125,21 @@ def test_classifier_is_drawn_small() -> None:
     module.init_weights()
     assert module.conv_seg.weight.std().item() == pytest.approx(0.01, rel=0.05)
     assert module.conv_seg.bias.eq(0).all()
+
+
+@pytest.mark.parametrize("ignore_index", [None, 255, 0, 2, 11, -1])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.int32])
+def test_labels_are_looked_at_id_by_id(
+    ignore_index: int | None, dtype: torch.dtype, labelled: Labelled
+) -> None:
+    """Every pair of ids, by what each of them is alone."""
+    ids = [0, 2, 3, 11, 255, *([-1] if dtype.is_signed else [])]
+    fine = {i for i in ids if 0 <= i < 3 or i == ignore_index}
+    for one, other in itertools.product(ids, ids):
+        sample = labelled(torch.tensor([[1, one], [other, 1]], dtype=dtype))
+        refuses = not {one, other} <= fine
+        with pytest.raises(UserError, match="is no class") if refuses else nullcontext():
+            head(ignore_index=ignore_index).check_labels([sample])
 
 
 @pytest.mark.parametrize("bad", [3, 200, -1])
