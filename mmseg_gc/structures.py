@@ -3,6 +3,7 @@
 import importlib
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.structures import BaseDataElement, PixelData
 
@@ -46,6 +47,28 @@ def _pinned(element: BaseDataElement) -> BaseDataElement:
         elif isinstance(value, torch.Tensor):
             copy.set_data({name: value.pin_memory()})
     return copy
+
+
+def strange_ids(label: torch.Tensor, num_ids: int, ignore_index: int | None) -> torch.Tensor:
+    """Where ``label``, integer, is neither one of ``num_ids`` nor ``ignore_index``: its shape."""
+    label = label.long()  # for bytes -1 were 255
+    strange = (label < 0) | (label >= num_ids)
+    return strange if ignore_index is None else strange & (label != ignore_index)
+
+
+def has_strange_ids(label: torch.Tensor, num_ids: int, ignore_index: int | None) -> torch.Tensor:
+    """Whether `strange_ids` are anywhere: (), bool, on ``label``'s device."""
+    if label.device.type != "cpu":
+        return strange_ids(label, num_ids, ignore_index).any()
+    # numpy's passes over bytes take a hundredth of the time of torch's, whose threads have to be
+    # woken for each of them.
+    ids = label.numpy()
+    strange = np.count_nonzero(ids >= num_ids)
+    if not np.issubdtype(ids.dtype, np.unsignedinteger):
+        strange += np.count_nonzero(ids < 0)
+    if strange and ignore_index is not None and not 0 <= ignore_index < num_ids:
+        strange -= np.count_nonzero(ids == ignore_index)
+    return torch.tensor(bool(strange))
 
 
 def __getattr__(name: str) -> Any:

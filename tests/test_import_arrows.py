@@ -160,6 +160,10 @@ PRIVATE_NAMES_OF_MMENGINE = {
     ("engine/runner.py", "_train_loop"),
     ("engine/runner.py", "_val_loop"),
     ("engine/schedulers.py", "_get_value"),
+    ("engine/workers.py", "_iterator"),
+    ("engine/workers.py", "_test_loop"),
+    ("engine/workers.py", "_train_loop"),
+    ("engine/workers.py", "_val_loop"),
     ("models/backbones/backbone.py", "_is_init"),
     ("models/segmentors/encoder_decoder.py", "_run_forward"),
 }

@@ -11,7 +11,7 @@ from mmseg_gc.inference.label_maps import (
     labels_of,
     write_result,
 )
-from mmseg_gc.inference.memory_budget import free_bytes, images_at_once, parse_budget
+from mmseg_gc.inference.memory_budget import images_at_once, images_at_once_of, parse_budget
 from mmseg_gc.inference.parallel import in_halves
 from mmseg_gc.inference.primitives import bound_primitives
 from mmseg_gc.inference.sliding_window import WindowLogits
@@ -24,8 +24,8 @@ __all__ = [
     "Watch",
     "WindowLogits",
     "at_original_size",
-    "free_bytes",
     "images_at_once",
+    "images_at_once_of",
     "in_halves",
     "label_image",
     "labels_of",

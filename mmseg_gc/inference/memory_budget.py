@@ -1,5 +1,6 @@
 """How much of the work to do at once, given a bound on memory."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import humanfriendly
@@ -70,6 +71,15 @@ def images_at_once(
         two = 2 * own <= FOR_TWO * CPU_BYTES
         return max(2 if two else 1, CPU_BYTES // own)
     return max(1, limit // need)
+
+
+def images_at_once_of(model: Budgeted, device: torch.device) -> Callable[[Size], int]:
+    """`images_at_once` by size, for the sizes of one batch.
+
+    A GPU is asked once what is free, since its driver takes its time to answer.
+    """
+    free = free_bytes(device) if device.type == "cuda" else None
+    return lambda size: images_at_once(model, size, device, free)
 
 
 def free_bytes(device: torch.device) -> int:

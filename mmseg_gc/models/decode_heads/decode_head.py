@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypedDict
 
-import numpy as np
 import torch
 from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule
@@ -14,7 +13,7 @@ from mmseg_gc.errors import UserError
 from mmseg_gc.models.layers import resize
 from mmseg_gc.models.losses import accuracy
 from mmseg_gc.registry import MODELS, TASK_UTILS
-from mmseg_gc.structures import SegDataSample
+from mmseg_gc.structures import SegDataSample, has_strange_ids, strange_ids
 
 INPUT_TRANSFORMS = ("resize_concat", "multiple_select")
 
@@ -299,16 +298,15 @@ class BaseDecodeHead(BaseModule):
                     "a label: put LoadAnnotations into train_dataloader.dataset.pipeline."
                 )
         labels = [sample.gt_sem_seg.data for sample in batch_data_samples]
-        if all(label.device.type == "cpu" and self._all_known(label) for label in labels):
-            return
         # Ask for the whole batch at once: each answer makes a GPU wait.
-        strange = [self._strange(sample) for sample in batch_data_samples]
-        if not torch.stack([mask.any() for mask in strange]).any():
+        of_all = [has_strange_ids(one, self._num_ids, self.ignore_index) for one in labels]
+        if not torch.stack(of_all).any():
             return
-        for sample, mask in zip(batch_data_samples, strange, strict=True):
+        for sample, label in zip(batch_data_samples, labels, strict=True):
+            mask = strange_ids(label, self._num_ids, self.ignore_index)
             if mask.any():
                 where = sample.metainfo.get("seg_map_path", "a label map")
-                ids = ", ".join(map(str, sample.gt_sem_seg.data[mask].unique().tolist()[:5]))
+                ids = ", ".join(map(str, label[mask].unique().tolist()[:5]))
                 raise UserError(
                     f"Label id {ids} in {where} is no class: num_classes={self.num_classes} and "
                     f"ignore_index={self.ignore_index}; mend the labels or these two keys."
@@ -317,21 +315,6 @@ class BaseDecodeHead(BaseModule):
     @property
     def _num_ids(self) -> int:
         return max(self.num_classes, 2 * (self.out_channels == 1))
-
-    def _all_known(self, label: Tensor) -> bool:
-        """Whether each id in ``label``, on the CPU, is a class or ignored."""
-        # numpy's passes over bytes take a hundredth of the time of torch's, whose threads have to
-        # be woken for each of them.
-        ids = label.numpy()
-        high = np.count_nonzero(ids >= self._num_ids)
-        if high and self.ignore_index is not None and self.ignore_index >= self._num_ids:
-            high -= np.count_nonzero(ids == self.ignore_index)
-        return not high and (ids.dtype == np.uint8 or not np.count_nonzero(ids < 0))
-
-    def _strange(self, sample: SegDataSample) -> Tensor:
-        label = sample.gt_sem_seg.data.long()  # for bytes -1 were 255
-        strange = (label < 0) | (label >= self._num_ids)
-        return strange if self.ignore_index is None else strange & (label != self.ignore_index)
 
 
 def upcast(logits: Tensor) -> Tensor:

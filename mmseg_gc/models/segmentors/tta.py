@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from itertools import groupby, islice
 
-import torch
 from mmengine.model import BaseDataPreprocessor, BaseTTAModel
 from torch import nn
 
@@ -12,8 +11,7 @@ from mmseg_gc.inference import (
     MeanProbabilities,
     ResampledLogits,
     Size,
-    free_bytes,
-    images_at_once,
+    images_at_once_of,
     write_result,
 )
 from mmseg_gc.models.segmentors.base import overrides
@@ -63,10 +61,7 @@ class SegTTAModel(BaseTTAModel):
             found = iter(model.logit_maps(batch["inputs"], metas))
             return [list(islice(found, len(views[i]["inputs"]))) for i in numbers]
 
-        device = next(model.parameters()).device
-        # Once for all groups: a GPU's driver takes its time to answer.
-        free = free_bytes(device) if device.type == "cuda" else None
-        groups = _groups(views, lambda size: self._images_at_once(size, device, free))
+        groups = _groups(views, self._images_at_once())
         maps: dict[int, list[LogitMap]] = {}
         for numbers in groups:
             maps.update(zip(numbers, run(numbers), strict=True))
@@ -76,15 +71,12 @@ class SegTTAModel(BaseTTAModel):
             model.write_result(sample, MeanProbabilities(logits))
         return samples
 
-    def _images_at_once(self, size: Size, device: torch.device, free: int | None) -> int:
-        """How many images of ``size`` (h, w) may go through the network together.
-
-        ``free`` is what is left of a GPU.
-        """
+    def _images_at_once(self) -> Callable[[Size], int]:
+        """How many images of a size (h, w) may go through the network together."""
         if self.module.memory_budget is not None:
-            return 1
+            return lambda size: 1
         # An image and its mirror image take less than twice the time of one.
-        return images_at_once(self.module, size, device, free)
+        return images_at_once_of(self.module, next(self.module.parameters()).device)
 
     def _merged_test_steps(self, data: dict) -> list[SegDataSample]:
         """By the segmentor's own `test_step` and `merge_preds`, which needs each view's logits."""

@@ -149,7 +149,7 @@ def test_views_of_one_size_may_go_together(
     assert sizes == [(1, 3, 64, 64)] + 3 * [(1, 3, 32, 32)]
     sizes.clear()
     room = {(32, 32): 2, (64, 64): 1}
-    monkeypatch.setattr(SegTTAModel, "_images_at_once", lambda model, size, *_: room[size])
+    monkeypatch.setattr(SegTTAModel, "_images_at_once", lambda model: room.__getitem__)
     torch.testing.assert_close(scores_of(module, [32, 32, 64, 32]), scores_of_one_by_one)
     assert sizes == [(1, 3, 64, 64), (2, 3, 32, 32), (1, 3, 32, 32)]
 
