@@ -1,3 +1,4 @@
+import itertools
 import pickle
 from copy import deepcopy
 
@@ -5,7 +6,7 @@ import pytest
 import torch
 from mmengine.structures import PixelData
 
-from mmseg_gc.structures import SegDataSample
+from mmseg_gc.structures import SegDataSample, has_strange_ids, strange_ids
 
 
 def test_a_data_loader_can_pin_all_of_it(monkeypatch):
@@ -43,3 +44,15 @@ def test_what_is_missing_is_said_with_the_cure():
         assert torch.equal(copy.pred_sem_seg.data, sample.pred_sem_seg.data)
     del sample.pred_sem_seg
     assert "pred_sem_seg" not in sample
+
+
+@pytest.mark.parametrize("ignore_index", [None, 255, 0, 2, 11, -1])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.int32])
+def test_strange_ids(ignore_index, dtype):
+    """By both ways, against a look at each id."""
+    ids = [0, 2, 3, 11, 255, *([-1] if dtype.is_signed else [])]
+    for pair in itertools.product(ids, ids):
+        label = torch.tensor([pair], dtype=dtype)
+        wanted = [i != ignore_index and not 0 <= i < 3 for i in pair]
+        assert strange_ids(label, 3, ignore_index).tolist() == [wanted]
+        assert has_strange_ids(label, 3, ignore_index).item() is any(wanted)
