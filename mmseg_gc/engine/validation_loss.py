@@ -9,7 +9,7 @@ from mmseg_gc.errors import UserError
 from mmseg_gc.inference import LogitMap, Watch
 from mmseg_gc.models import EncoderDecoder
 from mmseg_gc.models.losses import CrossEntropyLoss
-from mmseg_gc.structures import SegDataSample
+from mmseg_gc.structures import SegDataSample, strange_ids
 
 SUM = "val_loss"
 
@@ -60,11 +60,8 @@ class ValidationLoss:
                 "labels after Resize in the validation's pipeline, or leave out val_cfg.loss."
             )
         label = label.data.reshape(1, *size).to(self.device, non_blocking=True).long()
-        ignore_index = self.head.ignore_index
         # `IoUMetric` tells of ids that are no class; here they would end a GPU's process.
-        strange = (label < 0) | (label >= max(self.head.num_classes, 2))
-        if ignore_index is not None:
-            strange &= label != ignore_index
+        strange = strange_ids(label, max(self.head.num_classes, 2), self.head.ignore_index)
         return self._watch(label.masked_fill(strange, 0))
 
     def _watch(self, label: Tensor) -> Watch:

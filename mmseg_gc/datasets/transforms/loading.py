@@ -10,15 +10,11 @@ from mmcv.transforms import BaseTransform
 from mmseg_gc.datasets.notices import is_first, warn
 from mmseg_gc.datasets.transforms.decoding import decode, fetch, levels_lost, stored_ids
 from mmseg_gc.datasets.transforms.headers import Header, orientation, read_header
-from mmseg_gc.datasets.transforms.labels import (
-    all_ids_known,
-    colors_to_ids,
-    id_table,
-    shared_color,
-)
+from mmseg_gc.datasets.transforms.labels import colors_to_ids, id_table, shared_color
 from mmseg_gc.datasets.transforms.nonfinite import tell_nonfinite
 from mmseg_gc.errors import UserError
 from mmseg_gc.registry import TRANSFORMS
+from mmseg_gc.structures import all_ids_known
 
 RESIZABLE = (np.uint8, np.uint16, np.int16, np.float32)  # by OpenCV; others become float32
 

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from mmseg_gc.datasets.transforms.labels import (
-    all_ids_known,
     colors_to_ids,
     count_ids,
     id_table,
 )
+from mmseg_gc.structures import all_ids_known
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64])
