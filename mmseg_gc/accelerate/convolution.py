@@ -1,7 +1,7 @@
 """Convolution, batch norm, addition and ReLU as one operation on any device."""
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeGuard
 
 import torch
@@ -10,7 +10,14 @@ from torch import Tensor, nn
 
 from mmseg_gc.accelerate import cudnn
 from mmseg_gc.accelerate.cpu import operators, sub_grids, winograd
+from mmseg_gc.accelerate.derived import Derived, has_numbers
 from mmseg_gc.accelerate.kernels import BATCH_NORMS, Kernels, folded
+
+Weights = tuple[Tensor, Tensor | None]
+
+# Launching the work of folding takes a GPU longer than doing it. A CPU keeps weights in sixteen
+# bits that Winograd never transforms, as oneDNN reads them.
+_on_gpus, _on_cpus = Derived(), Derived()
 
 
 @cache
@@ -118,17 +125,22 @@ def convolve(
             residual=residual,
             overwrite=overwrite,
         )
-    weight, bias = folded(kernels)
     fuses = on_cpu and x.dtype in operators.DTYPES and not isinstance(conv.padding, str)
     if fuses and operators.available():
         alone = residual is None and len(kernels) == 1
         if alone and conv.groups > 1 and sub_grids.suits_sub_grids(conv):
+            weight, bias = folded(kernels)
             return sub_grids.convolve(x, weight, bias, dilation=conv.dilation[0], relu=relu)
         if residual is not None:
             residual = residual.contiguous(memory_format=torch.channels_last)
+        if suits or x.dtype is torch.float32:
+            weight, bias = folded(kernels)
+        else:
+            weight, bias = _packed(kernels, partial(operators.packed, size=x.shape, **geometry))
         return operators.convolution(
             x, weight, bias, **geometry, relu=relu, residual=residual, overwrite=overwrite
         )
+    weight, bias = _folded(kernels)
     if relu and x.is_cuda and cudnn.suits(x, bias, conv.padding):
         assert bias is not None
         done = cudnn.convolve(x, weight, bias, **geometry, residual=residual)
@@ -138,3 +150,22 @@ def convolve(
     if residual is not None:
         out += residual
     return out.relu_() if relu else out
+
+
+def _folded(kernels: list[Kernels]) -> Weights:
+    """What `folded` makes; kept on a GPU."""
+    if kernels[0].conv.weight.device.type != "cuda" or torch.compiler.is_compiling():
+        return folded(kernels)
+    return _on_gpus.get(kernels, lambda: folded(kernels)) or folded(kernels)
+
+
+def _packed(kernels: list[Kernels], pack: Callable[[Tensor], Tensor]) -> Weights:
+    """What `folded` makes, by way of ``pack``, and kept."""
+    if torch.compiler.is_compiling() or not has_numbers(kernels[0].conv.weight):
+        return folded(kernels)
+
+    def make() -> Weights:
+        weight, bias = folded(kernels)
+        return pack(weight), bias
+
+    return _on_cpus.get(kernels, make) or make()

@@ -1,10 +1,7 @@
 """A convolution's weights as they stand in the model, and what the batch norm behind it does."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from threading import Lock
-from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from typing import Any
 
 import torch
 from mmengine.model import revert_sync_batchnorm
@@ -12,7 +9,6 @@ from torch import Tensor, nn
 
 from mmseg_gc.models.layers import AllReduceBatchNorm2d
 
-Made = TypeVar("Made", bound=tuple[Tensor | None, ...])
 # What mmengine makes of ``SyncBN``, as mmsegmentation's programs for one process have it.
 REVERTED = type(revert_sync_batchnorm(nn.SyncBatchNorm(1)))
 BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm, AllReduceBatchNorm2d, REVERTED)
@@ -77,45 +73,8 @@ class Kernels:
         return [tensor for tensor in found if tensor is not None]
 
 
-class Derived:
-    """Tensors that follow from kernels, kept until those change.
-
-    Kernels change with their tensors, or with the numbers in these; of numbers written through
-    ``tensor.data`` torch keeps no count. What is kept is never part of a module: copied, saved and
-    moved are the weights alone.
-    """
-
-    def __init__(self) -> None:
-        self._of_conv: WeakKeyDictionary[nn.Module, dict] = WeakKeyDictionary()
-        self._lock = Lock()  # views of an image may go through a model in two threads
-
-    def get(self, kernels: list[Kernels], make: Callable[[], Made]) -> Made:
-        """What ``make`` makes."""
-        key = tuple((id(one.conv), one.first, one.last, one.with_bias) for one in kernels)
-        state = [_state(tensor) for one in kernels for tensor in one.sources()]
-        with self._lock:
-            of_conv = self._of_conv.setdefault(kernels[0].conv, {})
-            if key in of_conv and of_conv[key][0] == state:
-                return of_conv[key][1]
-        made = make()
-        with self._lock:
-            of_conv[key] = (state, made)
-        return made
-
-
-# Launching the work of folding takes a GPU longer than doing it. A CPU keeps nothing: in bfloat16
-# it gained less than a twentieth by that.
-_on_gpus = Derived()
-
-
 def folded(kernels: list[Kernels]) -> tuple[Tensor, Tensor | None]:
-    """Weights and biases of several convolutions of one input; kept on a GPU."""
-    if kernels[0].conv.weight.device.type != "cuda" or torch.compiler.is_compiling():
-        return _side_by_side(kernels)
-    return _on_gpus.get(kernels, lambda: _side_by_side(kernels))
-
-
-def _side_by_side(kernels: list[Kernels]) -> tuple[Tensor, Tensor | None]:
+    """Weights (K, C, h, w) and biases (K,) of several convolutions of one input, side by side."""
     pairs = [one.folded() for one in kernels]
     if len(pairs) == 1:
         return pairs[0]
@@ -124,16 +83,6 @@ def _side_by_side(kernels: list[Kernels]) -> tuple[Tensor, Tensor | None]:
         return weight, None
     biases = [weight.new_zeros(len(w)) if bias is None else bias for w, bias in pairs]
     return weight, torch.cat(biases)
-
-
-def _state(tensor: Tensor) -> tuple:
-    """What tells whether ``tensor`` is still the same, without a look at its numbers."""
-    version = None if tensor.is_inference() else tensor._version
-    try:
-        address = tensor.data_ptr()
-    except RuntimeError:  # a tensor without numbers, such as a tracer's
-        address = None
-    return id(tensor), address, version, tensor.dtype, tensor.device
 
 
 def _upcast(numbers: Tensor) -> Tensor:

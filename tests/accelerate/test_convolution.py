@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch import nn
+from torch._subclasses import FakeTensorMode
 
 from mmseg_gc.accelerate import convolution
 from mmseg_gc.accelerate.convolution import conv_norm_act
@@ -155,3 +156,61 @@ def test_missing_operators_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     finally:
         operators.missing.cache_clear()
     assert convolution.operators is operators
+
+
+class OnAGpu(nn.Parameter):
+    """Numbers on a CPU that say that they are on a GPU."""
+
+    device = torch.device("cuda", 0)
+
+
+def test_a_gpu_keeps_folded_weights_until_they_change() -> None:
+    conv, norm = nn.Conv2d(6, 4, 3), norm_of(4)
+    conv.weight = OnAGpu(conv.weight.detach())
+    kernels = [Kernels(conv, norm)]
+    first = convolution._folded(kernels)[0]
+    assert convolution._folded(kernels)[0] is first
+    with torch.no_grad():
+        conv.weight.mul_(2)
+    assert torch.equal(convolution._folded(kernels)[0], 2 * first)
+
+
+@pytest.mark.skipif(not operators.available(), reason="this torch has no fused convolutions")
+@pytest.mark.parametrize(
+    ("dtype", "options", "is_kept"),
+    [
+        (torch.bfloat16, dict(kernel_size=1), True),
+        (torch.bfloat16, dict(kernel_size=3, padding=1, stride=2), True),
+        (torch.bfloat16, dict(kernel_size=3, padding=1), False),  # Winograd's, on larger maps
+        (torch.float32, dict(kernel_size=1), False),
+    ],
+)
+def test_a_cpu_keeps_weights_in_sixteen_bits(
+    dtype: torch.dtype, options: dict, is_kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folds, folded = [], convolution.folded
+    monkeypatch.setattr(convolution, "folded", lambda kernels: folds.append(0) or folded(kernels))
+    conv, norm = nn.Conv2d(128, 128, **options), norm_of(128)
+    conv.to(dtype).to(memory_format=torch.channels_last)
+
+    def outputs(size: tuple[int, int]) -> list[torch.Tensor]:
+        x = torch.randn(2, 128, *size).to(dtype).to(memory_format=torch.channels_last)
+        weight, bias = folded([Kernels(conv, norm)])
+        plain = torch.nn.functional.conv2d(x, weight, bias, conv.stride, conv.padding)
+        return [plain, conv_norm_act(x, conv, norm)]
+
+    with torch.inference_mode():
+        for size in ((6, 7), (6, 7), (9, 4)):  # kept ones do for other sizes too
+            plain, found = outputs(size)
+            torch.testing.assert_close(found, plain, atol=0.02, rtol=0.02)
+        assert len(folds) == (1 if is_kept else 3)
+        conv.weight.data.mul_(-3)
+        plain, found = outputs((6, 7))
+        torch.testing.assert_close(found, plain, atol=0.06, rtol=0.02)
+
+
+def test_tensors_without_numbers_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operators, "packed", lambda *of, **how: pytest.fail("a fake was packed"))
+    with FakeTensorMode(), torch.no_grad():
+        conv, x = nn.Conv2d(8, 4, 1, dtype=torch.bfloat16), torch.randn(1, 8, 5, 5).bfloat16()
+        assert conv_norm_act(x, conv).shape == (1, 4, 5, 5)

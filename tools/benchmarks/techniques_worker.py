@@ -12,7 +12,7 @@ from inference_worker import Side
 from side_by_side import serve
 from torch import Tensor
 
-from mmseg_gc.accelerate import convolution, kernels, modules, prepare
+from mmseg_gc.accelerate import convolution, derived, kernels, modules, prepare
 from mmseg_gc.accelerate.cpu import (
     attention,
     memory,
@@ -92,6 +92,12 @@ TECHNIQUES = {
         "suits_blocks",
         lambda *rows: False,
         (attention, modules._AttendsInBlocks),
+    ),
+    "transformed filters are kept (bf16)": Technique(
+        winograd_filters._kept, "max_bytes", 0, (winograd_filters._kept_filters, derived)
+    ),
+    "weights are kept as oneDNN reads them (bf16)": Technique(
+        convolution._on_cpus, "max_bytes", -1, (convolution._packed, operators.packed)
     ),
     "scratch is used again": Technique(
         winograd, "scratch", _fresh, (winograd.scratch.__wrapped__,)

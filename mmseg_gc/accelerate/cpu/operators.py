@@ -1,5 +1,6 @@
 """The only file that calls private operators of torch: `missing` says which of them went."""
 
+from collections.abc import Sequence
 from functools import cache, partial
 
 import torch
@@ -9,6 +10,7 @@ PRIVATE = (
     "mkldnn._convolution_pointwise",
     "mkldnn._convolution_pointwise_",
     "mkldnn._linear_pointwise",
+    "mkldnn._reorder_convolution_weight",
     "aten.native_batch_norm_backward",
     "aten.threshold_backward",
 )
@@ -29,6 +31,7 @@ def missing() -> tuple[str, ...]:
         )
         try:
             convolved(ones, ones, None)
+            convolved(ones, packed(ones, (1, 1, 1, 1), (0, 0), one, one, 1), None)
             convolved(ones, ones, None, residual=ones)
             convolved(ones, ones, None, residual=ones.clone(), overwrite=True)
             linear(ones[0, 0], ones[0, 0])
@@ -77,6 +80,23 @@ def convolution(
         )
     return torch.ops.mkldnn._convolution_pointwise.binary(
         x, residual, *args, "add", 1.0, unary, [], ""
+    )
+
+
+def packed(
+    weight: Tensor,
+    size: Sequence[int],
+    padding: tuple[int, int],
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
+) -> Tensor:
+    """Weights (K, C, h, w) as `convolution` reads them fastest from images of ``size`` (N, C, H, W).
+
+    It takes them for other sizes too; nothing else does.
+    """
+    return torch.ops.mkldnn._reorder_convolution_weight(
+        weight, padding, stride, dilation, groups, list(size)
     )
 
 

@@ -1,11 +1,13 @@
-"""Winograd's filters, transformed some at a time at each call."""
+"""Winograd's filters, transformed some at a time at each call, or kept where there is room."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from mmseg_gc.accelerate.cpu.winograd_transforms import Tile, cached, transforms
+from mmseg_gc.accelerate.derived import Derived, has_numbers
 from mmseg_gc.accelerate.kernels import Kernels
 from mmseg_gc.inference.parallel import parts, share
 
@@ -13,6 +15,10 @@ ALIGNED = 16  # numbers, of which products are made fastest
 # Numbers between the places of filters in float32: a cache holds few lines whose addresses are a
 # power of two apart, and transforming took a fifth longer. Products in bfloat16 copy what has gaps.
 GAP = 48
+# Of filters in sixteen bits that are kept: an R50's would take 370 MiB.
+KEPT_BYTES = 64 << 20
+
+_kept = Derived(KEPT_BYTES)
 
 
 def in_parts(
@@ -20,17 +26,16 @@ def in_parts(
 ) -> Iterator[tuple[int, Tensor, Tensor | None]]:
     """Number of the first one, transformed filters (48, k, C), and biases (k,), of one part a time.
 
-    Parts lie in ``pool``, of `filters_size` numbers, one after the other.
+    Parts lie in ``pool``, of `filters_size` numbers, one after the other, but for those kept.
     """
-    first, gap = 0, _gap(pool.dtype)
+    first = 0
     for one in kernels:
-        channels = one.weight.shape[1]
         scale, bias = one.scale_and_bias()
         for part in parts(range(one.count), at_once, ALIGNED):
-            size = len(part) * channels
-            filters = pool[: tile.places * (size + gap)].view(tile.places, -1)[:, :size]
-            filters = filters.unflatten(1, (len(part), channels))
-            _transform(one.weight, scale, part, tile, filters)
+            filters = _kept_filters(one, scale, part, tile, pool)
+            if filters is None:
+                filters = _places(pool, tile, len(part), one.weight.shape[1])
+                _transform(one.weight, scale, part, tile, filters)
             of_part = None if bias is None else bias[part.start : part.stop]
             yield first + part.start, filters, of_part
         first += one.count
@@ -39,6 +44,32 @@ def in_parts(
 def filters_size(tile: Tile, count: int, channels: int, dtype: torch.dtype) -> int:
     """Numbers that ``count`` transformed filters take."""
     return tile.places * (count * channels + _gap(dtype))
+
+
+def _kept_filters(
+    kernels: Kernels, scale: Tensor | None, part: range, tile: Tile, like: Tensor
+) -> Tensor | None:
+    """A part of them, transformed (48, k, C); None if it isn't kept."""
+    weight = kernels.weight
+    if like.element_size() > 2 or not has_numbers(weight):
+        return None
+    shape = (tile.places, len(part), weight.shape[1])
+
+    def make() -> tuple[Tensor]:
+        filters = like.new_empty(shape)
+        _transform(weight, scale, part, tile, filters)
+        return (filters,)
+
+    num_bytes = math.prod(shape) * like.element_size()
+    made = _kept.get([kernels], make, num_bytes=num_bytes, use=(tile, part))
+    return None if made is None else made[0]
+
+
+def _places(pool: Tensor, tile: Tile, count: int, channels: int) -> Tensor:
+    """Room for ``count`` filters (48, count, C)."""
+    size = count * channels
+    room = pool[: tile.places * (size + _gap(pool.dtype))].view(tile.places, -1)
+    return room[:, :size].unflatten(1, (count, channels))
 
 
 def _gap(dtype: torch.dtype) -> int:

@@ -20,7 +20,7 @@ POINTS = {
 
 # That a core gathers, transforms, or brings back, at once: as its cache holds, in float32. In
 # sixteen bits, where all cores work on it together, more is faster.
-CACHED = {4: 1 << 20, 2: 2 << 20}
+CACHED = {4: 1 << 20, 2: 3 << 20}
 # Transforming the filters takes as long as the work of so many tiles, or a little longer.
 TILES_OF_FILTERS = 40
 

@@ -31,6 +31,18 @@ def test_convolution(relu: bool, added: str) -> None:
 
 
 @needs_them
+@pytest.mark.parametrize("dtype", operators.DTYPES)
+def test_packed_weights_are_for_any_size(dtype: torch.dtype) -> None:
+    weight, bias = torch.randn(4, 4, 3, 3).to(dtype), torch.randn(4).to(dtype)
+    packed = operators.packed(weight, size=(2, 8, 9, 10), **GEOMETRY)
+    for size in ((2, 8, 9, 10), (1, 8, 20, 31)):
+        x = last(*size).to(dtype)
+        plain = operators.convolution(x, weight, bias, **GEOMETRY, relu=True)
+        found = operators.convolution(x, packed, bias, **GEOMETRY, relu=True)
+        torch.testing.assert_close(found, plain)
+
+
+@needs_them
 def test_linear() -> None:
     x, weight = torch.randn(5, 7), torch.randn(3, 7)
     torch.testing.assert_close(operators.linear(x, weight), x @ weight.T)

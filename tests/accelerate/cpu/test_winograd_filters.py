@@ -71,3 +71,53 @@ def test_places_lie_no_power_of_two_apart() -> None:
         assert found.stride() == (32 * 16 + gap, 16, 1)
         assert pool.numel() == 48 * found.stride(0)
     assert winograd_filters.GAP > 0 == winograd_filters.GAP % 16  # whole lines of a cache
+
+
+@pytest.fixture
+def transformed(monkeypatch: pytest.MonkeyPatch) -> list[range]:
+    """Filters that are transformed, where 20 MiB of them are kept."""
+    found, transform = [], winograd_filters._transform
+    monkeypatch.setattr(winograd_filters, "_kept", winograd_filters.Derived(20 << 20))
+    monkeypatch.setattr(
+        winograd_filters, "_transform", lambda *args: found.append(args[2]) or transform(*args)
+    )
+    return found
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_filters_in_sixteen_bits_are_kept(dtype: torch.dtype, transformed: list[range]) -> None:
+    conv = nn.Conv2d(128, 128, 3, padding=1).to(dtype)
+    x = torch.randn(1, 128, 12, 18).to(dtype)
+    first, second = by_winograd(conv, x), by_winograd(conv, x)
+    assert torch.equal(first, second)
+    assert len(transformed) == (1 if dtype is torch.bfloat16 else 2)
+    conv.weight.data.mul_(2)  # of which torch keeps no count
+    conv.bias.data.mul_(2)
+    assert torch.equal(by_winograd(conv, x), 2 * first)
+
+
+def test_filters_that_find_no_room_are_transformed_again(transformed: list[range]) -> None:
+    """384 of 384 channels take 13.5 MiB each time; two of those don't fit."""
+    convs = [nn.Conv2d(384, 384, 3, padding=1).bfloat16() for _ in range(2)]
+    x = torch.randn(1, 384, 12, 18).bfloat16()
+    kept = [by_winograd(conv, x) for conv in convs]
+    again = [by_winograd(conv, x) for conv in convs]
+    assert len(transformed) == 3
+    assert all(map(torch.equal, kept, again))
+
+
+def test_parts_and_channels_are_kept_apart(transformed: list[range]) -> None:
+    conv, tile = nn.Conv2d(64, 96, 3).bfloat16(), winograd_filters.Tile(4, 6)
+    pool = torch.zeros(48 * 96 * 64, dtype=torch.bfloat16)
+
+    def filters(kernels: Kernels, at_once: int) -> torch.Tensor:
+        parts = winograd_filters.in_parts([kernels], tile, pool, at_once)
+        return torch.cat([found.clone() for _, found, _ in parts], 1)
+
+    with torch.no_grad():
+        whole = filters(Kernels(conv), 96)
+        for _ in range(2):
+            assert torch.equal(filters(Kernels(conv), 32), whole)
+            halves = [Kernels(conv, None, 0, 32), Kernels(conv, None, 32, 64)]
+            assert torch.equal(torch.cat([filters(half, 96) for half in halves], 2), whole)
+    assert len(transformed) == 1 + 3 + 2 and not pool.any()
