@@ -62,7 +62,7 @@ class Derived:
         return made
 
     def _held(self) -> int:
-        return sum(kept.num_bytes for of_conv in self._of_conv.values() for kept in of_conv.values())
+        return sum(kept.num_bytes for all_of in self._of_conv.values() for kept in all_of.values())
 
 
 def has_numbers(tensor: Tensor) -> bool:

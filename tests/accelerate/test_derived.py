@@ -19,7 +19,7 @@ def pair(channels: int = 6) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
 
 
 class Asked:
-    """Asks for what follows from a convolution and a norm; ``made`` counts how often it was made."""
+    """Asks for what follows from a convolution and a norm; ``made`` counts how often it is."""
 
     def __init__(self, channels: int = 6, derived: Derived | None = None) -> None:
         self.conv, self.norm = pair(channels)

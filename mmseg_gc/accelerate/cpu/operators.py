@@ -91,7 +91,7 @@ def packed(
     dilation: tuple[int, int],
     groups: int,
 ) -> Tensor:
-    """Weights (K, C, h, w) as `convolution` reads them fastest from images of ``size`` (N, C, H, W).
+    """Weights (K, C, h, w) as `convolution` reads them fastest for images of ``size`` (N, C, H, W).
 
     It takes them for other sizes too; nothing else does.
     """
