@@ -96,6 +96,11 @@ def test_filters_in_sixteen_bits_are_kept(dtype: torch.dtype, transformed: list[
     assert torch.equal(by_winograd(conv, x), 2 * first)
 
 
+def test_an_r50_keeps_a_fifth_of_its_filters() -> None:
+    """What leaves every row of docs/benchmarks.md below four fifths of mmsegmentation's memory."""
+    assert winograd_filters._kept.max_bytes == winograd_filters.KEPT_BYTES == 64 << 20
+
+
 def test_filters_that_find_no_room_are_transformed_again(transformed: list[range]) -> None:
     """384 of 384 channels take 13.5 MiB each time; two of those don't fit."""
     convs = [nn.Conv2d(384, 384, 3, padding=1).bfloat16() for _ in range(2)]
