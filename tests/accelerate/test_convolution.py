@@ -189,6 +189,7 @@ def test_a_cpu_keeps_weights_in_sixteen_bits(
     dtype: torch.dtype, options: dict, is_kept: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folds, folded = [], convolution.folded
+    assert operators.available()  # asks what torch has, and packs once for that
     packs, packed = [], operators.packed
     monkeypatch.setattr(convolution, "folded", lambda kernels: folds.append(0) or folded(kernels))
     monkeypatch.setattr(
