@@ -156,7 +156,7 @@ def _folded(kernels: list[Kernels]) -> Weights:
     """What `folded` makes; kept on a GPU."""
     if kernels[0].conv.weight.device.type != "cuda" or torch.compiler.is_compiling():
         return folded(kernels)
-    return _on_gpus.get(kernels, lambda: folded(kernels)) or folded(kernels)
+    return _on_gpus.get(kernels, lambda: folded(kernels))
 
 
 def _packed(kernels: list[Kernels], pack: Callable[[Tensor], Tensor]) -> Weights:
@@ -168,4 +168,4 @@ def _packed(kernels: list[Kernels], pack: Callable[[Tensor], Tensor]) -> Weights
         weight, bias = folded(kernels)
         return pack(weight), bias
 
-    return _on_cpus.get(kernels, make) or make()
+    return _on_cpus.get(kernels, make)

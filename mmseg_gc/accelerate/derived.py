@@ -42,15 +42,19 @@ class Derived:
         *,
         num_bytes: int = 0,
         use: Hashable = None,
-    ) -> Made | None:
-        """What ``make`` makes for a ``use``; None where its ``num_bytes`` find no room."""
+        unkept: Callable[[], Made] | None = None,
+    ) -> Made:
+        """What ``make`` makes for a ``use``; what ``unkept`` does where ``num_bytes`` find no room.
+
+        Without ``unkept`` that is ``make``'s as well.
+        """
         key = (use, *((id(one.conv), one.first, one.last, one.with_bias) for one in kernels))
         with self._lock:
             of_conv = self._of_conv.setdefault(kernels[0].conv, {})
             kept = of_conv.get(key)
             if kept is None and self._held() + num_bytes > self.max_bytes:
-                return None
-        state = [_state(tensor) for one in kernels for tensor in one.sources()]
+                return (unkept or make)()
+        state = [[one.eps, *map(_state, one.sources())] for one in kernels]
         if kept is not None and kept.state == state:
             return kept.made
         kept = None
@@ -94,8 +98,8 @@ def _digest(tensor: Tensor) -> bytes:
     if tensor.dim() == 4:
         tensor = tensor.permute(0, 2, 3, 1)  # as they lie in memory, channels last
     rows = tensor.reshape(len(tensor) if tensor.dim() else 1, -1)
-    whole = rows.shape[1] * rows.element_size() % 8 == 0
     if rows.nbytes <= SMALL:
         return rows.view(torch.uint8).numpy().tobytes()
+    whole = rows.shape[1] * rows.element_size() % 8 == 0
     bits = rows.view(torch.int64 if whole else torch.uint8)
     return b"".join(bits.sum(side).numpy().tobytes() for side in (0, 1))

@@ -64,8 +64,13 @@ class Kernels:
             weight = (weight * scale[:, None, None, None]).to(weight.dtype)
         return weight, None if bias is None else bias.to(weight.dtype)
 
+    @property
+    def eps(self) -> float | None:
+        """The norm's."""
+        return None if self.norm is None else self.norm.eps
+
     def sources(self) -> list[Tensor]:
-        """All that `folded` follows from."""
+        """All tensors that `folded` follows from, beside `eps`."""
         found = [self.conv.weight, self.conv.bias]
         if self.norm is not None:
             norm = self.norm

@@ -57,6 +57,7 @@ def swap(tensor: torch.Tensor, dim: int) -> None:
         lambda conv, norm: conv.bias.data.add_(1),
         lambda conv, norm: swap(norm.running_var, 0),
         lambda conv, norm: norm.bias.data.add_(1),
+        lambda conv, norm: setattr(norm, "eps", 0.1),
     ],
 )
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -89,15 +90,16 @@ def test_uses_of_the_same_weights_are_kept_apart() -> None:
 
 
 def test_bytes_are_counted() -> None:
-    derived = Derived(100)
+    derived, nothing = Derived(100), ()
     first, second, third = (Asked(derived=derived) for _ in range(3))
-    assert first(60) and second(60) is None and third(40)
+    assert first(60) and second(60, unkept=lambda: nothing) is nothing and third(40)
     assert second.made == 0
+    assert second(60) is not second(60) and second.made == 2  # made at each call
     first.conv.weight.data.add_(1)
     assert first(60) and first.made == 2  # its old one makes room for the new one
     first.conv = None
     gc.collect()
-    assert second(60) and second.made == 1
+    assert second(60) is second(60) and second.made == 3
 
 
 def test_a_tracer_s_tensors_have_no_numbers() -> None:

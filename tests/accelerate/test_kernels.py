@@ -43,3 +43,14 @@ def test_several_of_one_input_stand_side_by_side() -> None:
     assert weight.shape == (7, 6, 3, 3)
     assert torch.equal(bias[:4], Kernels(conv, norm).folded()[1]) and not bias[4:].any()
     assert folded([Kernels(plain)])[1] is None
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_what_stands_side_by_side_stays_where_it_is(device: str) -> None:
+    """Biases of a convolution that has none too."""
+    options = dict(device=device, dtype=torch.bfloat16)
+    convs = [nn.Conv2d(6, 4, 3, **options), nn.Conv2d(6, 3, 3, bias=False, **options)]
+    weight, bias = folded([Kernels(conv) for conv in convs])
+    assert bias.shape == (7,)
+    assert {weight.dtype, bias.dtype} == {torch.bfloat16}
+    assert {weight.device.type, bias.device.type} == {device}

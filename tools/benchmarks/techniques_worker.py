@@ -94,7 +94,7 @@ TECHNIQUES = {
         (attention, modules._AttendsInBlocks),
     ),
     "transformed filters are kept (bf16)": Technique(
-        winograd_filters._kept, "max_bytes", 0, (winograd_filters._kept_filters, derived)
+        winograd_filters._kept, "max_bytes", 0, (winograd_filters._filters, derived)
     ),
     "weights are kept as oneDNN reads them (bf16)": Technique(
         convolution._on_cpus, "max_bytes", -1, (convolution._packed, operators.packed)

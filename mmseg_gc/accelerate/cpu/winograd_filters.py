@@ -32,10 +32,7 @@ def in_parts(
     for one in kernels:
         scale, bias = one.scale_and_bias()
         for part in parts(range(one.count), at_once, ALIGNED):
-            filters = _kept_filters(one, scale, part, tile, pool)
-            if filters is None:
-                filters = _places(pool, tile, len(part), one.weight.shape[1])
-                _transform(one.weight, scale, part, tile, filters)
+            filters = _filters(one, scale, part, tile, pool)
             of_part = None if bias is None else bias[part.start : part.stop]
             yield first + part.start, filters, of_part
         first += one.count
@@ -46,30 +43,35 @@ def filters_size(tile: Tile, count: int, channels: int, dtype: torch.dtype) -> i
     return tile.places * (count * channels + _gap(dtype))
 
 
-def _kept_filters(
-    kernels: Kernels, scale: Tensor | None, part: range, tile: Tile, like: Tensor
-) -> Tensor | None:
-    """A part of them, transformed (48, k, C); None if it isn't kept."""
+def _filters(
+    kernels: Kernels, scale: Tensor | None, part: range, tile: Tile, pool: Tensor
+) -> Tensor:
+    """A part of them, transformed (48, k, C): kept, or in ``pool``."""
     weight = kernels.weight
-    if like.element_size() > 2 or not has_numbers(weight):
-        return None
     shape = (tile.places, len(part), weight.shape[1])
 
-    def make() -> tuple[Tensor]:
-        filters = like.new_empty(shape)
-        _transform(weight, scale, part, tile, filters)
-        return (filters,)
+    def transformed(out: Tensor) -> tuple[Tensor]:
+        _transform(weight, scale, part, tile, out)
+        return (out,)
 
-    num_bytes = math.prod(shape) * like.element_size()
-    made = _kept.get([kernels], make, num_bytes=num_bytes, use=(tile, part))
-    return None if made is None else made[0]
+    def in_pool() -> tuple[Tensor]:
+        return transformed(_places(pool, tile, *shape[1:]))
+
+    if pool.element_size() > 2 or not has_numbers(weight):
+        return in_pool()[0]
+    return _kept.get(
+        [kernels],
+        lambda: transformed(pool.new_empty(shape)),
+        num_bytes=math.prod(shape) * pool.element_size(),
+        use=(tile, part),
+        unkept=in_pool,
+    )[0]
 
 
 def _places(pool: Tensor, tile: Tile, count: int, channels: int) -> Tensor:
     """Room for ``count`` filters (48, count, C)."""
-    size = count * channels
-    room = pool[: tile.places * (size + _gap(pool.dtype))].view(tile.places, -1)
-    return room[:, :size].unflatten(1, (count, channels))
+    room = pool[: filters_size(tile, count, channels, pool.dtype)].view(tile.places, -1)
+    return room[:, : count * channels].unflatten(1, (count, channels))
 
 
 def _gap(dtype: torch.dtype) -> int:

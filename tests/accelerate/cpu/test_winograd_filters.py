@@ -109,6 +109,12 @@ def test_filters_that_find_no_room_are_transformed_again(transformed: list[range
     again = [by_winograd(conv, x) for conv in convs]
     assert len(transformed) == 3
     assert all(map(torch.equal, kept, again))
+    pool, tile = torch.empty(48 * 384 * 384, dtype=x.dtype), winograd_filters.Tile(4, 6)
+    with torch.no_grad():
+        for conv, in_pool in zip(convs, (False, True), strict=True):
+            kernels = Kernels(conv).of_channels(range(384), with_bias=True)  # as by_winograd's
+            [(_, found, _)] = winograd_filters.in_parts([kernels], tile, pool, 384)
+            assert (found.data_ptr() == pool.data_ptr()) == in_pool
 
 
 def test_parts_and_channels_are_kept_apart(transformed: list[range]) -> None:
